@@ -1,3 +1,6 @@
 """scikit-learn estimators for training torch networks on noisy labels."""
 
+from noisyfit.mild import MILDSelector
+
+__all__ = ["MILDSelector"]
 __version__ = "0.1.0.dev0"

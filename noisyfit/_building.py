@@ -1,0 +1,75 @@
+"""Build a user's or a default network for given rows, and try it once before training."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from typing import Any
+
+import torch
+from torch import nn
+
+from noisyfit.modules import MLP, ConvNet
+
+
+def build_module(
+    module: Any, params: dict[str, Any], *, example: torch.Tensor, n_classes: int
+) -> nn.Module:
+    """Return a network for inputs like `example`, initialised from torch's global generator.
+
+    Parameters
+    ----------
+    module : torch.nn.Module class, instance, callable returning one, or None
+        None picks `MLP` for tables and `ConvNet` for images. An instance is copied, never changed.
+    params : dict
+        The user's ``module__*`` parameters. ``n_features``, ``n_channels`` and ``n_classes`` are
+        added where the signature has them.
+    example : tensor of shape (n_rows, ...)
+        A small batch of prepared inputs, on the device to train on.
+    n_classes : int
+
+    Returns
+    -------
+    torch.nn.Module
+        On the example's device, in training mode.
+
+    Raises
+    ------
+    ValueError
+        If the network fails on the example or returns another shape than (n_rows, n_classes).
+    """
+    if isinstance(module, nn.Module):
+        if params:
+            raise ValueError(
+                f"module is an instance of {type(module).__name__}, which cannot take the "
+                f"parameters {sorted(params)} any more; pass the class instead."
+            )
+        built = copy.deepcopy(module)
+    else:
+        factory = module or (ConvNet if example.ndim == 4 else MLP)
+        shape_name = "n_channels" if example.ndim == 4 else "n_features"
+        known = {shape_name: example.shape[1], "n_classes": n_classes}
+        accepted = inspect.signature(factory).parameters
+        built = factory(**{k: v for k, v in known.items() if k in accepted} | params)
+    built = built.to(example.device)
+    _try_out(built, example, n_classes)
+    return built.train()
+
+
+def _try_out(module: nn.Module, example: torch.Tensor, n_classes: int) -> None:
+    context = (
+        f"{type(module).__name__} on a batch of shape {tuple(example.shape)} "
+        f"with {n_classes} classes"
+    )
+    module.eval()
+    try:
+        with torch.no_grad():
+            logits = module(example)
+    except Exception as error:
+        raise ValueError(f"The network failed: {context}. {error}") from error
+    expected = (len(example), n_classes)
+    if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != expected:
+        got = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        raise ValueError(
+            f"The network must return logits of shape {expected}. Got {got} instead: {context}."
+        )

@@ -1,0 +1,90 @@
+"""``NestedParams``: parameters of the network and its optimizer next to an estimator's own."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import Any
+
+
+class NestedParams:
+    """Mixin that lets a scikit-learn estimator take ``module__*`` and ``optimizer__*`` parameters.
+
+    They live in one private dict, not in attributes named ``module__x``: scikit-learn allows an
+    ``__init__`` to set nothing but its named parameters. Names without a known prefix are kept too
+    and refused by `check_nested_params`, at fit, because an ``__init__`` must not validate.
+    """
+
+    _nested_prefixes: tuple[str, ...] = (
+        "module",
+        "optimizer",
+        "iterator_train",
+        "iterator_valid",
+    )
+    _net_params: dict[str, Any]
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return all parameters, the nested ones included.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Passed on to scikit-learn.
+
+        Returns
+        -------
+        dict
+        """
+        return {**super().get_params(deep=deep), **self._net_params}  # type: ignore[misc]
+
+    def set_params(self, **params: Any) -> NestedParams:
+        """Set parameters by name.
+
+        Parameters
+        ----------
+        **params : object
+            Names of the signature, or ``module__<name>`` and the like.
+
+        Returns
+        -------
+        self : object
+        """
+        nested = {name: value for name, value in params.items() if self._is_nested(name)}
+        self._net_params = {**self._net_params, **nested}
+        own = {name: value for name, value in params.items() if name not in nested}
+        super().set_params(**own)  # type: ignore[misc]
+        return self
+
+    def check_nested_params(self) -> None:
+        """Refuse names that nothing will read.
+
+        Raises
+        ------
+        TypeError
+            Names the unknown parameters and, for each, the nearest valid one.
+        """
+        unknown = [name for name in self._net_params if not self._is_prefixed(name)]
+        if not unknown:
+            return
+        valid = [*super().get_params(deep=False), *(f"{p}__" for p in self._nested_prefixes)]  # type: ignore[misc]
+        lines = []
+        for name in unknown:
+            near = get_close_matches(name, valid, n=1)
+            lines.append(f"{name!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
+        raise TypeError(
+            f"{type(self).__name__} got unexpected parameters: {', '.join(lines)}. Parameters of "
+            f"the network start with one of {', '.join(p + '__' for p in self._nested_prefixes)}."
+        )
+
+    def _nested_kwargs(self, prefix: str) -> dict[str, Any]:
+        start = prefix + "__"
+        return {
+            name[len(start) :]: value
+            for name, value in self._net_params.items()
+            if name.startswith(start)
+        }
+
+    def _is_prefixed(self, name: str) -> bool:
+        return any(name.startswith(p + "__") for p in self._nested_prefixes)
+
+    def _is_nested(self, name: str) -> bool:
+        return self._is_prefixed(name) or name in self._net_params

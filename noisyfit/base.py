@@ -1,0 +1,384 @@
+"""`BaseNoisyClassifier`: scikit-learn's contract, met once for all methods."""
+
+from __future__ import annotations
+
+import copy
+import os
+from abc import ABCMeta, abstractmethod
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from scipy.special import softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.metrics import accuracy_score
+from sklearn.preprocessing import LabelEncoder
+from sklearn.utils import Tags, _safe_indexing
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+from skorch.callbacks import EarlyStopping
+from torch.utils.data import Dataset, Subset
+
+from noisyfit._building import build_module
+from noisyfit._params import NestedParams
+from noisyfit._seeding import RandomStreams, seeded, spawn_streams
+from noisyfit.augment import weak_view
+from noisyfit.data import Rows, StreamSource
+from noisyfit.dynamics import TrainingDynamics
+from noisyfit.engine import NoisyNet, resolve_device, resolve_precision
+from noisyfit.inputs import (
+    check_labels,
+    check_trusted,
+    check_X,
+    check_X_y,
+    dataset_targets,
+    fit_scaler,
+    make_rows,
+)
+from noisyfit.progress import EpochProgress
+
+
+@dataclass(frozen=True)
+class FitTask:
+    """What a method gets to work on."""
+
+    rows: Rows
+    y: np.ndarray
+    """Given labels, encoded as 0 to n_classes - 1: (n_samples,), int64."""
+    n_classes: int
+    trusted: np.ndarray
+    """Rows whose label was verified: (n_samples,), bool."""
+    streams: RandomStreams
+
+    @property
+    def n_samples(self) -> int:
+        """Number of rows."""
+        return len(self.y)
+
+    @property
+    def is_image(self) -> bool:
+        """Whether the rows are images."""
+        return len(self.rows[0][0]["x"].shape) == 3
+
+    @property
+    def device(self) -> torch.device:
+        """Where to train."""
+        return self.rows.source.device
+
+
+class FitResult(NamedTuple):
+    """What a method returns; `BaseNoisyClassifier.fit` checks it and sets the attributes."""
+
+    net: NoisyNet
+    noise_scores: np.ndarray
+    clean_mask: np.ndarray
+    noise_rate: float
+    dynamics: TrainingDynamics | None
+    history: list[dict[str, Any]]
+    attributes: dict[str, Any]
+    """The method's own fitted attributes by name."""
+
+
+class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
+    """Template of all estimators: a method adds its parameters and `_fit`."""
+
+    __metadata_request__fit: ClassVar = {"trusted": True}
+
+    _parameter_constraints: ClassVar[dict[str, list]] = {
+        "optimizer": [callable],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 2, None, closed="left")],
+        "standardize": ["boolean"],
+        "augment": [StrOptions({"auto"}), callable, None],
+        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
+        "device": [str, torch.device],
+        "callbacks": [list, tuple, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    _optimizer_defaults: ClassVar[dict[str, Any]] = {}
+    """What SGD gets unless ``optimizer__*`` says otherwise."""
+
+    @abstractmethod
+    def _fit(self, task: FitTask) -> FitResult:
+        """Run the method; torch's generators are seeded and restored around it."""
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None, *, trusted: Any = None) -> BaseNoisyClassifier:
+        """Train on rows whose labels may be wrong, and judge every label.
+
+        Parameters
+        ----------
+        X : array-like, CSR matrix or torch Dataset of shape (n_samples, n_features)
+            Or images (n_samples, channels, height, width), ``uint8`` or float. A map-style Dataset
+            is streamed from where it lies.
+        y : array-like of shape (n_samples,), or None for a Dataset that has the labels
+            Given labels: integers, strings or booleans.
+        trusted : array-like of shape (n_samples,), bool, default=None
+            Marks rows whose label was verified. Their noise score is 0.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            For inputs that cannot be used; the message says what was got and what to do.
+        FloatingPointError
+            If training diverges.
+        """
+        self.check_nested_params()
+        X, y = check_X_y(self, X, y)
+        encoder = LabelEncoder().fit(y)
+        encoded = encoder.transform(y).astype(np.int64)
+        streams = spawn_streams(self.random_state)
+        scaler = fit_scaler(X) if self.standardize else None
+        task = FitTask(
+            rows=make_rows(X, encoded, resolve_device(self.device), scaler),
+            y=encoded,
+            n_classes=len(encoder.classes_),
+            trusted=check_trusted(trusted, len(encoded)),
+            streams=streams,
+        )
+        with seeded(streams.training, task.device):
+            result = self._fit(task)
+        self.classes_ = encoder.classes_
+        self._scaler = scaler
+        self._set_fitted(task, result)
+        return self
+
+    def _set_fitted(self, task: FitTask, result: FitResult) -> None:
+        scores = np.where(task.trusted, 0.0, np.asarray(result.noise_scores, dtype=np.float64))
+        clean = np.asarray(result.clean_mask) | task.trusted
+        shape = (task.n_samples,)
+        assert scores.shape == shape and np.isfinite(scores).all(), "noise_scores"
+        assert scores.min() >= 0 and scores.max() <= 1, "noise_scores"
+        assert clean.shape == shape and clean.dtype == bool, "clean_mask"
+        assert 0 <= result.noise_rate <= 1, "noise_rate"
+        self.noise_scores_ = scores
+        self.clean_mask_ = clean
+        self.noise_rate_ = float(result.noise_rate)
+        self.net_ = result.net.release()
+        self.history_ = result.history
+        self.dynamics_ = result.dynamics
+        predicted = self._logits(task.rows).argmax(axis=1)
+        self.corrected_labels_ = self.classes_[np.where(clean, task.y, predicted)]
+        for name, value in result.attributes.items():
+            setattr(self, name, value)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict the class of each row.
+
+        Parameters
+        ----------
+        X : array-like, CSR matrix or torch Dataset
+            Rows like those of `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        check_is_fitted(self)
+        return self.classes_[self._logits(self._rows(X)).argmax(axis=1)]
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Predict the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like, CSR matrix or torch Dataset
+            Rows like those of `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes), float32
+            Columns in the order of ``classes_``.
+        """
+        check_is_fitted(self)
+        return softmax(self._logits(self._rows(X)), axis=1)
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Return the accuracy of `predict` on labels that are taken as true.
+
+        Parameters
+        ----------
+        X : array-like, CSR matrix or torch Dataset
+        y : array-like of shape (n_samples,), or None for a Dataset that has the labels
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+        """
+        y = dataset_targets(X) if y is None and isinstance(X, Dataset) else y
+        return float(accuracy_score(y, self.predict(X), sample_weight=sample_weight))
+
+    def score_labels(self, X: Any, y: Any) -> np.ndarray:
+        r"""Score labels of rows that were not trained on, without training again.
+
+        Parameters
+        ----------
+        X : array-like, CSR matrix or torch Dataset
+        y : array-like of shape (n_samples,)
+            Labels to judge, each one of ``classes_``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), float64
+            In [0, 1]; higher means more likely mislabelled.
+
+        Notes
+        -----
+        With the network's :math:`p_c(x)` and the estimated noise rate :math:`\varepsilon` spread
+        evenly over the other classes, Bayes' rule gives the probability that label y is wrong:
+
+        .. math:: 1 - \frac{(1-\varepsilon)\,p_y}
+                  {(1-\varepsilon)\,p_y + \frac{\varepsilon}{C-1}\,(1-p_y)}
+
+        :math:`\varepsilon` is kept within :math:`[10^{-3}, 1 - 1/C]`: a rate of zero would declare
+        every label right.
+        """
+        check_is_fitted(self)
+        y = check_labels(y)
+        unknown = np.setdiff1d(y, self.classes_)
+        if len(unknown):
+            raise ValueError(
+                f"y contains the labels {unknown.tolist()}, which were not seen in fit; "
+                f"known are {self.classes_.tolist()}."
+            )
+        logits = self._logits(self._rows(X)).astype(np.float64)
+        if len(logits) != len(y):
+            raise ValueError(f"X has {len(logits)} rows, but y has {len(y)} labels.")
+        given = np.searchsorted(self.classes_, y)
+        p_given = softmax(logits, axis=1)[np.arange(len(y)), given]
+        n_classes = len(self.classes_)
+        rate = np.clip(self.noise_rate_, 1e-3, 1 - 1 / n_classes)
+        right = (1 - rate) * p_given
+        wrong = rate / (n_classes - 1) * (1 - p_given)
+        return wrong / (right + wrong)
+
+    def fit_resample(self, X: Any, y: Any, **fit_params: Any) -> tuple[Any, Any]:
+        """Fit, and return only the rows whose label was kept.
+
+        imbalanced-learn's pipelines call it by this name, when fitting only.
+
+        Parameters
+        ----------
+        X : array-like, CSR matrix or torch Dataset
+        y : array-like of shape (n_samples,)
+        **fit_params : object
+            Passed to `fit`.
+
+        Returns
+        -------
+        X : of the type of `X`
+            The rows where ``clean_mask_`` is true.
+        y : of the type of `y`
+        """
+        self.fit(X, y, **fit_params)
+        kept = np.flatnonzero(self.clean_mask_)
+        if isinstance(X, Dataset):
+            return Subset(X, kept.tolist()), None if y is None else _safe_indexing(y, kept)
+        return _safe_indexing(X, kept), _safe_indexing(y, kept)
+
+    def _make_net(
+        self, task: FitTask, callbacks: list, net_class: type[NoisyNet] = NoisyNet, **kwargs: Any
+    ) -> NoisyNet:
+        """Return an initialised net with the estimator's settings and the user's callbacks."""
+        example = self._example(task.rows)
+        with seeded(task.streams.init, task.device):
+            module = build_module(
+                self.module,
+                self._nested_kwargs("module"),
+                example=example,
+                n_classes=task.n_classes,
+            )
+        view = weak_view(example.shape[1:]) if self.augment == "auto" else self.augment
+        settings: dict[str, Any] = {
+            "optimizer": self.optimizer,
+            "lr": self.lr,
+            "batch_size": self._batch_size(task.n_samples),
+            "device": task.device,
+            "precision": resolve_precision(self.precision, task.device, example.ndim == 4),
+            "verbose": int(self.verbose > 1),
+            "iterator_train__shuffle": True,
+            "iterator_train__generator": task.streams.shuffle,
+            "iterator_train__views": () if view is None else (view,),
+            "iterator_train__num_workers": self._num_workers(task.rows),
+            "iterator_valid__num_workers": self._num_workers(task.rows),
+        }
+        if self.optimizer is torch.optim.SGD:
+            settings |= {f"optimizer__{k}": v for k, v in self._optimizer_defaults.items()}
+        for prefix in ("optimizer", "iterator_train", "iterator_valid"):
+            nested = self._nested_kwargs(prefix)
+            settings |= {f"{prefix}__{name}": value for name, value in nested.items()}
+        net = net_class(
+            module, callbacks=[*self._user_callbacks(), *callbacks], **(settings | kwargs)
+        )
+        return net.initialize()
+
+    def _progress(self, total: int) -> EpochProgress:
+        return EpochProgress(total, type(self).__name__, disable=self.verbose != 1)
+
+    def _batch_size(self, n_samples: int) -> int:
+        return auto_batch_size(n_samples) if self.batch_size == "auto" else self.batch_size
+
+    def _user_callbacks(self) -> list:
+        callbacks = copy.deepcopy(list(self.callbacks or []))
+        for callback in callbacks:
+            inner = callback[1] if isinstance(callback, tuple) else callback
+            if isinstance(inner, EarlyStopping):
+                raise ValueError(
+                    "skorch's EarlyStopping ends training by raising KeyboardInterrupt, which fit "
+                    "takes as Ctrl-C. Lower max_epochs instead."
+                )
+        return callbacks
+
+    @staticmethod
+    def _num_workers(rows: Rows) -> int:
+        available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        return min(4, available) if isinstance(rows.source, StreamSource) else 0
+
+    @staticmethod
+    def _example(rows: Rows) -> torch.Tensor:
+        ids = rows.index[:2].to(rows.source.device)
+        return rows.prepare(rows.source.gather(ids))
+
+    def _rows(self, X: Any) -> Rows:
+        X = check_X(self, X)
+        return make_rows(X, None, torch.device(self.net_.device), self._scaler)
+
+    def _logits(self, rows: Rows) -> np.ndarray:
+        return self.net_.logits(rows)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.target_tags.required = True
+        return tags
+
+
+def auto_batch_size(n_samples: int) -> int:
+    """Batch size that gives a small table enough steps: about 50 an epoch, 16 to 128 rows.
+
+    Parameters
+    ----------
+    n_samples : int
+
+    Returns
+    -------
+    int
+        A power of two.
+
+    Examples
+    --------
+    >>> [auto_batch_size(n) for n in (100, 500, 1797, 50_000)]
+    [16, 16, 32, 128]
+    """
+    return int(np.clip(2 ** int(np.log2(max(1, n_samples / 50))), 16, 128))

@@ -1,0 +1,311 @@
+"""Rows of a data set with their ids, and the loader that yields them in batches.
+
+Rows that fit live as one tensor on the device and are gathered by an index tensor; sparse rows are
+made dense batch by batch; a torch ``Dataset`` is streamed by worker processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch.utils.data import DataLoader, Dataset
+
+from noisyfit.scaling import ImageScaler
+
+View = Callable[[torch.Tensor], torch.Tensor]
+
+
+class Source(Protocol):
+    """Where the inputs of all rows come from."""
+
+    device: torch.device
+
+    def __len__(self) -> int: ...
+
+    def gather(self, ids: torch.Tensor) -> torch.Tensor:
+        """Inputs of the rows `ids`, on the device."""
+        ...
+
+
+class TensorSource:
+    """Inputs held as one tensor, on the device unless it would not fit.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, ...)
+        Copied. ``uint8`` images stay ``uint8``, a quarter of the memory.
+    device : torch.device
+    """
+
+    _share_of_free_memory = 0.5
+
+    def __init__(self, X: np.ndarray, device: torch.device) -> None:
+        self.device = device
+        tensor = torch.tensor(X)
+        if device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(device)
+            if X.nbytes <= self._share_of_free_memory * free:
+                tensor = tensor.to(device)
+            else:
+                tensor = tensor.pin_memory()
+        self.X = tensor
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def gather(self, ids: torch.Tensor) -> torch.Tensor:
+        """Inputs of the rows `ids`, on the device."""
+        if self.X.device == ids.device:
+            return self.X.index_select(0, ids)
+        return self.X[ids.to(self.X.device)].to(self.device, non_blocking=True)
+
+
+class SparseSource:
+    """Inputs held as a CSR matrix and made dense batch by batch.
+
+    Parameters
+    ----------
+    X : CSR matrix or array of shape (n_samples, n_features)
+    device : torch.device
+    """
+
+    def __init__(self, X: sparse.csr_matrix | sparse.csr_array, device: torch.device) -> None:
+        self.X, self.device = X, device
+
+    def __len__(self) -> int:
+        return self.X.shape[0]
+
+    def gather(self, ids: torch.Tensor) -> torch.Tensor:
+        """Inputs of the rows `ids`, dense and on the device."""
+        dense = self.X[ids.cpu().numpy()].toarray()
+        return torch.from_numpy(np.ascontiguousarray(dense, dtype=np.float32)).to(self.device)
+
+
+class StreamSource:
+    """Inputs read from a map-style torch ``Dataset`` when they are needed.
+
+    Parameters
+    ----------
+    dataset : torch.utils.data.Dataset
+        Items are ``(input, label)`` pairs or inputs; an input is a tensor, an array or a PIL image.
+    device : torch.device
+    """
+
+    def __init__(self, dataset: Dataset, device: torch.device) -> None:
+        self.dataset, self.device = dataset, device
+
+    def __len__(self) -> int:
+        return len(self.dataset)  # type: ignore[arg-type]
+
+    def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
+        item = self.dataset[i]
+        x = item[0] if isinstance(item, (tuple, list)) else item
+        return as_tensor(x), i
+
+    def gather(self, ids: torch.Tensor) -> torch.Tensor:
+        """Inputs of the rows `ids`, read in this process."""
+        return torch.stack([self[int(i)][0] for i in ids]).to(self.device)
+
+
+def as_tensor(x: Any) -> torch.Tensor:
+    """Return one input as a tensor; a PIL image becomes ``uint8``, channels first."""
+    if isinstance(x, torch.Tensor):
+        return x
+    if hasattr(x, "getbands"):
+        from torchvision.transforms.functional import pil_to_tensor
+
+        return pil_to_tensor(x)
+    return torch.as_tensor(np.asarray(x))
+
+
+class Rows(Dataset):
+    """Rows of a data set: inputs, encoded labels, and the ids under which results are kept.
+
+    Parameters
+    ----------
+    source : TensorSource, SparseSource or StreamSource
+        Inputs of all rows of the data set.
+    y : tensor of shape (n_source,), int64
+        Encoded labels of all rows of the source.
+    scaler : ImageScaler or None
+        Standardises ``uint8`` images; None scales them to [0, 1].
+    index : tensor of shape (n_rows,), int64, or None
+        Ids of the rows that belong; None: all of them.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        y: torch.Tensor,
+        scaler: ImageScaler | None = None,
+        index: torch.Tensor | None = None,
+    ) -> None:
+        self.source, self.scaler = source, scaler
+        self.y = y.to(source.device)
+        self.index = torch.arange(len(source)) if index is None else index
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, i: int) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        ids = self.index[i].view(1).to(self.source.device)
+        x = self.prepare(self.source.gather(ids))
+        return {"x": x[0], "index": ids[0]}, self.y[ids[0]]
+
+    def subset(self, keep: np.ndarray) -> Rows:
+        """Return the rows whose ids are marked, without copying an input.
+
+        Parameters
+        ----------
+        keep : ndarray of shape (n_source,), bool
+            One entry for each row of the source.
+
+        Returns
+        -------
+        Rows
+        """
+        kept = self.index[torch.from_numpy(np.asarray(keep))[self.index]]
+        return Rows(self.source, self.y, self.scaler, kept)
+
+    def prepare(self, x: torch.Tensor) -> torch.Tensor:
+        """Bring gathered inputs into the form the network takes: float32, channels last."""
+        if self.scaler is not None:
+            x = self.scaler(x)
+        elif x.dtype == torch.uint8 and x.ndim == 4:
+            x = x.to(torch.float32).div_(255)
+        elif x.dtype != torch.float32:
+            x = x.to(torch.float32)
+        return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+
+
+class BatchLoader:
+    """Iterate over `Rows` in batches ``({"x": x, "index": ids}, y)``.
+
+    No row is left out: the last batch may be smaller, and a last batch of a single row is merged
+    into the one before it, since batch normalisation needs two.
+
+    Parameters
+    ----------
+    dataset : Rows
+    batch_size : int, default=128
+    shuffle : bool, default=False
+    generator : torch.Generator or None, default=None
+        Draws the order when `shuffle`; lives on the CPU.
+    views : sequence of callables, default=()
+        Batched augmentations, applied to the gathered inputs before they are scaled. The first
+        makes ``"x"``; any others make the entries of the tuple ``"views"``. Without one, ``"x"`` is
+        the plain input.
+    num_workers : int, default=0
+        Processes that read a streamed data set; has no effect on resident rows.
+    """
+
+    def __init__(
+        self,
+        dataset: Rows,
+        batch_size: int = 128,
+        *,
+        shuffle: bool = False,
+        generator: torch.Generator | None = None,
+        views: Sequence[View | None] = (),
+        num_workers: int = 0,
+    ) -> None:
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.generator = generator
+        self.views = tuple(views)
+        self.num_workers = num_workers
+        self._stream: DataLoader | None = None
+
+    def __len__(self) -> int:
+        return len(batch_sizes(len(self.dataset), self.batch_size))
+
+    def __iter__(self) -> Iterator[tuple[dict[str, Any], torch.Tensor]]:
+        rows, device = self.dataset, self.dataset.source.device
+        for x, ids in self._gathered():
+            made = [x if view is None else view(x) for view in self.views] or [x]
+            batch: dict[str, Any] = {"x": rows.prepare(made[0]), "index": ids}
+            if len(made) > 1:
+                batch["views"] = tuple(rows.prepare(view) for view in made[1:])
+            yield batch, rows.y[ids.to(device)]
+
+    def id_batches(self) -> list[torch.Tensor]:
+        """Draw the order of one epoch and return the row ids of its batches."""
+        ids = self.dataset.index
+        if self.shuffle:
+            ids = ids[torch.randperm(len(ids), generator=self.generator)]
+        return list(ids.split(batch_sizes(len(ids), self.batch_size)))
+
+    def _gathered(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        source = self.dataset.source
+        if not isinstance(source, StreamSource):
+            batches = self.id_batches()
+            if batches:
+                sizes = [len(ids) for ids in batches]
+                for ids in torch.cat(batches).to(source.device).split(sizes):
+                    yield source.gather(ids), ids
+            return
+        if self._stream is None:
+            self._stream = DataLoader(
+                source,  # type: ignore[arg-type]
+                batch_sampler=_EpochBatches(self),
+                num_workers=self.num_workers,
+                persistent_workers=self.num_workers > 0,
+                pin_memory=source.device.type == "cuda",
+                generator=_copy_of_global_generator(),
+            )
+        for x, ids in self._stream:
+            yield (
+                x.to(source.device, non_blocking=True),
+                ids.to(source.device, non_blocking=True),
+            )
+
+
+class _EpochBatches:
+    """Batch sampler that asks the loader for a new order each time it is iterated."""
+
+    def __init__(self, loader: BatchLoader) -> None:
+        self.loader = loader
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return (ids.tolist() for ids in self.loader.id_batches())
+
+
+def _copy_of_global_generator() -> torch.Generator:
+    # DataLoader draws the seed of its workers; from a copy, so that streamed and resident rows
+    # leave the same draws to augmentation and dropout.
+    generator = torch.Generator()
+    generator.set_state(torch.get_rng_state())
+    return generator
+
+
+def batch_sizes(n_rows: int, batch_size: int) -> list[int]:
+    """Sizes of the batches that cover all rows, none of them a single row if avoidable.
+
+    Parameters
+    ----------
+    n_rows, batch_size : int
+
+    Returns
+    -------
+    list of int
+
+    Examples
+    --------
+    >>> batch_sizes(10, 4), batch_sizes(9, 4), batch_sizes(1, 4)
+    ([4, 4, 2], [4, 5], [1])
+    """
+    full, rest = divmod(n_rows, batch_size)
+    sizes = [batch_size] * full
+    if rest == 1 and sizes:
+        sizes[-1] += 1
+    elif rest:
+        sizes.append(rest)
+    return sizes

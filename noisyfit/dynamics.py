@@ -1,0 +1,260 @@
+"""What a network did with each row's given label over training, and metrics computed from it.
+
+`TrainingDynamics` is a numpy container, filled by `noisyfit.recorder.DynamicsRecorder`; its methods
+are the metrics of the literature.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+QUANTITIES = ("correct", "given_prob", "margin", "loss")
+
+
+class TrainingDynamics:
+    """Per-row records of training, one column an epoch.
+
+    Parameters
+    ----------
+    n_samples : int
+        Rows of the data set, trained or not.
+    quantities : sequence of {"correct", "given_prob", "margin", "loss"}
+        What is recorded. ``"correct"`` costs one bit a row and epoch, the others two bytes.
+
+    Attributes
+    ----------
+    n_epochs : int
+        Epochs recorded so far.
+
+    Notes
+    -----
+    A row that was not trained in an epoch, because a selection had dropped it, is NaN there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from noisyfit.dynamics import TrainingDynamics
+    >>> dynamics = TrainingDynamics(2, ["correct"])
+    >>> for correct in ([0, 1], [1, 0], [0, 1]):
+    ...     dynamics.append(correct=np.array(correct, dtype=float))
+    >>> dynamics.correct
+    array([[0., 1., 0.],
+           [1., 0., 1.]], dtype=float32)
+    >>> dynamics.forgetting_events()
+    array([1, 1])
+    """
+
+    def __init__(self, n_samples: int, quantities: tuple[str, ...] | list[str] = QUANTITIES) -> None:
+        unknown = sorted(set(quantities) - set(QUANTITIES))
+        if unknown:
+            raise ValueError(f"Unknown quantities {unknown}; choose from {list(QUANTITIES)}.")
+        self.n_samples = n_samples
+        self.quantities = tuple(quantities)
+        self._columns: dict[str, list[np.ndarray]] = {name: [] for name in self.quantities}
+        self._trained: list[np.ndarray | None] = []
+
+    @property
+    def n_epochs(self) -> int:
+        """Number of recorded epochs."""
+        return len(self._trained)
+
+    @property
+    def correct(self) -> np.ndarray:
+        """Whether the prediction equalled the given label: (n_samples, n_epochs), 0, 1 or NaN."""
+        return self._matrix("correct")
+
+    @property
+    def given_prob(self) -> np.ndarray:
+        """Softmax probability of the given label: (n_samples, n_epochs), in [0, 1]."""
+        return self._matrix("given_prob")
+
+    @property
+    def margin(self) -> np.ndarray:
+        """Logit of the given label minus the largest other logit: (n_samples, n_epochs)."""
+        return self._matrix("margin")
+
+    @property
+    def loss(self) -> np.ndarray:
+        """Cross-entropy of the given label in nats: (n_samples, n_epochs)."""
+        return self._matrix("loss")
+
+    def append(self, **values: np.ndarray) -> None:
+        """Add one epoch.
+
+        Parameters
+        ----------
+        **values : ndarray of shape (n_samples,)
+            One array for each recorded quantity; NaN marks rows that were not trained.
+
+        Raises
+        ------
+        ValueError
+            If a recorded quantity is missing or an array has another length.
+        """
+        if set(values) != set(self.quantities):
+            raise ValueError(f"Expected the quantities {self.quantities}, got {tuple(values)}.")
+        trained = np.ones(self.n_samples, dtype=bool)
+        for name, value in values.items():
+            if np.shape(value) != (self.n_samples,):
+                raise ValueError(
+                    f"{name} has shape {np.shape(value)}, expected ({self.n_samples},)."
+                )
+            trained &= ~np.isnan(value)
+        for name, value in values.items():
+            if name == "correct":
+                column = np.packbits(np.nan_to_num(value).astype(bool))
+            else:
+                column = np.asarray(value, dtype=np.float16)
+            self._columns[name].append(column)
+        self._trained.append(None if trained.all() else np.packbits(trained))
+
+    def epochs(self, start: int = 0, stop: int | None = None) -> TrainingDynamics:
+        """Return the records of the epochs ``start`` to ``stop``, without copying them.
+
+        Parameters
+        ----------
+        start, stop : int
+            As in a slice.
+
+        Returns
+        -------
+        TrainingDynamics
+        """
+        part = TrainingDynamics(self.n_samples, self.quantities)
+        part._columns = {name: column[start:stop] for name, column in self._columns.items()}
+        part._trained = self._trained[start:stop]
+        return part
+
+    def select(self, quantities: tuple[str, ...]) -> TrainingDynamics:
+        """Return some of the quantities, without copying them.
+
+        Parameters
+        ----------
+        quantities : sequence of {"correct", "given_prob", "margin", "loss"}
+
+        Returns
+        -------
+        TrainingDynamics
+        """
+        part = TrainingDynamics(self.n_samples, quantities)
+        part._columns = {name: self._columns[name] for name in quantities}
+        part._trained = self._trained
+        return part
+
+    def trained_epochs(self) -> np.ndarray:
+        """Count the epochs in which each row was trained: (n_samples,), int64."""
+        count = np.zeros(self.n_samples, dtype=np.int64)
+        for epoch in range(self.n_epochs):
+            count += self._trained_mask(epoch)
+        return count
+
+    def mean(self, quantity: str) -> np.ndarray:
+        """Average a quantity over the epochs in which each row was trained.
+
+        Parameters
+        ----------
+        quantity : {"correct", "given_prob", "margin", "loss"}
+            Mean ``given_prob`` is the confidence of data maps, mean ``correct`` their correctness.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), float64
+            NaN for a row that was never trained.
+        """
+        total = np.zeros(self.n_samples)
+        for epoch in range(self.n_epochs):
+            total += np.nan_to_num(self._column(quantity, epoch))
+        return _divide(total, self.trained_epochs())
+
+    def aum(self) -> np.ndarray:
+        """Area under the margin (Pleiss et al. 2020): mean margin; **low** means suspicious.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), in logits
+        """
+        return self.mean("margin")
+
+    def confidence(self) -> np.ndarray:
+        """Data-map confidence (Swayamdipta et al. 2020): mean probability of the given label.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), in [0, 1]; **low** means suspicious
+        """
+        return self.mean("given_prob")
+
+    def variability(self) -> np.ndarray:
+        """Data-map variability: standard deviation of the given label's probability.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), in [0, 0.5]
+        """
+        mean = self.confidence()
+        total = np.zeros(self.n_samples)
+        for epoch in range(self.n_epochs):
+            total += np.nan_to_num((self._column("given_prob", epoch) - mean) ** 2)
+        return np.sqrt(_divide(total, self.trained_epochs()))
+
+    def mean_loss(self) -> np.ndarray:
+        """Mean cross-entropy of the given label; **high** means suspicious.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), in nats
+        """
+        return self.mean("loss")
+
+    def forgetting_events(self) -> np.ndarray:
+        """Count how often a row went from correct to wrong (Toneva et al. 2019).
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), int64
+            A row that was never correct gets ``n_epochs``, more than any that was, as in the paper
+            where such rows count as forgotten infinitely often.
+        """
+        events = np.zeros(self.n_samples, dtype=np.int64)
+        was_correct = np.zeros(self.n_samples, dtype=bool)
+        learned = np.zeros(self.n_samples, dtype=bool)
+        for epoch in range(self.n_epochs):
+            now = self._column("correct", epoch)
+            events += was_correct & (now == 0)
+            was_correct = np.where(np.isnan(now), was_correct, now == 1)
+            learned |= now == 1
+        events[~learned] = self.n_epochs
+        return events
+
+    def nbytes(self) -> int:
+        """Memory of the records in bytes."""
+        columns = [c for cs in self._columns.values() for c in cs]
+        return sum(c.nbytes for c in columns + [t for t in self._trained if t is not None])
+
+    def _trained_mask(self, epoch: int) -> np.ndarray:
+        packed = self._trained[epoch]
+        if packed is None:
+            return np.ones(self.n_samples, dtype=bool)
+        return np.unpackbits(packed, count=self.n_samples).astype(bool)
+
+    def _column(self, name: str, epoch: int) -> np.ndarray:
+        if name not in self._columns:
+            raise ValueError(
+                f"{name!r} was not recorded; recorded are {list(self.quantities)}. Name it in the "
+                "`record` parameter."
+            )
+        column = self._columns[name][epoch]
+        if name == "correct":
+            bits = np.unpackbits(column, count=self.n_samples).astype(np.float32)
+            bits[~self._trained_mask(epoch)] = np.nan
+            return bits
+        return column.astype(np.float32)
+
+    def _matrix(self, name: str) -> np.ndarray:
+        if self.n_epochs == 0:
+            return np.empty((self.n_samples, 0), dtype=np.float32)
+        return np.stack([self._column(name, epoch) for epoch in range(self.n_epochs)], axis=1)
+
+
+def _divide(total: np.ndarray, count: np.ndarray) -> np.ndarray:
+    return np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)

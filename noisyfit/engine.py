@@ -1,0 +1,281 @@
+"""`NoisyNet`, the one training engine: skorch's net with row ids, one hook and one sync an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import PassthroughScoring
+
+from noisyfit.data import BatchLoader, Rows
+
+
+class NoisyNet(NeuralNet):
+    """skorch net that trains on `Rows` and lets a method replace nothing but the loss.
+
+    Parameters
+    ----------
+    module : torch.nn.Module, class or instance
+        Returns logits of shape (n_rows, n_classes).
+    criterion : default=torch.nn.CrossEntropyLoss
+        Built with ``reduction="none"``.
+    precision : torch.dtype or None, default=None
+        Autocast type of the forward pass; None: float32 throughout.
+    **kwargs
+        skorch's parameters.
+
+    Notes
+    -----
+    A method overrides `training_loss` and, to act between epochs, ``on_epoch_begin``. Every other
+    override here replaces what skorch does once a batch, such as reading the loss back from the
+    device, by the same thing once an epoch.
+    """
+
+    def __init__(
+        self,
+        module: Any,
+        criterion: Any = torch.nn.CrossEntropyLoss,
+        *,
+        precision: torch.dtype | None = None,
+        train_split: Any = None,
+        iterator_train: Any = BatchLoader,
+        iterator_valid: Any = BatchLoader,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            module,
+            criterion,
+            train_split=train_split,
+            iterator_train=iterator_train,
+            iterator_valid=iterator_valid,
+            **{"criterion__reduction": "none", "verbose": 0, **kwargs},
+        )
+        self.precision = precision
+
+    @property
+    def _default_callbacks(self) -> list[tuple[str, Any]]:
+        # The batch losses arrive at the end of the epoch; a validation score there never is.
+        return [c for c in super()._default_callbacks if not _is_validation_score(c[1])]
+
+    def initialize_module(self, *args: Any, **kwargs: Any) -> NoisyNet:
+        """Build the module with convolution weights laid out channels-last."""
+        super().initialize_module(*args, **kwargs)
+        self.module_.to(memory_format=torch.channels_last)
+        return self
+
+    def infer(self, x: Any, **fit_params: Any) -> torch.Tensor:
+        """Compute the logits of a batch; only the inputs reach the module, never the row ids."""
+        x = x["x"] if isinstance(x, dict) else x
+        autocast = (
+            torch.autocast(torch.device(self.device).type, self.precision)
+            if self.precision is not None
+            else nullcontext()
+        )
+        with autocast:
+            logits = self.module_(x.to(self.device), **fit_params)
+        return logits.float()
+
+    def training_loss(self, X: dict[str, Any], y: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Loss of one batch. **The** hook of a method.
+
+        Parameters
+        ----------
+        X : dict
+            ``"x"``, the inputs, and ``"index"``, the row ids; further views under ``"views"``.
+        y : tensor of shape (n_rows,), int64
+            Given labels.
+
+        Returns
+        -------
+        dict
+            ``"loss"``, a scalar to differentiate, ``"y_pred"``, logits (n_rows, n_classes),
+            ``"sample_loss"``, (n_rows,), and whatever else callbacks shall see as keywords.
+        """
+        logits = self.infer(X)
+        sample_loss = self.criterion_(logits, y)
+        return {"loss": sample_loss.mean(), "y_pred": logits, "sample_loss": sample_loss}
+
+    def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, torch.Tensor]:
+        """Differentiate the loss of one batch; runs inside the optimizer's closure."""
+        self._set_training(True)
+        X, y = batch
+        step = self.training_loss(X, y)
+        step["loss"].backward()
+        return {name: value.detach() for name, value in step.items()}
+
+    def run_single_epoch(
+        self,
+        iterator: Iterable | None,
+        training: bool,
+        prefix: str,
+        step_fn: Callable,
+        **fit_params: Any,
+    ) -> None:
+        """Run one epoch with skorch's bookkeeping, but read the losses back once, at its end.
+
+        Raises
+        ------
+        FloatingPointError
+            If a loss is not finite: training has diverged.
+        """
+        if iterator is None:
+            return
+        losses, sizes = [], []
+        for batch in iterator:
+            self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch, **fit_params)
+            losses.append(step["loss"])
+            sizes.append(len(batch[1]))
+            self.notify("on_batch_end", batch=batch, training=training, **step)
+        values = torch.stack(losses).float().cpu().numpy()
+        if not np.isfinite(values).all():
+            first = int(np.flatnonzero(~np.isfinite(values))[0])
+            raise FloatingPointError(
+                f"Training diverged: the loss of batch {first} in epoch {len(self.history)} is "
+                f"{values[first]}. Lower lr (now {self.lr}) or standardise the features."
+            )
+        for record, loss, size in zip(
+            self.history[-1]["batches"], values.tolist(), sizes, strict=False
+        ):
+            record.update({f"{prefix}_loss": loss, f"{prefix}_batch_size": size})
+        self.history.record(f"{prefix}_batch_count", len(sizes))
+
+    def partial_fit(
+        self, X: Any, y: Any = None, classes: Any = None, **fit_params: Any
+    ) -> NoisyNet:
+        """Train on, as skorch does, except that Ctrl-C is not swallowed."""
+        if not self.initialized_:
+            self.initialize()
+        fit_params.pop("_routing_method", None)
+        self.notify("on_train_begin", X=X, y=y)
+        self.fit_loop(X, y, **fit_params)
+        self.notify("on_train_end", X=X, y=y)
+        return self
+
+    def train_stage(self, rows: Rows, epochs: int) -> NoisyNet:
+        """Train on with the weights as they are, a fresh optimizer and a cosine schedule to zero.
+
+        Parameters
+        ----------
+        rows : Rows
+        epochs : int
+            Length of the stage and of its schedule, which steps once an epoch.
+
+        Returns
+        -------
+        NoisyNet
+        """
+        if not self.initialized_:
+            self.initialize()
+        self.initialize_optimizer()
+        self.schedule_ = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer_, T_max=epochs)
+        return self.partial_fit(rows, None, epochs=epochs)
+
+    def on_epoch_end(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
+        """Step the schedule of a stage."""
+        self.history.record("lr", self.optimizer_.param_groups[0]["lr"])
+        if getattr(self, "schedule_", None) is not None:
+            self.schedule_.step()
+
+    def logits(self, rows: Rows) -> np.ndarray:
+        """Compute the logits of rows in evaluation mode, in their order.
+
+        Parameters
+        ----------
+        rows : Rows
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_classes), float32
+        """
+        parts = list(self.forward_iter(rows, training=False, device=self.device))
+        return torch.cat(parts).cpu().numpy()
+
+    def epoch_history(self) -> list[dict[str, Any]]:
+        """History of the epochs without that of their batches, as plain numbers."""
+        return [
+            {
+                name: value.item() if isinstance(value, np.generic) else value
+                for name, value in epoch.items()
+                if name != "batches"
+            }
+            for epoch in self.history
+        ]
+
+    def release(self) -> NoisyNet:
+        """Drop what only training needs, so that the net pickles small and loads without CUDA."""
+        self.schedule_ = None
+        history = self.epoch_history()
+        self.trim_for_prediction()
+        for name in ("generator", "views"):
+            setattr(self, f"iterator_train__{name}", None)
+        self.module = type(self.module_)  # the instance would be stored a second time
+        for epoch in history:
+            self.history.new_epoch()
+            for key, value in epoch.items():
+                self.history.record(key, value)
+        return self
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """Return the device to train on; ``"auto"`` takes CUDA where there is one.
+
+    Parameters
+    ----------
+    device : str or torch.device
+
+    Returns
+    -------
+    torch.device
+
+    Raises
+    ------
+    ValueError
+        If CUDA is asked for and absent.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    resolved = torch.device(device)
+    if resolved.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            f"device={str(device)!r} was asked for, but torch finds no CUDA device. "
+            "Use device='auto' or 'cpu'."
+        )
+    return resolved
+
+
+def resolve_precision(precision: str, device: torch.device, is_image: bool) -> torch.dtype | None:
+    """Return the autocast type, None for float32.
+
+    Parameters
+    ----------
+    precision : {"auto", "float32", "bfloat16"}
+        ``"auto"`` is bfloat16 for images on hardware with bfloat16 units and float32 otherwise: the
+        small matrices of a table gain nothing from it.
+    device : torch.device
+    is_image : bool
+
+    Returns
+    -------
+    torch.dtype or None
+    """
+    if precision == "float32":
+        return None
+    if precision == "bfloat16" or (is_image and _has_bfloat16_units(device)):
+        return torch.bfloat16
+    return None
+
+
+def _has_bfloat16_units(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, check, bool)() for check in checks)
+
+
+def _is_validation_score(callback: Any) -> bool:
+    return isinstance(callback, PassthroughScoring) and callback.name == "valid_loss"

@@ -1,0 +1,231 @@
+"""From what users pass as ``X``, ``y`` and ``trusted`` to checked arrays and `Rows`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
+from torch.utils.data import Dataset, Subset
+
+from noisyfit.data import Rows, Source, SparseSource, StreamSource, TensorSource, as_tensor
+from noisyfit.scaling import ImageScaler, TableScaler
+
+Scaler = ImageScaler | TableScaler
+
+_IMAGE_CHANNELS = (1, 2, 3, 4)
+_SCALER_ROWS = 2048
+
+
+def check_X_y(estimator: BaseEstimator, X: Any, y: Any) -> tuple[Any, np.ndarray]:
+    """Check the inputs of ``fit`` and remember the features' number and names.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Gets ``n_features_in_`` and, for a data frame, ``feature_names_in_``.
+    X : array-like, CSR matrix or torch Dataset
+    y : array-like of shape (n_samples,), or None for a Dataset that has the labels
+
+    Returns
+    -------
+    X : ndarray, CSR matrix or Dataset
+    y : ndarray of shape (n_samples,)
+
+    Raises
+    ------
+    ValueError
+        In scikit-learn's wording: wrong shapes, NaN, a continuous target, a single class.
+    """
+    if isinstance(X, Dataset):
+        y = dataset_targets(X) if y is None else y
+        estimator.n_features_in_ = as_tensor(_first_input(X)).shape[0]
+        y = check_labels(y)
+        check_consistent_length(range(len(X)), y)  # type: ignore[arg-type]
+    elif y is None:
+        validate_data(estimator, X, y)  # raises with scikit-learn's words
+    else:
+        X = _check_array(estimator, X, reset=True, ensure_min_samples=2)
+        y = check_labels(y)
+        check_consistent_length(X, y)
+    if len(np.unique(y)) < 2:
+        raise ValueError(
+            "Classifier can't train when only one class is present: "
+            f"y contains only the class {y[0]!r}."
+        )
+    return X, y
+
+
+def check_X(estimator: BaseEstimator, X: Any) -> Any:
+    """Check the inputs of ``predict`` against those of ``fit``."""
+    return X if isinstance(X, Dataset) else _check_array(estimator, X, reset=False)
+
+
+def check_labels(y: Any) -> np.ndarray:
+    """Return labels as a 1-D array; integers with gaps, strings and booleans are all labels.
+
+    Parameters
+    ----------
+    y : array-like or tensor of shape (n_samples,)
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+    """
+    y = y.cpu().numpy() if isinstance(y, torch.Tensor) else y
+    y = column_or_1d(y, warn=True)
+    if y.dtype.kind in "fO":
+        check_array(y, ensure_2d=False, dtype=None, input_name="y", ensure_min_samples=0)
+    check_classification_targets(y)
+    return y
+
+
+def check_trusted(trusted: Any, n_samples: int) -> np.ndarray:
+    """Return the mask of rows whose label was verified.
+
+    Parameters
+    ----------
+    trusted : array-like of shape (n_samples,), bool, or None
+    n_samples : int
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), bool
+
+    Raises
+    ------
+    ValueError
+        For indices instead of a mask: cross-validation would slice them wrongly.
+    """
+    if trusted is None:
+        return np.zeros(n_samples, dtype=bool)
+    trusted = np.asarray(trusted)
+    if trusted.dtype != bool or trusted.shape != (n_samples,):
+        raise ValueError(
+            f"trusted must be a boolean mask of shape ({n_samples},). Got an array of "
+            f"{trusted.dtype} of shape {trusted.shape} instead. From indices: "
+            "mask = np.zeros(len(y), dtype=bool); mask[indices] = True."
+        )
+    return trusted
+
+
+def fit_scaler(X: Any) -> Scaler | None:
+    """Learn the scale of ``uint8`` images or of a table; other inputs are taken as they are.
+
+    Parameters
+    ----------
+    X : ndarray, CSR matrix or Dataset
+        Checked inputs. Of images, at most 2,048 rows spread over the data set are looked at.
+
+    Returns
+    -------
+    ImageScaler, TableScaler or None
+    """
+    shape = row_shape(X)
+    if not isinstance(X, Dataset) and len(shape) == 1:
+        return TableScaler().fit(X)
+    if len(shape) != 3:
+        return None
+    source = _source(X, torch.device("cpu"))
+    every = max(1, len(source) // _SCALER_ROWS)
+    if source.gather(torch.arange(1)).dtype != torch.uint8:
+        return None
+    return ImageScaler.from_images(source.gather(torch.arange(0, len(source), every)))
+
+
+def make_rows(X: Any, y: np.ndarray | None, device: torch.device, scaler: Scaler | None) -> Rows:
+    """Put checked inputs into `Rows`.
+
+    Parameters
+    ----------
+    X : ndarray, CSR matrix or Dataset
+    y : ndarray of shape (n_samples,), int64, or None
+        Encoded labels; None for prediction.
+    device : torch.device
+    scaler : ImageScaler, TableScaler or None
+
+    Returns
+    -------
+    Rows
+    """
+    if isinstance(scaler, TableScaler):
+        X, scaler = scaler.transform(X), None
+    source = _source(X, device)
+    labels = np.zeros(len(source), dtype=np.int64) if y is None else y
+    return Rows(source, torch.from_numpy(labels), scaler)
+
+
+def _source(X: Any, device: torch.device) -> Source:
+    if isinstance(X, Dataset):
+        return StreamSource(X, device)
+    return SparseSource(X, device) if sparse.issparse(X) else TensorSource(X, device)
+
+
+def dataset_targets(dataset: Dataset) -> np.ndarray:
+    """Return the labels of a map-style Dataset.
+
+    Parameters
+    ----------
+    dataset : torch.utils.data.Dataset
+        With an attribute ``targets``, as torchvision's have, or items ``(input, label)``; in the
+        latter case every item is read once.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+    """
+    if isinstance(dataset, Subset):
+        return dataset_targets(dataset.dataset)[np.asarray(dataset.indices)]
+    targets = getattr(dataset, "targets", None)
+    if targets is not None:
+        return np.asarray(targets)
+    if not isinstance(dataset[0], (tuple, list)) or len(dataset[0]) < 2:
+        raise ValueError(
+            f"{type(dataset).__name__} has neither an attribute 'targets' nor items (input, label);"
+            " pass the labels as y."
+        )
+    return np.asarray([dataset[i][1] for i in range(len(dataset))])  # type: ignore[arg-type]
+
+
+def row_shape(X: Any) -> tuple[int, ...]:
+    """Shape of a single row's input."""
+    return tuple(as_tensor(_first_input(X)).shape) if isinstance(X, Dataset) else X.shape[1:]
+
+
+def _first_input(dataset: Dataset) -> Any:
+    if len(dataset) == 0:  # type: ignore[arg-type]
+        raise ValueError("Found a Dataset with 0 samples while a minimum of 1 is required.")
+    item = dataset[0]
+    return item[0] if isinstance(item, (tuple, list)) else item
+
+
+def _check_array(estimator: BaseEstimator, X: Any, reset: bool, **kwargs: Any) -> Any:
+    X = X.cpu().numpy() if isinstance(X, torch.Tensor) else X
+    if getattr(X, "ndim", 2) < 3:
+        return validate_data(
+            estimator, X, reset=reset, accept_sparse="csr", dtype=np.float32, **kwargs
+        )
+    X = np.asarray(X)
+    if X.dtype != np.uint8 and X.dtype.kind in "iub":
+        raise ValueError(
+            f"Images must be uint8 (0 to 255) or float. Got {X.dtype} instead; "
+            "write X.astype(np.uint8) if the values are pixels."
+        )
+    if X.ndim == 4:
+        _check_channels_first(X.shape)
+    dtype = np.uint8 if X.dtype == np.uint8 else np.float32
+    return validate_data(estimator, X, reset=reset, allow_nd=True, dtype=dtype, **kwargs)
+
+
+def _check_channels_first(shape: Sequence[int]) -> None:
+    if shape[1] not in _IMAGE_CHANNELS and shape[3] in _IMAGE_CHANNELS:
+        raise ValueError(
+            f"Images must be channels-first, (n_samples, channels, height, width). Got "
+            f"{tuple(shape)}, which looks channels-last; write X.transpose(0, 3, 1, 2)."
+        )

@@ -1,0 +1,51 @@
+"""One progress bar over all epochs of a fit, whatever stages it has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skorch.callbacks import Callback
+from tqdm.auto import tqdm
+
+
+class EpochProgress(Callback):
+    """skorch callback that moves one bar through all stages of a fit.
+
+    Parameters
+    ----------
+    total : int
+        Epochs that the whole fit may take; the bar's remaining time counts on them.
+    label : str, default="fit"
+        Name in front of the bar.
+    disable : bool, default=False
+        Show nothing.
+    """
+
+    def __init__(self, total: int, label: str = "fit", disable: bool = False) -> None:
+        self.total = total
+        self.label = label
+        self.disable = disable
+
+    def initialize(self) -> EpochProgress:
+        """Open the bar."""
+        self.bar_ = tqdm(total=self.total, desc=self.label, unit="epoch", disable=self.disable)
+        return self
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Move on by one epoch."""
+        self.bar_.set_postfix(loss=f"{net.history[-1].get('train_loss', float('nan')):.3g}")
+        self.bar_.update()
+
+    def stage(self, label: str) -> None:
+        """Name the stage that begins.
+
+        Parameters
+        ----------
+        label : str
+        """
+        self.bar_.set_description(label)
+
+    def close(self) -> None:
+        """Close the bar; epochs that were not needed are no longer waited for."""
+        self.bar_.total = self.bar_.n
+        self.bar_.close()

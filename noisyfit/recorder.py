@@ -1,0 +1,170 @@
+"""`DynamicsRecorder`: the skorch callback that writes training dynamics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from skorch.callbacks import Callback
+
+from noisyfit.dynamics import QUANTITIES, TrainingDynamics
+
+_PENDING_LOGITS = 2**22
+
+
+class DynamicsRecorder(Callback):
+    """skorch callback that records each row's training dynamics.
+
+    Parameters
+    ----------
+    n_samples : int or None, default=None
+        Rows of the whole data set; None: as many as the rows of the first training set seen.
+    record : sequence of {"correct", "given_prob", "margin", "loss"}, default=("correct",)
+    mode : {"training", "evaluation"}, default="training"
+        ``"training"`` takes the values from the forward pass of the training step: before the
+        update, on the augmented input, with batch normalisation in training mode. It costs no pass
+        of its own. ``"evaluation"`` makes one more pass over the training rows after each epoch.
+
+    Attributes
+    ----------
+    dynamics_ : TrainingDynamics
+
+    Notes
+    -----
+    In mode ``"training"`` the batches must carry row ids, ``({"x": ..., "index": ids}, y)``, as
+    those of `noisyfit.data.BatchLoader` do. In mode ``"evaluation"`` any skorch net will do: a row's
+    id is its position in the training set.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from skorch import NeuralNetClassifier
+    >>> from noisyfit.recorder import DynamicsRecorder
+    >>> recorder = DynamicsRecorder(record=["given_prob"], mode="evaluation")
+    >>> net = NeuralNetClassifier(
+    ...     torch.nn.Linear, module__in_features=2, module__out_features=2, max_epochs=3,
+    ...     criterion=torch.nn.CrossEntropyLoss, callbacks=[recorder], train_split=None, verbose=0,
+    ... )
+    >>> X = np.random.default_rng(0).normal(size=(20, 2)).astype(np.float32)
+    >>> _ = net.fit(X, (X[:, 0] > 0).astype(int))
+    >>> recorder.dynamics_.given_prob.shape
+    (20, 3)
+    """
+
+    def __init__(
+        self,
+        n_samples: int | None = None,
+        record: tuple[str, ...] | list[str] = ("correct",),
+        mode: str = "training",
+    ) -> None:
+        self.n_samples = n_samples
+        self.record = record
+        self.mode = mode
+
+    def initialize(self) -> DynamicsRecorder:
+        """Start with empty records."""
+        if self.mode not in ("training", "evaluation"):
+            raise ValueError(f"mode must be 'training' or 'evaluation'. Got {self.mode!r} instead.")
+        self.dynamics_: TrainingDynamics | None = None
+        return self
+
+    def on_epoch_begin(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
+        """Make room for one epoch."""
+        if self.dynamics_ is None:
+            n_samples = len(dataset_train) if self.n_samples is None else self.n_samples
+            self.dynamics_ = TrainingDynamics(n_samples, self.record)
+        shape = (len(self.dynamics_.quantities), self.dynamics_.n_samples)
+        self._epoch = torch.full(shape, torch.nan, device=net.device)
+        self._pending: list[tuple[torch.Tensor, ...]] = []
+        self._n_pending = 0
+
+    def on_batch_end(
+        self, net: Any, batch: Any = None, training: bool = False, y_pred: Any = None, **kwargs: Any
+    ) -> None:
+        """Take the values of one training batch; nothing leaves the device."""
+        if not training or self.mode != "training":
+            return
+        inputs, y = batch
+        if not isinstance(inputs, dict) or "index" not in inputs:
+            raise ValueError(
+                "The batches carry no row ids. Use iterator_train=noisyfit.data.BatchLoader, or "
+                "mode='evaluation', which needs none."
+            )
+        self._keep(inputs["index"], y_pred, y)
+
+    def on_epoch_end(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
+        """Move the epoch's values to the container, in one transfer."""
+        if self.mode == "evaluation":
+            self._evaluate(net, dataset_train)
+        self._flush()
+        values = self._epoch.cpu().numpy()
+        self.dynamics_.append(**dict(zip(self.dynamics_.quantities, values, strict=True)))
+        del self._epoch, self._pending
+
+    def _keep(self, ids: torch.Tensor, logits: torch.Tensor, y: torch.Tensor) -> None:
+        # A dozen small operations a batch would cost more than a small network's step; they are
+        # done for many batches at once.
+        self._pending.append((ids, logits.detach(), y))
+        self._n_pending += logits.numel()
+        if self._n_pending > _PENDING_LOGITS:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._pending:
+            return
+        device = self._epoch.device
+        ids, logits, y = (
+            torch.cat(parts).to(device) for parts in zip(*self._pending, strict=True)
+        )
+        self._epoch[:, ids] = given_label_statistics(logits, y, self.dynamics_.quantities)
+        self._pending, self._n_pending = [], 0
+
+    def _evaluate(self, net: Any, dataset: Any) -> None:
+        start = 0
+        for batch in net.get_iterator(dataset, training=False):
+            inputs, y = batch
+            logits = net.evaluation_step(batch, training=False)
+            if isinstance(inputs, dict) and "index" in inputs:
+                ids = inputs["index"]
+            else:
+                ids = torch.arange(start, start + len(y))
+            start += len(y)
+            self._keep(ids, logits, y)
+
+
+def given_label_statistics(
+    logits: torch.Tensor, y: torch.Tensor, quantities: tuple[str, ...] = QUANTITIES
+) -> torch.Tensor:
+    """Compute the recorded quantities of one batch.
+
+    Parameters
+    ----------
+    logits : tensor of shape (n_rows, n_classes)
+    y : tensor of shape (n_rows,), int64
+        Given labels.
+    quantities : sequence of {"correct", "given_prob", "margin", "loss"}
+
+    Returns
+    -------
+    tensor of shape (n_quantities, n_rows), float32
+
+    Examples
+    --------
+    >>> import torch
+    >>> logits = torch.tensor([[2.0, 0.0, 1.0]])
+    >>> given_label_statistics(logits, torch.tensor([2]), ("correct", "margin"))
+    tensor([[ 0.],
+            [-1.]])
+    """
+    logits = logits.detach().float()
+    given = y.view(-1, 1)
+    computed = {}
+    if "correct" in quantities:
+        computed["correct"] = (logits.argmax(1) == y).float()
+    if "margin" in quantities:
+        others = logits.scatter(1, given, -torch.inf)
+        computed["margin"] = logits.gather(1, given).squeeze(1) - others.amax(1)
+    if "given_prob" in quantities or "loss" in quantities:
+        log_prob = logits.log_softmax(1).gather(1, given).squeeze(1)
+        computed["given_prob"], computed["loss"] = log_prob.exp(), -log_prob
+    return torch.stack([computed[name] for name in quantities])

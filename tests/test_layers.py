@@ -1,0 +1,79 @@
+"""The architecture as a test: imports run only downwards, and methods never import each other."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import noisyfit
+
+PACKAGE = Path(noisyfit.__file__).parent
+FLOORS = {
+    "noise": 0,
+    "mixture": 0,
+    "_location_scale": 0,
+    "losses": 0,
+    "augment": 0,
+    "modules": 0,
+    "metrics": 0,
+    "progress": 0,
+    "_params": 0,
+    "_seeding": 0,
+    "data": 1,
+    "dynamics": 1,
+    "recorder": 1.5,
+    "_building": 1.5,
+    "inputs": 1.5,
+    "engine": 2,
+    "base": 3,
+    "mild": 4,
+    "dlt": 4,
+    "dynamics_lstm": 4,
+    "meta_relabel": 4,
+    "model_selection": 5,
+    "display": 5,
+    "report": 5,
+    "datasets": 5,
+    "__init__": 6,
+}
+SAME_FLOOR = {("mixture", "_location_scale")}
+MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
+
+
+def imported(module):
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("noisyfit"):
+            assert node.level == 0
+            parts = node.module.split(".")
+            yield from [parts[1]] if len(parts) > 1 else [alias.name for alias in node.names]
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.startswith("noisyfit."):
+                    yield alias.name.split(".")[1]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_has_a_floor(module):
+    assert module in FLOORS
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_run_downwards(module):
+    for other in imported(module):
+        lower = FLOORS[other] < FLOORS[module]
+        assert lower or (module, other) in SAME_FLOOR, f"{module} imports {other}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_importing_needs_no_optional_package(module):
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text())
+    top_level = {
+        alias.name.split(".")[0]
+        for node in tree.body
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    } | {
+        (node.module or "").split(".")[0] for node in tree.body if isinstance(node, ast.ImportFrom)
+    }
+    assert not top_level & {"matplotlib", "pandas", "cleanlab", "PIL"}
