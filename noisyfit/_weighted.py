@@ -45,7 +45,7 @@ def shift_positive(scores: ArrayLike, zero_value: float = 0.1) -> tuple[np.ndarr
     if not zero_value > 0:
         raise ValueError(f"zero_value must be positive. Got {zero_value!r} instead.")
     scores = check_values(scores, "scores")
-    offset = float(min(scores.min(), 0.0)) if scores.min() <= 0 else 0.0
+    offset = min(float(scores.min()), 0.0)
     shifted = scores - offset
     shifted[shifted == 0] = zero_value
     return shifted, offset

@@ -58,11 +58,6 @@ class FitTask:
         return len(self.y)
 
     @property
-    def is_image(self) -> bool:
-        """Whether the rows are images."""
-        return len(self.rows[0][0]["x"].shape) == 3
-
-    @property
     def device(self) -> torch.device:
         """Where to train."""
         return self.rows.source.device
@@ -156,11 +151,10 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
     def _set_fitted(self, task: FitTask, result: FitResult) -> None:
         scores = np.where(task.trusted, 0.0, np.asarray(result.noise_scores, dtype=np.float64))
         clean = np.asarray(result.clean_mask) | task.trusted
-        shape = (task.n_samples,)
-        assert scores.shape == shape and np.isfinite(scores).all(), "noise_scores"
-        assert scores.min() >= 0 and scores.max() <= 1, "noise_scores"
-        assert clean.shape == shape and clean.dtype == bool, "clean_mask"
-        assert 0 <= result.noise_rate <= 1, "noise_rate"
+        assert scores.shape == clean.shape == (task.n_samples,), "one score and mark a row"
+        assert np.isfinite(scores).all(), "noise scores are finite"
+        assert 0 <= scores.min() <= scores.max() <= 1, "noise scores lie in [0, 1]"
+        assert 0 <= result.noise_rate <= 1, "the noise rate lies in [0, 1]"
         self.noise_scores_ = scores
         self.clean_mask_ = clean
         self.noise_rate_ = float(result.noise_rate)

@@ -29,7 +29,7 @@ def break_ties(values: np.ndarray, order: np.ndarray) -> np.ndarray:
     --------
     >>> import numpy as np
     >>> break_ties(np.array([2.0, 0.0, 2.0]), np.array([0.1, 0.5, 0.9])).round(2)
-    array([1.6 , 0.  , 2.4 ])
+    array([1.2, 0. , 2.8])
     """
     levels, level = np.unique(values, return_inverse=True)
     if len(levels) == 1:

@@ -27,7 +27,7 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def gather(self, ids: torch.Tensor) -> torch.Tensor:
-        """Inputs of the rows `ids`, on the device."""
+        """Return the inputs of the rows `ids`, on the device."""
         ...
 
 
@@ -58,7 +58,7 @@ class TensorSource:
         return len(self.X)
 
     def gather(self, ids: torch.Tensor) -> torch.Tensor:
-        """Inputs of the rows `ids`, on the device."""
+        """Return the inputs of the rows `ids`, on the device."""
         if self.X.device == ids.device:
             return self.X.index_select(0, ids)
         return self.X[ids.to(self.X.device)].to(self.device, non_blocking=True)
@@ -80,7 +80,7 @@ class SparseSource:
         return self.X.shape[0]
 
     def gather(self, ids: torch.Tensor) -> torch.Tensor:
-        """Inputs of the rows `ids`, dense and on the device."""
+        """Return the inputs of the rows `ids`, dense and on the device."""
         dense = self.X[ids.cpu().numpy()].toarray()
         return torch.from_numpy(np.ascontiguousarray(dense, dtype=np.float32)).to(self.device)
 
@@ -107,7 +107,7 @@ class StreamSource:
         return as_tensor(x), i
 
     def gather(self, ids: torch.Tensor) -> torch.Tensor:
-        """Inputs of the rows `ids`, read in this process."""
+        """Return the inputs of the rows `ids`, read in this process."""
         return torch.stack([self[int(i)][0] for i in ids]).to(self.device)
 
 

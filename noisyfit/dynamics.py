@@ -44,7 +44,9 @@ class TrainingDynamics:
     array([1, 1])
     """
 
-    def __init__(self, n_samples: int, quantities: tuple[str, ...] | list[str] = QUANTITIES) -> None:
+    def __init__(
+        self, n_samples: int, quantities: tuple[str, ...] | list[str] = QUANTITIES
+    ) -> None:
         unknown = sorted(set(quantities) - set(QUANTITIES))
         if unknown:
             raise ValueError(f"Unknown quantities {unknown}; choose from {list(QUANTITIES)}.")

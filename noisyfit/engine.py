@@ -1,4 +1,4 @@
-"""`NoisyNet`, the one training engine: skorch's net with row ids, one hook and one sync an epoch."""
+"""`NoisyNet`, the one training engine: skorch with row ids, one hook and one sync an epoch."""
 
 from __future__ import annotations
 
@@ -172,7 +172,9 @@ class NoisyNet(NeuralNet):
         if not self.initialized_:
             self.initialize()
         self.initialize_optimizer()
-        self.schedule_ = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer_, T_max=epochs)
+        self.schedule_: Any = torch.optim.lr_scheduler.CosineAnnealingLR(
+            self.optimizer_, T_max=epochs
+        )
         return self.partial_fit(rows, None, epochs=epochs)
 
     def on_epoch_end(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:

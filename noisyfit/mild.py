@@ -15,62 +15,9 @@ from noisyfit.dynamics import TrainingDynamics
 from noisyfit.engine import NoisyNet
 from noisyfit.mixture import WeibullMixture, shift_positive
 from noisyfit.recorder import DynamicsRecorder, given_label_statistics
+from noisyfit.selection import selection_metric, spare_last_rows
 
 MAX_AUTO_ROUNDS = 10
-_MIN_SHARE_OF_CLASS = 0.1
-
-
-def selection_metric(correct: np.ndarray, *, lam: float = 1.0, full: bool = False) -> np.ndarray:
-    r"""Compute MILD's metric of training dynamics; larger means harder to keep in memory.
-
-    Parameters
-    ----------
-    correct : array-like of shape (n_samples, n_epochs), bool or 0/1
-        The sequences S: whether the prediction equalled the given label.
-    lam : float, default=1.0
-        Weight :math:`\lambda` of forgetting against memorisation.
-    full : bool, default=False
-        Use the averaged form :math:`C^F` instead of the simplified C.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,), float64
-        In epochs, from ``-lam * n_epochs`` to ``n_epochs``.
-
-    Notes
-    -----
-    A sequence is cut into maximal runs: :math:`g^u` of misclassified epochs, :math:`g^l` of
-    memorised ones. With their mean lengths M and F (Eq. 1; zero where there is no such run),
-
-    .. math:: C^F = M - \lambda F \quad (2), \qquad
-              C = \sum_j |g^u_j| - \lambda \sum_j |g^l_j| \quad (3).
-
-    C depends on the number of memorised epochs alone, :math:`C = E - (1 + \lambda) \sum_k S^k`;
-    the order of events matters in :math:`C^F` only.
-
-    References
-    ----------
-    Hu et al., "MILD: Modeling the Instance Learning Dynamics for Learning with Noisy Labels",
-    IJCAI 2023.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> S = np.array([[0, 0, 0, 1, 1, 0, 1, 1, 1, 1], [0, 0, 0, 0, 1, 1, 1, 1, 1, 1]])
-    >>> selection_metric(S)
-    array([-2., -2.])
-    >>> selection_metric(S, full=True)
-    array([-1., -2.])
-    """
-    S = np.asarray(correct).astype(bool)
-    ones = S.sum(axis=1)
-    zeros = S.shape[1] - ones
-    if not full:
-        return zeros - lam * ones
-    starts = np.concatenate([np.ones((len(S), 1), dtype=bool), S[:, 1:] != S[:, :-1]], axis=1)
-    n_l = (starts & S).sum(axis=1)
-    n_u = (starts & ~S).sum(axis=1)
-    return zeros / np.maximum(n_u, 1) - lam * ones / np.maximum(n_l, 1)
 
 
 class Round(NamedTuple):
@@ -99,7 +46,8 @@ class MILDSelector(BaseNoisyClassifier):
     ----------
     module : torch.nn.Module class or instance, default=None
         Network that returns logits. None: `noisyfit.modules.MLP` for tables, `ConvNet` for images.
-        ``n_features`` or ``n_channels``, and ``n_classes``, are passed where its signature has them.
+        ``n_features`` or ``n_channels``, and ``n_classes`` are passed where its signature has
+        them.
     rounds : int or "auto", default="auto"
         Rounds of training; rows are dropped between them. ``"auto"`` stops when the noisy component
         is no longer made of rows that resist learning, see Notes, after 10 rounds at most.
@@ -343,7 +291,7 @@ class MILDSelector(BaseNoisyClassifier):
         usable = not mixture.degenerate_
         threshold = self._threshold(mixture, C, offset) if usable else np.nan
         drop = spare_last_rows(
-            C >= threshold, C, task.y[keep], np.bincount(task.y), task.trusted[keep]
+            threshold <= C, C, task.y[keep], np.bincount(task.y), task.trusted[keep]
         )
         summary = Round(
             n_rows=len(C),
@@ -361,7 +309,7 @@ class MILDSelector(BaseNoisyClassifier):
             return float(mixture.crossing() + offset)
         if self.threshold == "scale_raw":
             return float(mixture.scales_.max())
-        return float(np.quantile(C, self.threshold, method="higher"))
+        return float(np.quantile(C, float(self.threshold), method="higher"))
 
     def _reason_to_stop(
         self, mixture: WeibullMixture | None, summary: Round, drop: np.ndarray, epochs: int
@@ -394,45 +342,6 @@ class MILDSelector(BaseNoisyClassifier):
         scores = np.zeros(task.n_samples)
         scores[judged] = calibrate(break_ties(total[judged], -margin[judged]), wrong[judged])
         return scores
-
-
-def spare_last_rows(
-    drop: np.ndarray, C: np.ndarray, y: np.ndarray, class_sizes: np.ndarray, trusted: np.ndarray
-) -> np.ndarray:
-    """Take trusted rows, and the last tenth of a class, out of the rows to drop.
-
-    Parameters
-    ----------
-    drop : ndarray of shape (n_rows,), bool
-        Rows beyond the threshold.
-    C : ndarray of shape (n_rows,)
-        Metric; the rows with the smallest stay.
-    y : ndarray of shape (n_rows,), int64
-        Given labels.
-    class_sizes : ndarray of shape (n_classes,), int64
-        Rows of each given label before any selection.
-    trusted : ndarray of shape (n_rows,), bool
-
-    Returns
-    -------
-    ndarray of shape (n_rows,), bool
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> C, y = np.array([5.0, 3.0, -5.0]), np.array([0, 0, 1])
-    >>> drop = np.array([True, True, False])
-    >>> spare_last_rows(drop, C, y, np.array([2, 1]), np.zeros(3, dtype=bool))
-    array([ True, False, False])
-    """
-    drop = drop & ~trusted
-    least = np.ceil(_MIN_SHARE_OF_CLASS * class_sizes).astype(np.int64)
-    kept = np.bincount(y[~drop], minlength=len(class_sizes))
-    for c in np.flatnonzero(kept < least):
-        candidates = np.flatnonzero(drop & (y == c))
-        order = np.argsort(C[candidates], kind="stable")
-        drop[candidates[order[: least[c] - kept[c]]]] = False
-    return drop
 
 
 def given_margin(logits: np.ndarray, y: np.ndarray) -> np.ndarray:

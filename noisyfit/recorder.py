@@ -32,8 +32,8 @@ class DynamicsRecorder(Callback):
     Notes
     -----
     In mode ``"training"`` the batches must carry row ids, ``({"x": ..., "index": ids}, y)``, as
-    those of `noisyfit.data.BatchLoader` do. In mode ``"evaluation"`` any skorch net will do: a row's
-    id is its position in the training set.
+    those of `noisyfit.data.BatchLoader` do. In mode ``"evaluation"`` any skorch net will do: there
+    the id of a row is its position in the training set.
 
     Examples
     --------
@@ -65,12 +65,12 @@ class DynamicsRecorder(Callback):
         """Start with empty records."""
         if self.mode not in ("training", "evaluation"):
             raise ValueError(f"mode must be 'training' or 'evaluation'. Got {self.mode!r} instead.")
-        self.dynamics_: TrainingDynamics | None = None
+        self.__dict__.pop("dynamics_", None)
         return self
 
     def on_epoch_begin(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
         """Make room for one epoch."""
-        if self.dynamics_ is None:
+        if not hasattr(self, "dynamics_"):
             n_samples = len(dataset_train) if self.n_samples is None else self.n_samples
             self.dynamics_ = TrainingDynamics(n_samples, self.record)
         shape = (len(self.dynamics_.quantities), self.dynamics_.n_samples)
@@ -113,9 +113,7 @@ class DynamicsRecorder(Callback):
         if not self._pending:
             return
         device = self._epoch.device
-        ids, logits, y = (
-            torch.cat(parts).to(device) for parts in zip(*self._pending, strict=True)
-        )
+        ids, logits, y = (torch.cat(parts).to(device) for parts in zip(*self._pending, strict=True))
         self._epoch[:, ids] = given_label_statistics(logits, y, self.dynamics_.quantities)
         self._pending, self._n_pending = [], 0
 

@@ -87,7 +87,7 @@ class TableScaler:
         self.scaler_ = StandardScaler(with_mean=not sparse.issparse(X)).fit(X)
         # A constant column carries nothing and does not count.
         varying = np.count_nonzero(self.scaler_.var_ > 0)
-        self.shrink_ = min(1.0, self.row_norm / np.sqrt(max(varying, 1)))
+        self.shrink_ = min(1.0, self.row_norm / max(int(varying), 1) ** 0.5)
         return self
 
     def transform(self, X: Any) -> Any:

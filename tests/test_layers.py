@@ -18,6 +18,11 @@ FLOORS = {
     "metrics": 0,
     "progress": 0,
     "_params": 0,
+    "_weighted": 0,
+    "_mixture_base": 0,
+    "scaling": 0,
+    "calibration": 0,
+    "selection": 0,
     "_seeding": 0,
     "data": 1,
     "dynamics": 1,
@@ -36,7 +41,14 @@ FLOORS = {
     "datasets": 5,
     "__init__": 6,
 }
-SAME_FLOOR = {("mixture", "_location_scale")}
+SAME_FLOOR = {
+    ("mixture", "_location_scale"),
+    ("mixture", "_mixture_base"),
+    ("mixture", "_weighted"),
+    ("_mixture_base", "_location_scale"),
+    ("_mixture_base", "_weighted"),
+    ("_location_scale", "_weighted"),
+}
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
 
 
