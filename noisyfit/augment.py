@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 
-@dataclass
+@dataclass(frozen=True)
 class RandomCropFlip:
     """Shift every image by a few pixels and mirror half of them, as is usual for CIFAR.
 
@@ -62,7 +62,7 @@ class RandomCropFlip:
         return _random_flip(x) if self.flip else x
 
 
-@dataclass
+@dataclass(frozen=True)
 class Cutout:
     """Blank out one square at a random place of every image.
 
@@ -103,7 +103,7 @@ class Cutout:
         return torch.where(hole, _cast(mean, x.dtype), x)
 
 
-@dataclass
+@dataclass(frozen=True)
 class BrightnessContrast:
     r"""Change brightness and contrast of every image by its own random factors.
 
@@ -193,7 +193,7 @@ class FeatureJitter:
         return x + self.scale * std * torch.randn_like(x)
 
 
-@dataclass
+@dataclass(frozen=True)
 class FeatureMask:
     """Replace features of every row by the same features of random rows of the batch.
 

@@ -45,7 +45,7 @@ class TensorSource:
 
     def __init__(self, X: np.ndarray, device: torch.device) -> None:
         self.device = device
-        tensor = torch.tensor(X)
+        tensor = torch.from_numpy(np.array(X, order="C"))  # torch takes no negative strides
         if device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(device)
             if X.nbytes <= self._share_of_free_memory * free:
@@ -119,7 +119,7 @@ def as_tensor(x: Any) -> torch.Tensor:
         from torchvision.transforms.functional import pil_to_tensor
 
         return pil_to_tensor(x)
-    return torch.as_tensor(np.asarray(x))
+    return torch.from_numpy(np.array(x, order="C"))  # may be read-only or run backwards
 
 
 class Rows(Dataset):
@@ -275,7 +275,8 @@ class _EpochBatches:
         return len(self.loader)
 
     def __iter__(self) -> Iterator[list[int]]:
-        return (ids.tolist() for ids in self.loader.id_batches())
+        # Lazily: DataLoader starts with a second iterator, and an eager one would draw two orders.
+        yield from (ids.tolist() for ids in self.loader.id_batches())
 
 
 def _copy_of_global_generator() -> torch.Generator:

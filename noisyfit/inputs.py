@@ -133,7 +133,7 @@ def fit_scaler(X: Any) -> Scaler | None:
     if len(shape) != 3:
         return None
     source = _source(X, torch.device("cpu"))
-    every = max(1, len(source) // _SCALER_ROWS)
+    every = -(-len(source) // _SCALER_ROWS)
     if source.gather(torch.arange(1)).dtype != torch.uint8:
         return None
     return ImageScaler.from_images(source.gather(torch.arange(0, len(source), every)))

@@ -245,7 +245,8 @@ class MILDSelector(BaseNoisyClassifier):
             recent = recorder.dynamics_.epochs(start=sum(lengths[: number - 1]))
             C = self._metric(recent, keep)
             evidence[keep] += C
-            mixture, summary, drop = self._select(C, task, keep, epochs)
+            margin = recent.mean("margin")[keep]
+            mixture, summary, drop = self._select(C, margin, task, keep)
             mixtures.append(mixture)
             reason = self._reason_to_stop(mixture, summary, drop, epochs)
             stop = bool(reason) and self.rounds == "auto"
@@ -284,15 +285,22 @@ class MILDSelector(BaseNoisyClassifier):
         return selection_metric(dynamics.correct[keep], lam=self.lam, full=True)
 
     def _select(
-        self, C: np.ndarray, task: FitTask, keep: np.ndarray, epochs: int
+        self, C: np.ndarray, margin: np.ndarray, task: FitTask, keep: np.ndarray
     ) -> tuple[WeibullMixture | None, Round, np.ndarray]:
         shifted, offset = shift_positive(C)
         mixture = WeibullMixture().fit(shifted)
         usable = not mixture.degenerate_
-        threshold = self._threshold(mixture, C, offset) if usable else np.nan
-        drop = spare_last_rows(
-            threshold <= C, C, task.y[keep], np.bincount(task.y), task.trusted[keep]
-        )
+        if not usable:
+            threshold, beyond = np.nan, np.zeros(len(C), dtype=bool)
+        elif isinstance(self.threshold, str):
+            threshold = self._threshold(mixture, offset)
+            beyond = threshold <= C
+        else:
+            beyond = np.ones(len(C), dtype=bool)
+            smallest = np.lexsort((-margin, C))[: round(self.threshold * len(C))]
+            beyond[smallest] = False
+            threshold = float(C[beyond].min()) if beyond.any() else np.nan
+        drop = spare_last_rows(beyond, C, task.y[keep], np.bincount(task.y), task.trusted[keep])
         summary = Round(
             n_rows=len(C),
             n_dropped=int(drop.sum()),
@@ -302,14 +310,13 @@ class MILDSelector(BaseNoisyClassifier):
         )
         return (mixture if usable else None), summary, drop
 
-    def _threshold(self, mixture: WeibullMixture, C: np.ndarray, offset: float) -> float:
-        if self.threshold == "scale":
-            return float(mixture.scales_[1] + offset)
-        if self.threshold == "crossing":
-            return float(mixture.crossing() + offset)
+    def _threshold(self, mixture: WeibullMixture, offset: float) -> float:
         if self.threshold == "scale_raw":
             return float(mixture.scales_.max())
-        return float(np.quantile(C, float(self.threshold), method="higher"))
+        in_shifted_units = (
+            mixture.crossing() if self.threshold == "crossing" else mixture.scales_[1]
+        )
+        return float(in_shifted_units + offset)
 
     def _reason_to_stop(
         self, mixture: WeibullMixture | None, summary: Round, drop: np.ndarray, epochs: int

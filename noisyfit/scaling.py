@@ -50,7 +50,7 @@ class TableScaler:
 
     Parameters
     ----------
-    row_norm : float, default=4.0
+    row_norm : float, default=3.0
         Root mean square of the norm of a scaled row. With ``row_norm**2`` columns or fewer, the
         columns simply have unit variance.
 
@@ -67,10 +67,10 @@ class TableScaler:
     >>> X = np.random.default_rng(0).normal(5, 3, size=(1000, 64)).astype(np.float32)
     >>> Z = TableScaler().fit(X).transform(X)
     >>> round(float(np.sqrt((Z**2).sum(axis=1).mean())), 2)
-    4.0
+    3.0
     """
 
-    def __init__(self, row_norm: float = 4.0) -> None:
+    def __init__(self, row_norm: float = 3.0) -> None:
         self.row_norm = row_norm
 
     def fit(self, X: Any) -> TableScaler:

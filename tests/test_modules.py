@@ -201,6 +201,18 @@ def test_dropout_acts_in_training_only(cls):
         cls(*sizes, dropout=1.5)
 
 
+def test_conv_net_takes_tiny_images_and_loses_no_border():
+    net = ConvNet(n_channels=1, n_classes=2, width=4)
+    assert net(torch.randn(2, 1, 1, 1)).shape == (2, 2)
+    # The last line and column stand alone in the rounded-up pools: 9 -> 5 -> 3 -> 2.
+    sides = []
+    for layer in net.layers:
+        if isinstance(layer, nn.MaxPool2d):
+            layer.register_forward_hook(lambda _, __, out: sides.append(out.shape[-1]))
+    net(torch.randn(2, 1, 9, 9))
+    assert sides == [5, 3, 2]
+
+
 def test_cifar_stem_keeps_the_resolution():
     net = CIFARResNet18(n_classes=10).eval()
     sides = []
@@ -215,10 +227,10 @@ def test_option_a_shortcut_takes_every_other_pixel():
     net = ResNet32(n_classes=10).eval()
     block = next(m for m in net.layers if getattr(m, "stride", 1) == 2)
     nn.init.zeros_(block.bn2.weight)  # the residual branch is then zero
-    x = torch.rand(2, 16, 6, 6)
+    x = torch.randn(2, 16, 6, 6)
     with torch.no_grad():
         out = block(x)
-    assert torch.equal(out[:, :16], x[:, :, ::2, ::2])
+    assert torch.equal(out[:, :16], x[:, :, ::2, ::2].relu())
     assert out.shape == (2, 32, 3, 3)
     assert not out[:, 16:].any()
 

@@ -1,0 +1,186 @@
+"""The container and the metrics of training dynamics, against values worked out by hand."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from noisyfit.dynamics import QUANTITIES, TrainingDynamics
+
+NAN = np.nan
+
+
+def filled(matrices):
+    """Records with one column an epoch for each quantity's (n_samples, n_epochs) matrix."""
+    (n_samples, n_epochs), *_ = {np.shape(m) for m in matrices.values()}
+    dynamics = TrainingDynamics(n_samples, tuple(matrices))
+    for epoch in range(n_epochs):
+        dynamics.append(**{name: np.asarray(m)[:, epoch] for name, m in matrices.items()})
+    return dynamics
+
+
+@pytest.fixture
+def random_records():
+    rng = np.random.default_rng(0)
+    shape = (53, 11)
+    matrices = {
+        "correct": rng.integers(0, 2, size=shape).astype(float),
+        "given_prob": rng.random(shape),
+        "margin": rng.normal(scale=3, size=shape),
+        "loss": rng.exponential(size=shape),
+    }
+    untrained = rng.random(shape) < 0.3
+    untrained[0] = True
+    untrained[1] = False
+    for matrix in matrices.values():
+        matrix[untrained] = NAN
+    return matrices
+
+
+def test_what_was_put_in_comes_out_in_half_precision(random_records):
+    dynamics = filled(random_records)
+    assert dynamics.n_epochs == 11
+    np.testing.assert_array_equal(dynamics.correct, random_records["correct"])
+    for name in ("given_prob", "margin", "loss"):
+        stored = getattr(dynamics, name)
+        np.testing.assert_array_equal(stored, random_records[name].astype(np.float16))
+        np.testing.assert_allclose(stored, random_records[name], rtol=1e-3)
+    for name in QUANTITIES:
+        assert getattr(dynamics, name).dtype == np.float32
+
+
+def test_untrained_rows_are_nan_in_that_epoch_only():
+    dynamics = filled({"correct": [[1, NAN, 0], [NAN, NAN, NAN], [0, 1, 1]]})
+    np.testing.assert_array_equal(
+        dynamics.correct, [[1, NAN, 0], [NAN, NAN, NAN], [0, 1, 1]]
+    )
+    np.testing.assert_array_equal(dynamics.trained_epochs(), [2, 0, 3])
+    np.testing.assert_array_equal(dynamics.mean("correct"), [0.5, NAN, 2 / 3])
+
+
+def test_correct_costs_one_bit_a_row_and_epoch():
+    n = 8 * 1000 + 3
+    dynamics = TrainingDynamics(n, ["correct"])
+    for _ in range(5):
+        dynamics.append(correct=np.ones(n))
+    assert dynamics.nbytes() == 5 * 1001
+    # a mask of the trained rows costs as much again, in epochs that need one
+    dynamics.append(correct=np.r_[NAN, np.ones(n - 1)])
+    assert dynamics.nbytes() == 7 * 1001
+    assert dynamics.correct.shape == (n, 6)
+    assert np.isnan(dynamics.correct).sum() == 1
+
+
+def test_other_quantities_cost_two_bytes():
+    dynamics = TrainingDynamics(100, ["margin", "loss"])
+    dynamics.append(margin=np.zeros(100), loss=np.zeros(100))
+    assert dynamics.nbytes() == 2 * 2 * 100
+
+
+def test_metrics_against_numpy(random_records):
+    dynamics = filled(random_records)
+    half = {
+        name: matrix.astype(np.float16).astype(float) for name, matrix in random_records.items()
+    }
+    trained = ~np.isnan(random_records["correct"])
+    for metric, name in (
+        (dynamics.aum(), "margin"),
+        (dynamics.confidence(), "given_prob"),
+        (dynamics.mean_loss(), "loss"),
+        (dynamics.mean("correct"), "correct"),
+    ):
+        by_row = [half[name][i][trained[i]] for i in range(53)]
+        expected = [np.mean(row) if len(row) else NAN for row in by_row]
+        np.testing.assert_allclose(metric, expected, rtol=1e-6)
+        assert np.isnan(metric[0])
+        assert metric.dtype == np.float64
+    spread = [np.std(half["given_prob"][i][trained[i]]) if i else NAN for i in range(53)]
+    np.testing.assert_allclose(dynamics.variability(), spread, rtol=1e-5)
+    np.testing.assert_array_equal(dynamics.trained_epochs(), trained.sum(axis=1))
+
+
+def forgetting_by_hand(row):
+    seen = [value for value in row if not np.isnan(value)]
+    if 1 not in seen:
+        return len(row)
+    return sum(a == 1 and b == 0 for a, b in zip(seen[:-1], seen[1:], strict=True))
+
+
+def test_forgetting_events_against_a_loop(random_records):
+    events = filled(random_records).forgetting_events()
+    expected = [forgetting_by_hand(row) for row in random_records["correct"]]
+    np.testing.assert_array_equal(events, expected)
+    assert events.dtype == np.int64
+    assert len(set(expected)) > 3
+
+
+def test_forgetting_of_typical_rows():
+    rows = [
+        [1, 1, 1, 1],  # never forgotten
+        [0, 1, 0, 1],  # once
+        [1, 0, 1, 0],  # twice
+        [0, 0, 0, 0],  # never learned: more than any other
+        [1, NAN, 0, 1],  # an epoch out of training hides nothing
+    ]
+    np.testing.assert_array_equal(
+        filled({"correct": rows}).forgetting_events(), [0, 1, 2, 4, 1]
+    )
+
+
+def test_variability_of_equal_values_is_zero():
+    dynamics = filled({"given_prob": [[0.25] * 3, [0.0, 1.0, NAN]]})
+    np.testing.assert_array_equal(dynamics.variability(), [0, 0.5])
+
+
+def test_epochs_and_select_are_parts(random_records):
+    dynamics = filled(random_records)
+    late = dynamics.epochs(start=4)
+    assert late.n_epochs == 7
+    np.testing.assert_array_equal(late.margin, dynamics.margin[:, 4:])
+    np.testing.assert_array_equal(dynamics.epochs(2, 5).correct, dynamics.correct[:, 2:5])
+    np.testing.assert_array_equal(dynamics.epochs(stop=-1).loss, dynamics.loss[:, :-1])
+    np.testing.assert_array_equal(
+        late.trained_epochs(), (~np.isnan(random_records["loss"][:, 4:])).sum(axis=1)
+    )
+
+    part = dynamics.select(("correct",))
+    assert part.quantities == ("correct",)
+    np.testing.assert_array_equal(part.correct, dynamics.correct)
+    assert part.nbytes() < dynamics.nbytes()
+    with pytest.raises(ValueError, match="'margin' was not recorded"):
+        part.aum()
+    assert dynamics.n_epochs == 11
+
+
+def test_pickling(random_records):
+    dynamics = filled(random_records)
+    again = pickle.loads(pickle.dumps(dynamics))
+    for name in QUANTITIES:
+        np.testing.assert_array_equal(getattr(again, name), getattr(dynamics, name))
+    assert len(pickle.dumps(dynamics.select(("correct",)))) < len(pickle.dumps(dynamics)) / 2
+
+
+def test_without_an_epoch():
+    dynamics = TrainingDynamics(3, ["correct", "margin"])
+    assert dynamics.correct.shape == (3, 0)
+    assert np.isnan(dynamics.aum()).all()
+    np.testing.assert_array_equal(dynamics.forgetting_events(), 0)
+
+
+def test_unknown_quantities_are_refused():
+    with pytest.raises(ValueError, match=r"Unknown quantities \['entropy'\]; choose from"):
+        TrainingDynamics(3, ["correct", "entropy"])
+
+
+@pytest.mark.parametrize("values", [{}, {"margin": [0, 0]}, {"correct": [0, 0], "loss": [0, 0]}])
+def test_a_missing_or_superfluous_quantity_is_refused(values):
+    dynamics = TrainingDynamics(2, ["correct"])
+    with pytest.raises(ValueError, match="Expected the quantities"):
+        dynamics.append(**{name: np.array(v, dtype=float) for name, v in values.items()})
+    assert dynamics.n_epochs == 0
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 1), ()])
+def test_another_length_is_refused(shape):
+    with pytest.raises(ValueError, match=r"correct has shape .*, expected \(2,\)"):
+        TrainingDynamics(2, ["correct"]).append(correct=np.zeros(shape))

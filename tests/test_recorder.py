@@ -1,0 +1,335 @@
+"""The recorder against hand-written loops: the right value, at the right row, before the update."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import log_softmax
+from skorch import NeuralNetClassifier
+from skorch.callbacks import Callback
+from torch import nn
+
+import noisyfit.recorder
+from noisyfit.data import BatchLoader, Rows, TensorSource
+from noisyfit.dynamics import QUANTITIES
+from noisyfit.engine import NoisyNet
+from noisyfit.recorder import DynamicsRecorder, given_label_statistics
+
+CPU = torch.device("cpu")
+
+
+def problem(n=50, n_features=4, n_classes=3, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, n_features)).astype(np.float32)
+    return X, rng.integers(0, n_classes, size=n)
+
+
+def small_net(n_features=4, n_classes=3, seed=0):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return nn.Sequential(
+            nn.Linear(n_features, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, n_classes)
+        )
+
+
+def rows_of(X, y):
+    return Rows(TensorSource(X, CPU), torch.tensor(y))
+
+
+def noisy_net(module, recorder, *, lr=0.1, seed=0, batch_size=8, **kwargs):
+    return NoisyNet(
+        module,
+        optimizer=torch.optim.SGD,
+        lr=lr,
+        batch_size=batch_size,
+        callbacks=[("recorder", recorder)],
+        iterator_train__shuffle=True,
+        iterator_train__generator=torch.Generator().manual_seed(seed),
+        **kwargs,
+    ).initialize()
+
+
+def statistics_by_hand(logits, y):
+    """Quantities of one batch as numpy, in the order of QUANTITIES."""
+    logits = np.asarray(logits, dtype=np.float64)
+    each = np.arange(len(y))
+    log_prob = log_softmax(logits, axis=1)[each, y]
+    others = logits.copy()
+    others[each, y] = -np.inf
+    margin = logits[each, y] - others.max(axis=1)
+    return np.stack([logits.argmax(axis=1) == y, np.exp(log_prob), margin, -log_prob])
+
+
+def loop_by_hand(module, X, y, *, epochs, batch_size=8, lr=0.1, seed=0):
+    """Plain torch training; (n_quantities, n_samples, epochs) from before each update."""
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.SGD(module.parameters(), lr=lr)
+    X, y = torch.tensor(X), torch.tensor(y)
+    records = np.full((4, len(y), epochs), np.nan)
+    for epoch in range(epochs):
+        for ids in torch.randperm(len(y), generator=generator).split(batch_size):
+            optimizer.zero_grad()
+            logits = module(X[ids])
+            nn.functional.cross_entropy(logits, y[ids]).backward()
+            records[:, ids, epoch] = statistics_by_hand(logits.detach(), y[ids].numpy())
+            optimizer.step()
+    return records
+
+
+def assert_records(dynamics, expected):
+    for name, matrix in zip(QUANTITIES, expected, strict=True):
+        # in half precision, with room for a value on the border between two
+        np.testing.assert_allclose(
+            getattr(dynamics, name), matrix, rtol=2e-3, atol=1e-4, err_msg=name
+        )
+    np.testing.assert_array_equal(dynamics.correct, expected[0])
+
+
+def test_training_records_equal_those_of_a_plain_loop():
+    X, y = problem()
+    module = small_net()
+    recorder = DynamicsRecorder(50, QUANTITIES)
+    net = noisy_net(copy.deepcopy(module), recorder)
+    net.partial_fit(rows_of(X, y), None, epochs=4)
+    expected = loop_by_hand(module, X, y, epochs=4)
+    assert_records(net.callbacks_[-1][1].dynamics_, expected)
+    assert 0.2 < expected[0].mean() < 0.8
+    assert (expected[0][:, 0] != expected[0][:, 3]).any()
+
+
+def recorded(net):
+    return dict(net.callbacks_)["recorder"].dynamics_
+
+
+def test_statistics_of_a_batch_against_numpy():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(scale=4, size=(40, 5))
+    y = rng.integers(0, 5, size=40)
+    made = given_label_statistics(torch.tensor(logits), torch.tensor(y))
+    assert made.dtype == torch.float32
+    np.testing.assert_allclose(made, statistics_by_hand(logits, y), rtol=1e-4, atol=1e-5)
+    some = given_label_statistics(torch.tensor(logits), torch.tensor(y), ("loss", "correct"))
+    assert torch.equal(some, made[[3, 0]])
+    half = given_label_statistics(torch.tensor(logits).bfloat16(), torch.tensor(y))
+    assert half.dtype == torch.float32
+    np.testing.assert_allclose(half[2], made[2], atol=0.1)
+
+
+def test_without_learning_training_bits_equal_an_offline_pass():
+    X, y = problem()
+    module = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3))
+    net = noisy_net(module, DynamicsRecorder(50), lr=0.0)
+    rows = rows_of(X, y)
+    net.partial_fit(rows, None, epochs=3)
+    offline = net.logits(rows).argmax(axis=1) == y
+    assert 0 < offline.mean() < 1
+    for epoch in range(3):
+        np.testing.assert_array_equal(recorded(net).correct[:, epoch], offline)
+
+
+def test_the_value_is_that_of_the_weights_before_the_update():
+    X, _ = problem(n=8)
+    y = np.ones(8, dtype=np.int64)
+    module = nn.Linear(4, 3)
+    nn.init.zeros_(module.weight)
+    module.bias.data = torch.tensor([1.0, 0.0, 0.0])
+    net = noisy_net(module, DynamicsRecorder(8, ("correct", "margin")), lr=1e3)
+    net.partial_fit(rows_of(X, y), None, epochs=1)
+    # one batch: the old weights say class 0, the new ones class 1
+    np.testing.assert_array_equal(recorded(net).correct[:, 0], 0)
+    np.testing.assert_array_equal(recorded(net).margin[:, 0], -1)
+    assert (net.logits(rows_of(X, y)).argmax(axis=1) == 1).all()
+
+
+def test_row_ids_survive_shuffling_and_merging():
+    # the margin of row i is i itself
+    X = np.arange(41, dtype=np.float32)[:, None]
+    module = nn.Linear(1, 2, bias=False)
+    module.weight.data = torch.tensor([[1.0], [0.0]])
+    net = noisy_net(module, DynamicsRecorder(41, ["margin"]), lr=0.0)
+    net.partial_fit(rows_of(X, np.zeros(41, dtype=np.int64)), None, epochs=2)
+    np.testing.assert_array_equal(recorded(net).margin, np.stack([np.arange(41)] * 2, axis=1))
+
+
+@pytest.mark.parametrize("mode", ["training", "evaluation"])
+def test_rows_out_of_training_are_nan(mode):
+    X = np.arange(30, dtype=np.float32)[:, None]
+    module = nn.Linear(1, 2, bias=False)
+    module.weight.data = torch.tensor([[1.0], [0.0]])
+    net = noisy_net(module, DynamicsRecorder(30, ["margin"], mode=mode), lr=0.0)
+    keep = np.arange(30) % 3 > 0
+    rows = rows_of(X, np.zeros(30, dtype=np.int64))
+    net.partial_fit(rows, None, epochs=1)
+    net.partial_fit(rows.subset(keep), None, epochs=1)
+    expected = np.stack([np.arange(30), np.where(keep, np.arange(30), np.nan)], axis=1)
+    np.testing.assert_array_equal(recorded(net).margin, expected)
+
+
+@pytest.mark.parametrize("pending", [0, 50, 2**22])
+@pytest.mark.parametrize("mode", ["training", "evaluation"])
+def test_how_often_logits_are_worked_up_changes_nothing(monkeypatch, pending, mode):
+    X, y = problem()
+    flushed = []
+    statistics = given_label_statistics
+
+    def counted(logits, y, quantities):
+        flushed.append(len(y))
+        return statistics(logits, y, quantities)
+
+    monkeypatch.setattr(noisyfit.recorder, "given_label_statistics", counted)
+    made = []
+    for limit in (2**22, pending):
+        monkeypatch.setattr(noisyfit.recorder, "_PENDING_LOGITS", limit)
+        flushed.clear()
+        net = noisy_net(small_net(), DynamicsRecorder(50, QUANTITIES, mode=mode))
+        net.partial_fit(rows_of(X, y), None, epochs=3)
+        made.append(recorded(net))
+        assert sum(flushed) == 3 * 50
+    # 7 batches of up to 8 rows and 3 logits
+    assert len(flushed) == 3 * {0: 7, 50: 3, 2**22: 1}[pending]
+    for name in QUANTITIES:
+        np.testing.assert_array_equal(getattr(made[0], name), getattr(made[1], name))
+
+
+class EpochProbabilities(Callback):
+    """What predict_proba says after every epoch."""
+
+    def __init__(self, X):
+        self.X = X
+
+    def on_epoch_end(self, net, **kwargs):
+        self.seen_ = [*getattr(self, "seen_", []), net.predict_proba(self.X)]
+
+
+def test_evaluation_mode_in_a_plain_skorch_net_equals_predict_proba():
+    X, y = problem()
+    witness = EpochProbabilities(X)
+    net = NeuralNetClassifier(
+        small_net(),
+        criterion=nn.CrossEntropyLoss,
+        lr=0.1,
+        max_epochs=3,
+        batch_size=16,
+        train_split=None,
+        iterator_train__shuffle=True,
+        callbacks=[
+            ("recorder", DynamicsRecorder(record=QUANTITIES, mode="evaluation")),
+            ("witness", witness),
+        ],
+        verbose=0,
+    )
+    with torch.random.fork_rng(devices=[]):
+        net.fit(X, y)
+    seen = dict(net.callbacks_)["witness"].seen_
+    assert len(seen) == 3
+    for epoch, proba in enumerate(seen):
+        given_prob = proba[np.arange(50), y]
+        np.testing.assert_allclose(
+            recorded(net).given_prob[:, epoch], given_prob, rtol=2e-3, atol=1e-4
+        )
+        np.testing.assert_array_equal(recorded(net).correct[:, epoch], proba.argmax(axis=1) == y)
+        np.testing.assert_allclose(
+            recorded(net).loss[:, epoch], -np.log(given_prob), rtol=2e-3, atol=1e-4
+        )
+    assert np.abs(seen[0] - seen[2]).max() > 0.01
+
+
+def test_training_mode_without_row_ids_is_refused():
+    X, y = problem()
+    net = NeuralNetClassifier(
+        small_net(),
+        criterion=nn.CrossEntropyLoss,
+        callbacks=[DynamicsRecorder()],
+        train_split=None,
+        verbose=0,
+    )
+    with pytest.raises(ValueError, match="carry no row ids.*BatchLoader.*mode='evaluation'"):
+        net.fit(X, y)
+
+
+def test_only_training_mode_sees_augmentation_and_dropout():
+    X, y = problem()
+    module = nn.Linear(4, 3)
+    seen = {}
+    for mode in ("training", "evaluation"):
+        net = noisy_net(
+            nn.Sequential(copy.deepcopy(module), nn.Dropout(0.5)),
+            DynamicsRecorder(50, ["margin"], mode=mode),
+            lr=0.0,
+            iterator_train__views=(torch.zeros_like,),
+        )
+        with torch.random.fork_rng(devices=[]):
+            net.partial_fit(rows_of(X, y), None, epochs=2)
+        seen[mode] = recorded(net).margin
+    with torch.no_grad():
+        expected = statistics_by_hand(module(torch.tensor(X)), y)[2]
+    np.testing.assert_allclose(seen["evaluation"][:, 0], expected, rtol=2e-3, atol=1e-4)
+    np.testing.assert_array_equal(seen["evaluation"][:, 0], seen["evaluation"][:, 1])
+    # from zeros come the biases, doubled or dropped
+    assert len(np.unique(seen["training"])) < 30
+    assert (seen["training"][:, 0] != seen["training"][:, 1]).any()
+
+
+def test_evaluation_between_epochs_does_not_change_training():
+    X, y = problem()
+    weights = []
+    for mode in ("training", "evaluation"):
+        net = noisy_net(small_net(), DynamicsRecorder(50, mode=mode))
+        net.partial_fit(rows_of(X, y), None, epochs=3)
+        weights.append(net.module_.state_dict())
+    for name, value in weights[0].items():
+        assert torch.equal(value, weights[1][name]), name
+
+
+def test_partial_fit_goes_on_and_initialize_starts_anew():
+    X, y = problem()
+    net = noisy_net(small_net(), DynamicsRecorder(50))
+    net.partial_fit(rows_of(X, y), None, epochs=2)
+    first = recorded(net).correct
+    net.partial_fit(rows_of(X, y), None, epochs=3)
+    assert recorded(net).n_epochs == 5
+    np.testing.assert_array_equal(recorded(net).correct[:, :2], first)
+    net.initialize_callbacks()
+    net.partial_fit(rows_of(X, y), None, epochs=1)
+    assert recorded(net).n_epochs == 1
+
+
+def test_the_number_of_rows_is_taken_from_the_first_training_set():
+    X, y = problem()
+    net = noisy_net(small_net(), DynamicsRecorder())
+    net.partial_fit(rows_of(X, y), None, epochs=1)
+    assert recorded(net).correct.shape == (50, 1)
+
+
+def test_nothing_of_an_epoch_is_left_behind():
+    X, y = problem()
+    net = noisy_net(small_net(), DynamicsRecorder(50))
+    net.partial_fit(rows_of(X, y), None, epochs=1)
+    recorder = dict(net.callbacks_)["recorder"]
+    assert not [name for name, value in vars(recorder).items() if torch.is_tensor(value)]
+    again = pickle.loads(pickle.dumps(recorder))
+    np.testing.assert_array_equal(again.dynamics_.correct, recorder.dynamics_.correct)
+
+
+def test_an_unknown_mode_or_quantity_is_refused():
+    with pytest.raises(ValueError, match="mode must be 'training' or 'evaluation'. Got 'eval'"):
+        DynamicsRecorder(mode="eval").initialize()
+    X, y = problem()
+    net = noisy_net(small_net(), DynamicsRecorder(50, ["entropy"]))
+    with pytest.raises(ValueError, match="Unknown quantities"):
+        net.partial_fit(rows_of(X, y), None, epochs=1)
+
+
+def test_the_recorder_takes_the_batches_of_the_loader():
+    # the loader's ids, not positions, decide where a value goes
+    rows = rows_of(*problem(n=10)).subset(np.arange(10) >= 7)
+    recorder = DynamicsRecorder(10, ["margin"]).initialize()
+    recorder.on_epoch_begin(NoisyNet(nn.Linear(4, 3)), dataset_train=rows)
+    for batch in BatchLoader(rows, 2):
+        logits = torch.zeros(len(batch[1]), 3)
+        recorder.on_batch_end(None, batch=batch, training=True, y_pred=logits)
+        recorder.on_batch_end(None, batch=batch, training=False, y_pred=logits + torch.nan)
+    recorder.on_epoch_end(None, dataset_train=rows)
+    np.testing.assert_array_equal(recorder.dynamics_.margin[:, 0], [np.nan] * 7 + [0] * 3)

@@ -1,0 +1,82 @@
+"""Channels of images and columns of tables against values worked out by hand."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+from noisyfit.scaling import ImageScaler, TableScaler
+
+
+def test_image_scaler_standardises_each_channel():
+    images = torch.zeros(2, 2, 1, 2, dtype=torch.uint8)
+    images[:, 0] = torch.tensor([[[0, 255]], [[0, 255]]])
+    images[:, 1] = 51
+    scaler = ImageScaler.from_images(images)
+    np.testing.assert_allclose(scaler.mean, [0.5, 0.2], atol=1e-6)
+    # unbiased: squares of 1/2 over 4 - 1 pixels; a constant channel counts one grey level
+    np.testing.assert_allclose(scaler.std, [np.sqrt(1 / 3), 1 / 255], atol=1e-6)
+    x = scaler(images)
+    root = 0.5 * np.sqrt(3)
+    np.testing.assert_allclose(x[0, 0, 0], [-root, root], atol=1e-5)
+    np.testing.assert_allclose(x[:, 1], 0, atol=1e-4)
+
+
+def test_image_scaler_gives_mean_zero_and_variance_one_and_spares_the_images():
+    images = torch.tensor(
+        np.random.default_rng(0).integers(30, 200, size=(50, 3, 6, 6), dtype=np.uint8)
+    )
+    before = images.clone()
+    x = ImageScaler.from_images(images)(images)
+    assert x.dtype == torch.float32
+    std, mean = torch.std_mean(x.transpose(0, 1).flatten(1), dim=1)
+    np.testing.assert_allclose(mean, 0, atol=1e-4)
+    np.testing.assert_allclose(std, 1, atol=1e-4)
+    assert torch.equal(images, before)
+
+
+def test_a_narrow_table_gets_unit_columns():
+    X = np.array([[0.0, 10.0, 7.0], [2.0, 30.0, 7.0]], dtype=np.float32)
+    before = X.copy()
+    Z = TableScaler().fit(X).transform(X)
+    np.testing.assert_allclose(Z, [[-1, -1, 0], [1, 1, 0]], atol=1e-6)
+    assert Z.dtype == np.float32
+    np.testing.assert_array_equal(X, before)
+
+
+def test_new_rows_are_scaled_by_the_training_rows():
+    scaler = TableScaler().fit(np.array([[0.0], [2.0]], dtype=np.float32))
+    np.testing.assert_allclose(scaler.transform(np.array([[5.0]], dtype=np.float32)), [[4.0]])
+
+
+@settings(deadline=None, max_examples=25)
+@given(n_features=st.integers(1, 120), n_constant=st.integers(0, 30), row_norm=st.floats(0.5, 8))
+def test_the_row_norm_counts_varying_columns_only(n_features, n_constant, row_norm):
+    rng = np.random.default_rng(n_features)
+    X = rng.normal(3, 5, size=(200, n_features + n_constant)).astype(np.float32)
+    X[:, n_features:] = 1
+    Z = TableScaler(row_norm).fit(X).transform(X)
+    norm = np.sqrt((Z**2).sum(axis=1).mean())
+    assert norm == pytest.approx(min(row_norm, np.sqrt(n_features)), rel=1e-3)
+
+
+def test_a_sparse_table_stays_sparse_and_is_not_centred():
+    X = sparse.csr_array(np.array([[0.0, 4.0], [2.0, 0.0], [0.0, 0.0]], dtype=np.float32))
+    Z = TableScaler().fit(X).transform(X)
+    assert sparse.issparse(Z)
+    assert Z.format == "csr"
+    assert Z.dtype == np.float32
+    assert Z.nnz == 2
+    np.testing.assert_allclose(Z.toarray() * X.toarray().std(axis=0), X.toarray(), atol=1e-5)
+
+    wide = sparse.random_array((100, 64), density=0.2, format="csr", rng=0, dtype=np.float32)
+    narrow = TableScaler(row_norm=1e9).fit(wide).transform(wide)
+    shrunk = TableScaler(row_norm=4).fit(wide).transform(wide)
+    np.testing.assert_allclose(shrunk.toarray(), narrow.toarray() * 4 / 8, rtol=1e-5)
+
+
+def test_a_table_of_constants_is_no_trouble():
+    X = np.full((5, 3), 2.0, dtype=np.float32)
+    np.testing.assert_array_equal(TableScaler().fit(X).transform(X), 0)
