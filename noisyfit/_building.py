@@ -50,7 +50,13 @@ def build_module(
         shape_name = "n_channels" if example.ndim == 4 else "n_features"
         known = {shape_name: example.shape[1], "n_classes": n_classes}
         accepted = inspect.signature(factory).parameters
-        built = factory(**{k: v for k, v in known.items() if k in accepted} | params)
+        arguments = {k: v for k, v in known.items() if k in accepted} | params
+        try:
+            built = factory(**arguments)
+        except TypeError as error:
+            raise TypeError(
+                f"The network could not be built with the arguments {arguments}: {error}"
+            ) from error
     built = built.to(example.device)
     _try_out(built, example, n_classes)
     return built.train()

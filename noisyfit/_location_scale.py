@@ -17,6 +17,8 @@ from threadpoolctl import threadpool_limits
 
 # exp(100) = 3e43 is as good as infinity for a density, and its products stay finite.
 MAX_EXPONENT = 100.0
+# Beyond the logarithm of any positive double.
+LARGEST_LOG = 800.0
 # Projected gradient of the mean log-likelihood that counts as zero: a line search that ends
 # in rounding noise this close to the optimum has converged.
 FLAT = 1e-5
@@ -88,12 +90,10 @@ def _gumbel_turning_point(locations: np.ndarray, spreads: np.ndarray) -> float:
         grown = b * np.exp(z - top)
         return float(np.sign(rise) * (rise * np.exp(-top) + grown[0] - grown[1]))
 
-    step = 1.0
-    while slope(low + step) > 0 and step < 1e4:
-        step *= 2
-    if slope(low) <= 0 or slope(low + step) > 0:  # too far out for a double: never reached
-        return np.nan
-    return float(brentq(slope, low, low + step))
+    low = max(low, -LARGEST_LOG)
+    if low >= LARGEST_LOG or slope(low) <= 0 or slope(LARGEST_LOG) >= 0:
+        return np.nan  # it turns where no double has its logarithm
+    return float(brentq(slope, low, LARGEST_LOG, maxiter=1000))
 
 
 def _fit_normal(t: np.ndarray, w: np.ndarray, spreads: tuple[float, float]) -> np.ndarray:
@@ -107,7 +107,8 @@ def _normal_turning_point(locations: np.ndarray, spreads: np.ndarray) -> float:
     precision = spreads.astype(float) ** -2
     if precision[0] == precision[1]:
         return np.nan
-    return float(np.diff(precision * locations)[0] / np.diff(precision)[0])
+    gap = precision[1] * (locations[1] - locations[0])
+    return float(locations[0] + gap / (precision[1] - precision[0]))
 
 
 GUMBEL = Family(

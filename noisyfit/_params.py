@@ -18,7 +18,6 @@ class NestedParams:
         "module",
         "optimizer",
         "iterator_train",
-        "iterator_valid",
     )
     _net_params: dict[str, Any]
 
@@ -49,9 +48,9 @@ class NestedParams:
         self : object
         """
         nested = {name: value for name, value in params.items() if self._is_nested(name)}
-        self._net_params = {**self._net_params, **nested}
         own = {name: value for name, value in params.items() if name not in nested}
         super().set_params(**own)  # type: ignore[misc]
+        self._net_params = {**self._net_params, **nested}
         return self
 
     def check_nested_params(self) -> None:

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import RLock
 from typing import NamedTuple
 
 import numpy as np
 import torch
+
+# torch has one CPU generator a process: fits in threads take turns, or they would share it.
+_GENERATOR_LOCK = RLock()
 
 
 class RandomStreams(NamedTuple):
@@ -63,7 +67,7 @@ def seeded(seed: int, device: str | torch.device) -> Iterator[None]:
     """
     device = torch.device(device)
     cuda = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
+    with _GENERATOR_LOCK, torch.random.fork_rng(devices=cuda):
         torch.default_generator.manual_seed(seed)
         for one in cuda:
             with torch.cuda.device(one):

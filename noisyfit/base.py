@@ -82,6 +82,7 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
     __metadata_request__fit: ClassVar = {"trusted": True}
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
+        "module": [callable, None],
         "optimizer": [callable],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
@@ -145,6 +146,7 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
             result = self._fit(task)
         self.classes_ = encoder.classes_
         self._scaler = scaler
+        self._row_dtype = getattr(X, "dtype", None)
         self._set_fitted(task, result)
         return self
 
@@ -305,13 +307,13 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
             "iterator_train__generator": task.streams.shuffle,
             "iterator_train__views": () if view is None else (view,),
             "iterator_train__num_workers": self._num_workers(task.rows),
-            "iterator_valid__num_workers": self._num_workers(task.rows),
         }
         if self.optimizer is torch.optim.SGD:
             settings |= {f"optimizer__{k}": v for k, v in self._optimizer_defaults.items()}
-        for prefix in ("optimizer", "iterator_train", "iterator_valid"):
+        for prefix in ("optimizer", "iterator_train"):
             nested = self._nested_kwargs(prefix)
             settings |= {f"{prefix}__{name}": value for name, value in nested.items()}
+        settings["iterator_valid__num_workers"] = settings["iterator_train__num_workers"]
         net = net_class(
             module, callbacks=[*self._user_callbacks(), *callbacks], **(settings | kwargs)
         )
@@ -345,7 +347,7 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
         return rows.prepare(rows.source.gather(ids))
 
     def _rows(self, X: Any) -> Rows:
-        X = check_X(self, X)
+        X = check_X(self, X, self._row_dtype)
         return make_rows(X, None, torch.device(self.net_.device), self._scaler)
 
     def _logits(self, rows: Rows) -> np.ndarray:

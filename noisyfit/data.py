@@ -6,6 +6,7 @@ made dense batch by batch; a torch ``Dataset`` is streamed by worker processes.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
@@ -168,7 +169,10 @@ class Rows(Dataset):
         -------
         Rows
         """
-        kept = self.index[torch.from_numpy(np.asarray(keep))[self.index]]
+        keep = np.asarray(keep)
+        if keep.dtype != bool:
+            raise TypeError(f"keep must be a boolean mask. Got an array of {keep.dtype} instead.")
+        kept = self.index[torch.from_numpy(keep)[self.index]]
         return Rows(self.source, self.y, self.scaler, kept)
 
     def prepare(self, x: torch.Tensor) -> torch.Tensor:
@@ -269,7 +273,9 @@ class _EpochBatches:
     """Batch sampler that asks the loader for a new order each time it is iterated."""
 
     def __init__(self, loader: BatchLoader) -> None:
-        self.loader = loader
+        # In a reference cycle the garbage collector would close the workers' queues before they
+        # are told to stop, and then wait 5 s for each of them.
+        self.loader = weakref.proxy(loader)
 
     def __len__(self) -> int:
         return len(self.loader)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 QUANTITIES = ("correct", "given_prob", "margin", "loss")
+_LARGEST = float(np.finfo(np.float16).max)
 
 
 class TrainingDynamics:
@@ -28,7 +29,8 @@ class TrainingDynamics:
 
     Notes
     -----
-    A row that was not trained in an epoch, because a selection had dropped it, is NaN there.
+    A row that was not trained in an epoch, because a selection had dropped it, is NaN there. Values
+    are stored as float16 and saturate at 65504 in size.
 
     Examples
     --------
@@ -106,7 +108,7 @@ class TrainingDynamics:
             if name == "correct":
                 column = np.packbits(np.nan_to_num(value).astype(bool))
             else:
-                column = np.asarray(value, dtype=np.float16)
+                column = np.clip(value, -_LARGEST, _LARGEST).astype(np.float16)
             self._columns[name].append(column)
         self._trained.append(None if trained.all() else np.packbits(trained))
 
@@ -139,8 +141,10 @@ class TrainingDynamics:
         TrainingDynamics
         """
         part = TrainingDynamics(self.n_samples, quantities)
-        part._columns = {name: self._columns[name] for name in quantities}
-        part._trained = self._trained
+        for name in quantities:
+            self._check_recorded(name)
+            part._columns[name] = list(self._columns[name])
+        part._trained = list(self._trained)
         return part
 
     def trained_epochs(self) -> np.ndarray:
@@ -240,17 +244,20 @@ class TrainingDynamics:
         return np.unpackbits(packed, count=self.n_samples).astype(bool)
 
     def _column(self, name: str, epoch: int) -> np.ndarray:
-        if name not in self._columns:
-            raise ValueError(
-                f"{name!r} was not recorded; recorded are {list(self.quantities)}. Name it in the "
-                "`record` parameter."
-            )
+        self._check_recorded(name)
         column = self._columns[name][epoch]
         if name == "correct":
             bits = np.unpackbits(column, count=self.n_samples).astype(np.float32)
             bits[~self._trained_mask(epoch)] = np.nan
             return bits
         return column.astype(np.float32)
+
+    def _check_recorded(self, name: str) -> None:
+        if name not in self._columns:
+            raise ValueError(
+                f"{name!r} was not recorded; recorded are {list(self.quantities)}. Name it in the "
+                "`record` parameter."
+            )
 
     def _matrix(self, name: str) -> np.ndarray:
         if self.n_epochs == 0:

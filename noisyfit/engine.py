@@ -41,7 +41,6 @@ class NoisyNet(NeuralNet):
         criterion: Any = torch.nn.CrossEntropyLoss,
         *,
         precision: torch.dtype | None = None,
-        train_split: Any = None,
         iterator_train: Any = BatchLoader,
         iterator_valid: Any = BatchLoader,
         **kwargs: Any,
@@ -49,7 +48,7 @@ class NoisyNet(NeuralNet):
         super().__init__(
             module,
             criterion,
-            train_split=train_split,
+            train_split=None,
             iterator_train=iterator_train,
             iterator_valid=iterator_valid,
             **{"criterion__reduction": "none", "verbose": 0, **kwargs},
@@ -175,7 +174,9 @@ class NoisyNet(NeuralNet):
         self.schedule_: Any = torch.optim.lr_scheduler.CosineAnnealingLR(
             self.optimizer_, T_max=epochs
         )
-        return self.partial_fit(rows, None, epochs=epochs)
+        self.partial_fit(rows, None, epochs=epochs)
+        self.schedule_ = None  # it would lead the learning rate up again
+        return self
 
     def on_epoch_end(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
         """Step the schedule of a stage."""
@@ -237,11 +238,16 @@ def resolve_device(device: str | torch.device) -> torch.device:
     Raises
     ------
     ValueError
-        If CUDA is asked for and absent.
+        If the device is unknown, or CUDA is asked for and absent.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    resolved = torch.device(device)
+    try:
+        resolved = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(
+            f"device must be 'auto', 'cpu', 'cuda' or 'cuda:<number>'. Got {device!r} instead."
+        ) from error
     if resolved.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(
             f"device={str(device)!r} was asked for, but torch finds no CUDA device. "

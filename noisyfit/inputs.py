@@ -62,9 +62,32 @@ def check_X_y(estimator: BaseEstimator, X: Any, y: Any) -> tuple[Any, np.ndarray
     return X, y
 
 
-def check_X(estimator: BaseEstimator, X: Any) -> Any:
-    """Check the inputs of ``predict`` against those of ``fit``."""
-    return X if isinstance(X, Dataset) else _check_array(estimator, X, reset=False)
+def check_X(estimator: BaseEstimator, X: Any, dtype: np.dtype | None) -> Any:
+    """Check the inputs of ``predict`` against those of ``fit``.
+
+    Parameters
+    ----------
+    estimator : estimator
+    X : array-like, CSR matrix or torch Dataset
+    dtype : numpy dtype or None
+        Of the checked inputs of ``fit``; None for a Dataset.
+
+    Returns
+    -------
+    ndarray, CSR matrix or Dataset
+
+    Raises
+    ------
+    ValueError
+        Also for ``uint8`` images where there were float images in ``fit``, and the reverse: their
+        scale differs.
+    """
+    if isinstance(X, Dataset):
+        return X
+    X = _check_array(estimator, X, reset=False)
+    if dtype is not None and X.dtype != dtype:
+        raise ValueError(f"fit was given images of {dtype}. Got {X.dtype} instead.")
+    return X
 
 
 def check_labels(y: Any) -> np.ndarray:
@@ -80,6 +103,8 @@ def check_labels(y: Any) -> np.ndarray:
     """
     y = y.cpu().numpy() if isinstance(y, torch.Tensor) else y
     y = column_or_1d(y, warn=True)
+    if y.dtype == object and any(label is None for label in y):
+        raise ValueError("Input y contains None; every row needs a label.")
     if y.dtype.kind in "fO":
         check_array(y, ensure_2d=False, dtype=None, input_name="y", ensure_min_samples=0)
     check_classification_targets(y)
@@ -155,6 +180,11 @@ def make_rows(X: Any, y: np.ndarray | None, device: torch.device, scaler: Scaler
     Rows
     """
     if isinstance(scaler, TableScaler):
+        if isinstance(X, Dataset):
+            raise ValueError(
+                f"fit was given a table, whose columns were standardised. Got a "
+                f"{type(X).__name__} instead; pass an array."
+            )
         X, scaler = scaler.transform(X), None
     source = _source(X, device)
     labels = np.zeros(len(source), dtype=np.int64) if y is None else y

@@ -15,7 +15,7 @@ from noisyfit.dynamics import TrainingDynamics
 from noisyfit.engine import NoisyNet
 from noisyfit.mixture import WeibullMixture, shift_positive
 from noisyfit.recorder import DynamicsRecorder, given_label_statistics
-from noisyfit.selection import selection_metric, spare_last_rows
+from noisyfit.selection import group_means, selection_metric, spare_last_rows, widest_gap
 
 MAX_AUTO_ROUNDS = 10
 
@@ -28,9 +28,9 @@ class Round(NamedTuple):
     n_dropped: int
     """Rows dropped at the end of the round."""
     threshold: float
-    """Rows at or above it were to be dropped; NaN where none could be set."""
+    """Rows at or above it were to be dropped; NaN where the metric shows no two groups."""
     component_means: tuple[float, float]
-    """Means of the mixture's clean and noisy components."""
+    """Means of the clean and the noisy component."""
     component_weights: tuple[float, float]
     """Weights of the components."""
 
@@ -108,7 +108,7 @@ class MILDSelector(BaseNoisyClassifier):
     rounds_ : list of Round
         Size, threshold and mixture of each round.
     mixtures_ : list of WeibullMixture or None
-        Fitted to the shifted metric of each round; None where it could not be.
+        Fitted to the shifted metric of each round; None where it takes fewer than four values.
     n_rounds_ : int
         Rounds trained.
     termination_ : str
@@ -132,11 +132,15 @@ class MILDSelector(BaseNoisyClassifier):
     momentum and the learning rate back at `lr`, as in the published code. The metric is shifted to
     positive values before the mixture is fitted; the published code then compares the **unshifted**
     metric with the scale, which drops almost nothing. Here both are in the same units;
-    ``threshold="scale_raw"`` repeats the code. A class keeps at least a tenth of its rows.
+    ``threshold="scale_raw"`` repeats the code. A mixture needs four distinct values; where the
+    metric takes fewer, rows are split at its widest gap if that spans half its range. A class keeps
+    at least a tenth of its rows.
 
     *Stopping* (the paper has no rule). The mean of the noisy component tells how a typical row of
     it was learned. Once that row was wrong in less than a quarter of the epochs, the component is
     the tail of clean rows that took a little longer, and dropping it would cost more than it gains.
+    A network that, in the last epoch, is right no more often than the most frequent label ends the
+    rounds as well: it would drop the other classes.
 
     *Scores* (the paper only selects). The metric is added up over all rounds. For the epochs after
     a row was dropped, the final network's verdict stands in, which had no part in training then;
@@ -248,7 +252,9 @@ class MILDSelector(BaseNoisyClassifier):
             margin = recent.mean("margin")[keep]
             mixture, summary, drop = self._select(C, margin, task, keep)
             mixtures.append(mixture)
-            reason = self._reason_to_stop(mixture, summary, drop, epochs)
+            accuracy = np.nanmean(recent.epochs(start=epochs - 1).correct)
+            learned = accuracy > np.bincount(task.y[keep]).max() / len(C)
+            reason = self._reason_to_stop(summary, epochs, learned)
             stop = bool(reason) and self.rounds == "auto"
             if stop or number == n_rounds:
                 termination = reason if stop else termination
@@ -287,30 +293,34 @@ class MILDSelector(BaseNoisyClassifier):
     def _select(
         self, C: np.ndarray, margin: np.ndarray, task: FitTask, keep: np.ndarray
     ) -> tuple[WeibullMixture | None, Round, np.ndarray]:
-        shifted, offset = shift_positive(C)
-        mixture = WeibullMixture().fit(shifted)
+        offset = C.min()
+        mixture = WeibullMixture().fit(shift_positive(C - offset)[0])
         usable = not mixture.degenerate_
-        if not usable:
-            threshold, beyond = np.nan, np.zeros(len(C), dtype=bool)
-        elif isinstance(self.threshold, str):
-            threshold = self._threshold(mixture, offset)
-            beyond = threshold <= C
-        else:
+        threshold, ranked = self._threshold(C, mixture, offset), break_ties(C, -margin)
+        beyond = threshold <= C
+        if not isinstance(self.threshold, str):
             beyond = np.ones(len(C), dtype=bool)
-            smallest = np.lexsort((-margin, C))[: round(self.threshold * len(C))]
-            beyond[smallest] = False
-            threshold = float(C[beyond].min()) if beyond.any() else np.nan
-        drop = spare_last_rows(beyond, C, task.y[keep], np.bincount(task.y), task.trusted[keep])
+            beyond[np.argsort(ranked)[: round(float(self.threshold) * len(C))]] = False
+        drop = spare_last_rows(
+            beyond, ranked, task.y[keep], np.bincount(task.y), task.trusted[keep]
+        )
+        means = mixture.means_ + offset if usable else group_means(C, threshold)
+        weights = mixture.weights_ if usable else (1 - beyond.mean(), beyond.mean())
         summary = Round(
             n_rows=len(C),
             n_dropped=int(drop.sum()),
             threshold=threshold,
-            component_means=tuple(mixture.means_ + offset) if usable else (np.nan, np.nan),
-            component_weights=tuple(mixture.weights_) if usable else (np.nan, np.nan),
+            component_means=(float(means[0]), float(means[1])),
+            component_weights=(float(weights[0]), float(weights[1])),
         )
         return (mixture if usable else None), summary, drop
 
-    def _threshold(self, mixture: WeibullMixture, offset: float) -> float:
+    def _threshold(self, C: np.ndarray, mixture: WeibullMixture, offset: float) -> float:
+        if not isinstance(self.threshold, str):
+            n_kept = min(round(self.threshold * len(C)), len(C) - 1)
+            return float(np.partition(C, n_kept)[n_kept])
+        if mixture.degenerate_:
+            return widest_gap(C)
         if self.threshold == "scale_raw":
             return float(mixture.scales_.max())
         in_shifted_units = (
@@ -318,12 +328,12 @@ class MILDSelector(BaseNoisyClassifier):
         )
         return float(in_shifted_units + offset)
 
-    def _reason_to_stop(
-        self, mixture: WeibullMixture | None, summary: Round, drop: np.ndarray, epochs: int
-    ) -> str:
-        if mixture is None:
-            return "no mixture of two components could be fitted: the metric hardly varies"
-        if not drop.any():
+    def _reason_to_stop(self, summary: Round, epochs: int, learned: bool) -> str:
+        if not learned:
+            return "the network did no better than naming the most frequent label"
+        if np.isnan(summary.threshold):
+            return "the metric shows no two groups"
+        if summary.n_dropped == 0:
             return "no row was left to drop"
         # Eq. 3 with zeros in a quarter of the epochs and ones in the rest.
         if summary.component_means[1] < (0.25 - 0.75 * self.lam) * epochs:
@@ -345,9 +355,9 @@ class MILDSelector(BaseNoisyClassifier):
         missed = sum(lengths) - trained
         total = evidence + missed * np.where(wrong, 1.0, -self.lam)
         margin = dynamics.mean("margin") * trained + missed * given_margin(logits, task.y)
-        judged = ~task.trusted
-        scores = np.zeros(task.n_samples)
-        scores[judged] = calibrate(break_ties(total[judged], -margin[judged]), wrong[judged])
+        scores, judged = np.zeros(task.n_samples), ~task.trusted
+        if judged.any():
+            scores[judged] = calibrate(break_ties(total[judged], -margin[judged]), wrong[judged])
         return scores
 
 

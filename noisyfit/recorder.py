@@ -31,6 +31,8 @@ class DynamicsRecorder(Callback):
 
     Notes
     -----
+    The module must return logits, as for ``torch.nn.CrossEntropyLoss``.
+
     In mode ``"training"`` the batches must carry row ids, ``({"x": ..., "index": ids}, y)``, as
     those of `noisyfit.data.BatchLoader` do. In mode ``"evaluation"`` any skorch net will do: there
     the id of a row is its position in the training set.
@@ -67,6 +69,15 @@ class DynamicsRecorder(Callback):
             raise ValueError(f"mode must be 'training' or 'evaluation'. Got {self.mode!r} instead.")
         self.__dict__.pop("dynamics_", None)
         return self
+
+    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+        """Refuse a net whose outputs are not logits."""
+        if isinstance(net.criterion_, torch.nn.NLLLoss):
+            raise ValueError(
+                "DynamicsRecorder needs a module that returns logits, but this net's criterion is "
+                "NLLLoss, whose module returns probabilities. Return logits and use "
+                "criterion=torch.nn.CrossEntropyLoss."
+            )
 
     def on_epoch_begin(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
         """Make room for one epoch."""

@@ -98,3 +98,45 @@ def spare_last_rows(
         order = np.argsort(C[candidates], kind="stable")
         drop[candidates[order[: least[c] - kept[c]]]] = False
     return drop
+
+
+def widest_gap(values: np.ndarray) -> float:
+    """Middle of the widest gap between neighbouring values, if it spans half their range.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_rows,)
+
+    Returns
+    -------
+    float
+        NaN where no gap is that wide: the values form one group.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> widest_gap(np.array([-20.0, -18.0, 20.0])), widest_gap(np.array([1.0, 2.0, 3.0, 4.0]))
+    (1.0, nan)
+    """
+    levels = np.unique(values)
+    gaps = np.diff(levels)
+    if len(gaps) == 0 or gaps.max() < 0.5 * (levels[-1] - levels[0]):
+        return float("nan")
+    return float(levels[gaps.argmax()] + gaps.max() / 2)
+
+
+def group_means(values: np.ndarray, threshold: float) -> tuple[float, float]:
+    """Means of the values below a threshold and from it on; NaN for a group without values.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_rows,)
+    threshold : float
+
+    Returns
+    -------
+    tuple of two floats
+    """
+    groups = values[values < threshold], values[values >= threshold]
+    low, high = (float(group.mean()) if len(group) else float("nan") for group in groups)
+    return low, high

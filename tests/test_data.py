@@ -1,6 +1,7 @@
 """Rows and their loader: every row once, with its own input and label, from every source."""
 
 import os
+import time
 from itertools import pairwise
 
 import numpy as np
@@ -70,7 +71,10 @@ def test_batch_sizes_cover_all_rows_and_leave_no_single_one(n, batch_size):
 
 @settings(deadline=None, max_examples=50)
 @given(
-    n=st.integers(1, 60), batch_size=st.integers(2, 20), seed=st.integers(0, 99), shuffle=st.booleans()
+    n=st.integers(1, 60),
+    batch_size=st.integers(2, 20),
+    seed=st.integers(0, 99),
+    shuffle=st.booleans(),
 )
 def test_every_row_comes_exactly_once_with_its_input_and_label(n, batch_size, seed, shuffle):
     generator = torch.Generator().manual_seed(seed)
@@ -302,9 +306,7 @@ def test_an_epoch_broken_off_does_not_shorten_the_next(kind):
 def test_pil_images_become_uint8_channels_first():
     image = pytest.importorskip("PIL.Image")
     pixels = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
-    assert torch.equal(
-        as_tensor(image.fromarray(pixels)), torch.tensor(pixels.transpose(2, 0, 1))
-    )
+    assert torch.equal(as_tensor(image.fromarray(pixels)), torch.tensor(pixels.transpose(2, 0, 1)))
     grey = as_tensor(image.fromarray(pixels[:, :, 0]))
     assert grey.shape == (1, 2, 3)
     assert as_tensor([1.0, 2.0]).tolist() == [1.0, 2.0]
@@ -389,3 +391,15 @@ def test_one_order_is_drawn_an_epoch_whoever_reads(photo_folder):
         expected = torch.Generator().manual_seed(7)
         for _ in range(3):
             assert torch.equal(collect(loader)[0], torch.randperm(11, generator=expected))
+
+
+def test_workers_stop_as_soon_as_the_loader_is_dropped(photo_folder):
+    rows = Rows(StreamSource(photo_folder, CPU), torch.tensor(photo_folder.targets))
+    loader = BatchLoader(rows, 4, num_workers=1)
+    collect(loader)
+    (worker,) = loader._stream._iterator._workers
+    start = time.monotonic()
+    del loader
+    assert not worker.is_alive()
+    # torch waits 5 s for a worker that was not told
+    assert time.monotonic() - start < 4

@@ -1,6 +1,7 @@
 """The container and the metrics of training dynamics, against values worked out by hand."""
 
 import pickle
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -51,9 +52,7 @@ def test_what_was_put_in_comes_out_in_half_precision(random_records):
 
 def test_untrained_rows_are_nan_in_that_epoch_only():
     dynamics = filled({"correct": [[1, NAN, 0], [NAN, NAN, NAN], [0, 1, 1]]})
-    np.testing.assert_array_equal(
-        dynamics.correct, [[1, NAN, 0], [NAN, NAN, NAN], [0, 1, 1]]
-    )
+    np.testing.assert_array_equal(dynamics.correct, [[1, NAN, 0], [NAN, NAN, NAN], [0, 1, 1]])
     np.testing.assert_array_equal(dynamics.trained_epochs(), [2, 0, 3])
     np.testing.assert_array_equal(dynamics.mean("correct"), [0.5, NAN, 2 / 3])
 
@@ -103,7 +102,7 @@ def forgetting_by_hand(row):
     seen = [value for value in row if not np.isnan(value)]
     if 1 not in seen:
         return len(row)
-    return sum(a == 1 and b == 0 for a, b in zip(seen[:-1], seen[1:], strict=True))
+    return sum(a == 1 and b == 0 for a, b in pairwise(seen))
 
 
 def test_forgetting_events_against_a_loop(random_records):
@@ -122,9 +121,7 @@ def test_forgetting_of_typical_rows():
         [0, 0, 0, 0],  # never learned: more than any other
         [1, NAN, 0, 1],  # an epoch out of training hides nothing
     ]
-    np.testing.assert_array_equal(
-        filled({"correct": rows}).forgetting_events(), [0, 1, 2, 4, 1]
-    )
+    np.testing.assert_array_equal(filled({"correct": rows}).forgetting_events(), [0, 1, 2, 4, 1])
 
 
 def test_variability_of_equal_values_is_zero():

@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 from scipy.stats import gaussian_kde, norm, weibull_min
@@ -179,7 +179,8 @@ def test_gaussian_equals_scikit_learn():
 
 @pytest.mark.parametrize("family", [GUMBEL, NORMAL], ids=["gumbel", "normal"])
 @given(
-    theta=st.tuples(*[st.floats(-1, 1)] * 5),
+    # Narrower components bend too sharply for differences of this step.
+    theta=st.tuples(*[st.floats(-0.3, 1)] * 5),
     seed=st.integers(0, 1000),
 )
 @settings(deadline=None, max_examples=25)
@@ -193,10 +194,12 @@ def test_gradient_against_finite_differences(family, theta, seed):
             negative_log_likelihood(theta + step, t, w, family)[0]
             - negative_log_likelihood(theta - step, t, w, family)[0]
         )
-        / 2e-5
-        for step in 1e-5 * np.eye(5)
+        / 2e-6
+        for step in 1e-6 * np.eye(5)
     ]
-    np.testing.assert_allclose(gradient, numeric, rtol=1e-5, atol=1e-7 * np.abs(gradient).max())
+    np.testing.assert_allclose(
+        gradient, numeric, rtol=1e-4, atol=1e-7 + 1e-6 * np.abs(gradient).max()
+    )
 
 
 def test_likelihood_is_that_of_the_weibull_mixture():
@@ -211,8 +214,10 @@ def test_likelihood_is_that_of_the_weibull_mixture():
     np.testing.assert_allclose(mixture.means_, means)
 
 
-def test_kde_split_equals_the_official_construction():
-    x = np.sort(two_weibulls(300)[0])
+@pytest.mark.parametrize("n", [8, 20, 300])
+@pytest.mark.parametrize("seed", range(8))
+def test_kde_split_equals_the_official_construction(n, seed):
+    x = np.sort(two_weibulls(n, seed)[0])
     kde = gaussian_kde(x)
     span = x[-1] - x[0]
     grid = np.linspace(x[0] - span / 5, x[-1] + span / 5, 100)
@@ -224,7 +229,7 @@ def test_kde_split_equals_the_official_construction():
         gap = np.abs(chord - kde(line))
         best[name] = gap.max(), line[np.argmax(gap)]
     side = "left" if best["left"][0] > best["right"][0] else "right"
-    split = kde_chord_split(x, np.full(300, 1 / 300), 300)
+    split = kde_chord_split(x, np.full(n, 1 / n), n)
     assert split == pytest.approx(best[side][1], rel=1e-9)
 
 
@@ -291,6 +296,9 @@ def test_scale_equivariance(c):
     base, scaled = GaussianMixture1D().fit(x), GaussianMixture1D().fit(c * x - 3 * c)
     np.testing.assert_allclose(scaled.means_, base.means_ * c - 3 * c, rtol=1e-3)
     np.testing.assert_allclose(scaled.stds_, base.stds_ * c, rtol=1e-3)
+    scaled = GaussianMixture1D().fit(c * x)
+    assert scaled.crossing() == pytest.approx(base.crossing() * c, rel=1e-3)
+    assert scaled.posterior([scaled.crossing()])[0] == pytest.approx(0.5, abs=1e-6)
 
 
 @pytest.mark.parametrize("cls", BOTH)
@@ -412,6 +420,23 @@ def test_an_empty_component_is_named_and_loses(cls, solver):
     np.testing.assert_allclose(mixture.weights_, [0.99, 0.01])
     assert np.all(np.isfinite(mixture.means_))
     assert cls(solver=solver, min_weight=0.01, tol=1e-7).fit(x).degenerate_ == ""
+
+
+def test_components_that_coincide_are_named():
+    # Both groups are narrower than the largest shape allows, and at the same place.
+    x = 1 + 1e-10 * np.random.default_rng(0).normal(size=200)
+    mixture = WeibullMixture().fit(x)
+    assert mixture.degenerate_ == "the two components coincide"
+    np.testing.assert_array_equal(mixture.weights_, [1, 0])
+    np.testing.assert_array_equal(mixture.posterior(x), 0)
+
+
+@pytest.mark.parametrize("cls", BOTH)
+@pytest.mark.parametrize("seed", range(5))
+def test_values_over_24_decades(cls, seed):
+    x = 10 ** np.random.default_rng(seed).uniform(-12, 12, 400)
+    mixture = cls().fit(x)
+    assert np.all(np.isfinite([*mixture.means_, mixture.log_likelihood_]))
 
 
 @pytest.mark.parametrize("cls", BOTH)
@@ -555,18 +580,23 @@ def test_posterior_of_a_wide_noisy_component_is_held_at_its_bottom():
 
 @pytest.mark.parametrize("family", [GUMBEL, NORMAL], ids=["gumbel", "normal"])
 @given(
-    st.tuples(st.floats(-3, 3), st.floats(0, 5)),
-    st.tuples(st.floats(0.02, 20), st.floats(0.02, 20)),
-    st.floats(0.01, 0.99),
+    place=st.tuples(st.floats(-3, 3), st.floats(0, 5)),
+    spreads=st.tuples(st.floats(0.02, 20), st.floats(0.02, 20)),
+    weight=st.floats(0.01, 0.99),
 )
+@example(place=(-24.2, 0.08), spreads=(1 / 4.28596, 1 / 4.28594), weight=0.3)
 @settings(deadline=None, max_examples=200)
 def test_held_posterior_equals_the_running_extremum(family, place, spreads, weight):
     # The running maximum from the left if component 2 is the narrower, the running minimum from
     # the right if it is the wider: the posterior turns once, and where `turning_point` says.
     locations, spreads = np.cumsum(place), np.array(spreads)
     weights = np.array([1 - weight, weight])
+    gaps = np.abs([np.diff(locations), np.diff(spreads)])
+    assume(gaps.max() > 1e-6 * spreads.min())  # else they coincide, and fit stores only one
     turn = family.turning_point(locations, spreads)
-    t = np.sort(np.append(np.linspace(-30, 30, 2001), np.nan_to_num(turn)))
+    t = np.linspace(-30, 30, 2001)
+    if abs(turn) < 1e3:
+        t = np.sort(np.append(t, turn))
     raw = expit(log_odds(t, family, locations, spreads, weights))
     held = hold(t, family, locations, spreads)
     held = expit(log_odds(held, family, locations, spreads, weights))

@@ -94,7 +94,7 @@ def test_training_records_equal_those_of_a_plain_loop():
     net = noisy_net(copy.deepcopy(module), recorder)
     net.partial_fit(rows_of(X, y), None, epochs=4)
     expected = loop_by_hand(module, X, y, epochs=4)
-    assert_records(net.callbacks_[-1][1].dynamics_, expected)
+    assert_records(recorded(net), expected)
     assert 0.2 < expected[0].mean() < 0.8
     assert (expected[0][:, 0] != expected[0][:, 3]).any()
 
@@ -245,7 +245,7 @@ def test_training_mode_without_row_ids_is_refused():
         train_split=None,
         verbose=0,
     )
-    with pytest.raises(ValueError, match="carry no row ids.*BatchLoader.*mode='evaluation'"):
+    with pytest.raises(ValueError, match=r"carry no row ids.*BatchLoader.*mode='evaluation'"):
         net.fit(X, y)
 
 
@@ -314,7 +314,7 @@ def test_nothing_of_an_epoch_is_left_behind():
 
 
 def test_an_unknown_mode_or_quantity_is_refused():
-    with pytest.raises(ValueError, match="mode must be 'training' or 'evaluation'. Got 'eval'"):
+    with pytest.raises(ValueError, match=r"mode must be 'training' or 'evaluation'\. Got 'eval'"):
         DynamicsRecorder(mode="eval").initialize()
     X, y = problem()
     net = noisy_net(small_net(), DynamicsRecorder(50, ["entropy"]))

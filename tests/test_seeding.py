@@ -1,6 +1,8 @@
 """Random streams: reproducible, independent, and without a trace in the global generators."""
 
 import random
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -90,9 +92,14 @@ def test_a_seeded_block_leaves_no_trace():
 
 def test_an_exception_inside_a_seeded_block_leaves_no_trace_either():
     before = global_states()
-    with pytest.raises(KeyboardInterrupt), seeded(1, "cpu"):
-        torch.rand(10)
-        raise KeyboardInterrupt
+
+    def interrupted():
+        with seeded(1, "cpu"):
+            torch.rand(10)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert global_states() == before
 
 
@@ -115,3 +122,19 @@ def test_the_generator_of_a_cuda_device_is_restored():
             made.append(torch.rand(4, device="cuda").tolist())
     assert made[0] == made[1]
     assert torch.equal(torch.cuda.get_rng_state(), before)
+
+
+def test_seeded_blocks_in_threads_take_turns():
+    def draw(seed):
+        with seeded(seed, "cpu"):
+            made = []
+            for _ in range(20):
+                made.append(torch.rand(1).item())
+                time.sleep(0.001)
+        return made
+
+    before = global_states()
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(draw, range(4)))
+    assert together == [draw(seed) for seed in range(4)]
+    assert global_states() == before

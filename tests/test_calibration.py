@@ -1,0 +1,171 @@
+"""Breaking ties and calibrating keep the ranking, whatever the verdict."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize
+from scipy.special import expit, logit
+
+from noisyfit.calibration import break_ties, calibrate
+
+few_levels = st.lists(
+    st.tuples(st.integers(-20, 20), st.integers(-50, 50)), min_size=1, max_size=60
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(rows=few_levels, scale=st.sampled_from([0.5, 1.0, 1e-6, 1e6]))
+def test_ties_are_broken_by_the_second_criterion_alone(rows, scale):
+    values, order = np.array(rows, dtype=float).T
+    values = values * scale
+    broken = break_ties(values, order)
+    assert broken.dtype == np.float64
+    # the order is that of the pairs (value, order), and equal pairs stay equal
+    by_pair = np.lexsort([order, values])
+    for a, b in pairwise(by_pair):
+        if values[a] == values[b] and order[a] == order[b]:
+            assert broken[a] == broken[b]
+        else:
+            assert broken[a] < broken[b]
+
+
+@settings(deadline=None)
+@given(rows=few_levels)
+def test_no_value_moves_half_way_to_its_neighbour(rows):
+    values, order = np.array(rows, dtype=float).T
+    moved = np.abs(break_ties(values, order) - values)
+    levels = np.unique(values)
+    gap = np.diff(levels).min() if len(levels) > 1 else 1.0
+    nearest = [np.abs(levels[levels != v] - v).min() if len(levels) > 1 else gap for v in values]
+    assert (moved < 0.5 * np.array(nearest)).all()
+
+
+@settings(deadline=None)
+@given(rows=few_levels)
+def test_only_the_ranks_of_the_second_criterion_count(rows):
+    values, order = np.array(rows, dtype=float).T
+    np.testing.assert_array_equal(
+        break_ties(values, order), break_ties(values, np.exp(order / 25) * 3 + 1)
+    )
+
+
+def test_without_a_second_criterion_nothing_moves():
+    values = np.array([3.0, 1.0, 3.0])
+    np.testing.assert_array_equal(break_ties(values, np.zeros(3)), values)
+    np.testing.assert_array_equal(break_ties(np.zeros(1), np.ones(1)), [0])
+
+
+def test_all_tied():
+    np.testing.assert_allclose(
+        break_ties(np.full(3, 7.0), np.array([2.0, 9.0, 5.0])), [6.6, 7.4, 7.0]
+    )
+
+
+def scores_and_verdict(seed, n=400, slope=4.0):
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(size=n)
+    return scores, rng.random(n) < expit(slope * scores - 2)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    scores=st.lists(st.integers(-1000, 1000), min_size=2, max_size=80, unique=True),
+    data=st.data(),
+)
+def test_probabilities_increase_strictly(scores, data):
+    wrong = np.array(data.draw(st.lists(st.booleans(), min_size=len(scores), max_size=len(scores))))
+    scores = np.array(scores, dtype=float)
+    p = calibrate(scores, wrong)
+    assert (np.diff(p[np.argsort(scores)]) > 0).all()
+    assert p.min() > 0
+    assert p.max() < 1
+    n_wrong = wrong.sum()
+    target = np.where(wrong, (n_wrong + 1) / (n_wrong + 2), 1 / (len(wrong) - n_wrong + 2))
+    assert p.mean() == pytest.approx(target.mean(), abs=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_mean_is_close_to_that_of_the_verdict(seed):
+    scores, wrong = scores_and_verdict(seed)
+    assert calibrate(scores, wrong).mean() == pytest.approx(wrong.mean(), abs=0.01)
+
+
+def test_the_curve_is_the_maximum_likelihood_of_platt():
+    scores, wrong = scores_and_verdict(0)
+    p = calibrate(scores, wrong)
+    n_wrong = wrong.sum()
+    target = np.where(wrong, (n_wrong + 1) / (n_wrong + 2), 1 / (len(wrong) - n_wrong + 2))
+    x = np.polynomial.Polynomial.fit(scores, scores, 1).mapparms()
+    s = x[0] + x[1] * scores  # to [-1, 1]
+
+    def loss(ab):
+        q = np.clip(expit(ab[0] * s + ab[1]), 1e-15, 1 - 1e-15)
+        return -np.mean(target * np.log(q) + (1 - target) * np.log(1 - q))
+
+    fit = minimize(loss, [1.0, 0.0], method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-12})
+    # where the best slope lies beyond its bound, the bound is taken
+    assert fit.x[0] > 10
+    slope = np.ptp(logit(p)) / 2
+    assert slope == pytest.approx(10, rel=1e-4)
+
+    scores, wrong = scores_and_verdict(1, slope=1.0)
+    p = calibrate(scores, wrong)
+    n_wrong = wrong.sum()
+    target = np.where(wrong, (n_wrong + 1) / (n_wrong + 2), 1 / (len(wrong) - n_wrong + 2))
+    s = 2 * (scores - scores.min()) / np.ptp(scores) - 1
+    fit = minimize(loss, [1.0, 0.0], method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-12})
+    assert 1 < fit.x[0] < 10
+    np.testing.assert_allclose(p, expit(fit.x[0] * s + fit.x[1]), atol=1e-3)
+
+
+@settings(deadline=None, max_examples=30)
+@given(shift=st.floats(-1e3, 1e3), scale=st.floats(1e-3, 1e3))
+def test_units_of_the_scores_do_not_matter(shift, scale):
+    scores, wrong = scores_and_verdict(0, n=60)
+    np.testing.assert_allclose(
+        calibrate(scores * scale + shift, wrong), calibrate(scores, wrong), atol=1e-3
+    )
+
+
+def test_perfect_separation_does_not_flatten_the_ranking():
+    scores = np.linspace(0, 1, 200)
+    p = calibrate(scores, scores > 0.8)
+    assert np.diff(p).min() > 1e-9
+    assert len(np.unique(p.round(6))) > 150
+    assert p[0] < 0.01
+    assert p[-1] > 0.8
+    assert p.mean() == pytest.approx(0.2, abs=0.01)
+
+
+@pytest.mark.parametrize("verdict", [False, True])
+def test_a_constant_verdict_does_not_flatten_the_ranking(verdict):
+    p = calibrate(np.linspace(-5, 5, 50), np.full(50, verdict))
+    assert (np.diff(p) > 0).all()
+    # the ends are a slope of at least 1 over [-1, 1] apart, in logits
+    assert np.ptp(logit(p)) >= 2 - 1e-6
+    assert p.mean() == pytest.approx(51 / 52 if verdict else 1 / 52, abs=1e-3)
+
+
+def test_a_verdict_against_the_scores_does_not_turn_the_ranking_round():
+    scores = np.linspace(0, 1, 50)
+    p = calibrate(scores, scores < 0.3)
+    assert (np.diff(p) > 0).all()
+
+
+def test_equal_scores_give_the_rate_of_the_verdict():
+    p = calibrate(np.full(100, 3.0), np.arange(100) < 25)
+    assert len(np.unique(p)) == 1
+    assert p[0] == pytest.approx(0.25, abs=0.01)
+
+
+@settings(deadline=None, max_examples=30)
+@given(rows=few_levels, data=st.data())
+def test_both_steps_together_rank_by_the_pairs(rows, data):
+    assume(len(set(rows)) == len(rows) > 1)
+    values, order = np.array(rows, dtype=float).T
+    wrong = np.array(data.draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows))))
+    p = calibrate(break_ties(values, order), wrong)
+    assert np.argsort(p).tolist() == np.lexsort([order, values]).tolist()

@@ -1,0 +1,480 @@
+"""The engine against plain torch: same weights bit for bit, one device sync an epoch."""
+
+import copy
+import math
+import pickle
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import noisyfit.engine
+from noisyfit.data import BatchLoader, Rows, TensorSource
+from noisyfit.engine import NoisyNet, resolve_device, resolve_precision
+from noisyfit.recorder import DynamicsRecorder
+
+CPU = torch.device("cpu")
+SGD = {"momentum": 0.9, "weight_decay": 5e-3}
+
+
+def problem(n=45, shape=(4,), n_classes=3):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n, *shape)).astype(np.float32)
+    return X, rng.integers(0, n_classes, size=n)
+
+
+def rows_of(X, y):
+    return Rows(TensorSource(X, CPU), torch.tensor(y))
+
+
+def small_net(n_features=4, n_classes=3):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return nn.Sequential(
+            nn.Linear(n_features, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, n_classes)
+        )
+
+
+def small_conv_net():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return nn.Sequential(
+            nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten(), nn.Linear(96, 3)
+        )
+
+
+def noisy_net(module, *, net_class=NoisyNet, lr=0.1, batch_size=8, **kwargs):
+    settings = {
+        "optimizer": torch.optim.SGD,
+        **{f"optimizer__{name}": value for name, value in SGD.items()},
+        "iterator_train__shuffle": True,
+        "iterator_train__generator": torch.Generator().manual_seed(0),
+        **kwargs,
+    }
+    return net_class(module, lr=lr, batch_size=batch_size, **settings).initialize()
+
+
+def plain_loop(module, X, y, *, lrs, batch_size=8, generator=None, momentum_from=0):
+    """Train with one learning rate an epoch; the batch losses and sizes of each epoch."""
+    generator = generator or torch.Generator().manual_seed(0)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1, **SGD)
+    X, y = torch.tensor(X), torch.tensor(y)
+    history = []
+    module.train()
+    for lr in lrs:
+        optimizer.param_groups[0]["lr"] = lr
+        history.append([])
+        order = torch.randperm(len(y), generator=generator)
+        ids = list(order.split(batch_size))
+        if len(ids[-1]) == 1:
+            ids[-2:] = [torch.cat(ids[-2:])]
+        for batch in ids:
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(module(X[batch]), y[batch])
+            loss.backward()
+            optimizer.step()
+            history[-1].append((loss.item(), len(batch)))
+    return history
+
+
+def cosine(lr, epochs):
+    return [lr / 2 * (1 + math.cos(math.pi * e / epochs)) for e in range(epochs)]
+
+
+def assert_same_weights(net, module):
+    expected = module.state_dict()
+    got = net.module_.state_dict()
+    assert set(got) == set(expected)
+    for name, value in expected.items():
+        assert torch.equal(got[name], value), name
+
+
+@pytest.mark.parametrize("n", [45, 41, 40])
+def test_three_epochs_equal_a_plain_loop_bit_for_bit(n):
+    X, y = problem(n)
+    module = small_net()
+    net = noisy_net(copy.deepcopy(module))
+    net.partial_fit(rows_of(X, y), None, epochs=3)
+    history = plain_loop(module, X, y, lrs=[0.1] * 3)
+    assert_same_weights(net, module)
+    assert not torch.equal(module[0].weight, small_net()[0].weight)
+
+    for epoch, batches in zip(net.history, history, strict=True):
+        losses, sizes = np.transpose(batches)
+        assert [b["train_loss"] for b in epoch["batches"]] == pytest.approx(losses, abs=1e-6)
+        assert [b["train_batch_size"] for b in epoch["batches"]] == sizes.tolist()
+        assert epoch["train_loss"] == pytest.approx(np.average(losses, weights=sizes), abs=1e-6)
+        assert epoch["train_batch_count"] == len(batches)
+        assert epoch["lr"] == 0.1
+
+
+def test_images_train_as_in_a_plain_loop():
+    X, y = problem(20, (3, 6, 6))
+    module = small_conv_net()
+    net = noisy_net(copy.deepcopy(module))
+    assert net.module_[0].weight.is_contiguous(memory_format=torch.channels_last)
+    net.partial_fit(rows_of(X, y), None, epochs=2)
+    plain_loop(module, X, y, lrs=[0.1] * 2)
+    for name, value in module.state_dict().items():
+        torch.testing.assert_close(net.module_.state_dict()[name], value, rtol=1e-3, atol=1e-4)
+
+
+class StageStart(Callback):
+    """What a stage starts with."""
+
+    def on_train_begin(self, net, **kwargs):
+        start = {
+            "weights": copy.deepcopy(net.module_.state_dict()),
+            "optimizer": net.optimizer_,
+            "n_buffers": len(net.optimizer_.state),
+            "lr": net.optimizer_.param_groups[0]["lr"],
+        }
+        self.starts_ = [*getattr(self, "starts_", []), start]
+
+
+def test_a_second_stage_keeps_the_weights_and_nothing_else():
+    X, y = problem()
+    module = small_net()
+    net = noisy_net(copy.deepcopy(module), callbacks=[("start", StageStart())])
+    rows = rows_of(X, y)
+    net.train_stage(rows, 3)
+    after_first = copy.deepcopy(net.module_.state_dict())
+    assert len(net.optimizer_.state) == 6
+    net.logits(rows)  # leaves the module in evaluation mode, which training must undo
+    net.train_stage(rows.subset(np.arange(45) < 30), 5)
+
+    first, second = dict(net.callbacks_)["start"].starts_
+    for name, value in after_first.items():
+        assert torch.equal(second["weights"][name], value)
+        if name.endswith("weight"):
+            assert not torch.equal(first["weights"][name], value)
+    assert first["n_buffers"] == second["n_buffers"] == 0
+    assert first["lr"] == second["lr"] == 0.1
+    assert second["optimizer"] is net.optimizer_ is not first["optimizer"]
+
+    lrs = [epoch["lr"] for epoch in net.epoch_history()]
+    assert lrs == pytest.approx(cosine(0.1, 3) + cosine(0.1, 5))
+    assert net.optimizer_.param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)
+
+    # the same by hand: two optimizers, one module, one stream of orders
+    generator = torch.Generator().manual_seed(0)
+    plain_loop(module, X, y, lrs=lrs[:3], generator=generator)
+    plain_loop(module, X[:30], y[:30], lrs=lrs[3:], generator=generator)
+    assert_same_weights(net, module)
+
+
+@pytest.mark.parametrize("moment", ["on_batch_begin", "on_batch_end", "on_epoch_end"])
+def test_ctrl_c_in_a_callback_comes_out(moment):
+    def interrupt(self, net, **kwargs):
+        raise KeyboardInterrupt
+
+    impatient = type("Impatient", (Callback,), {moment: interrupt})
+    net = noisy_net(small_net(), callbacks=[impatient()])
+    with pytest.raises(KeyboardInterrupt):
+        net.partial_fit(rows_of(*problem()), None, epochs=2)
+    with pytest.raises(KeyboardInterrupt):
+        net.train_stage(rows_of(*problem()), 2)
+    assert len(net.history) == 2
+
+
+class Interrupted(nn.Linear):
+    def forward(self, x):
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_in_a_batch_comes_out():
+    with pytest.raises(KeyboardInterrupt):
+        noisy_net(Interrupted(4, 3)).partial_fit(rows_of(*problem()), None, epochs=1)
+
+
+def test_divergence_names_the_epoch_and_the_learning_rate():
+    X, y = problem()
+    net = noisy_net(nn.Linear(4, 3), lr=1e20, optimizer__momentum=0.0)
+    with pytest.raises(
+        FloatingPointError,
+        match=r"diverged: the loss of batch \d in epoch 1 is (inf|nan).*Lower lr \(now 1e\+20\)",
+    ):
+        net.partial_fit(rows_of(X, y), None, epochs=5)
+
+
+class Fault(nn.Linear):
+    """Returns infinite logits from the 10th batch on."""
+
+    def forward(self, x):
+        self.count = getattr(self, "count", 0) + 1
+        return super().forward(x) * (1 if self.count < 10 else math.inf)
+
+
+def test_divergence_in_a_later_epoch_is_told_by_number():
+    # 45 rows make 6 batches an epoch, so the 10th is number 3 of the second
+    with pytest.raises(FloatingPointError, match="loss of batch 3 in epoch 2 is"):
+        noisy_net(Fault(4, 3)).partial_fit(rows_of(*problem()), None, epochs=5)
+
+
+class WeightedNet(NoisyNet):
+    """Counts row 0 only, and hands its weights to the callbacks."""
+
+    def training_loss(self, X, y):
+        step = super().training_loss(X, y)
+        weight = (X["index"] == 0).float() * torch.ones(len(y), requires_grad=True)
+        return {**step, "loss": (weight * step["sample_loss"]).sum(), "weight": weight}
+
+
+class Witness(Callback):
+    def on_batch_end(self, net, batch=None, training=False, **step):
+        assert training
+        self.steps_ = [*getattr(self, "steps_", []), (batch, step)]
+
+
+def test_extra_keys_of_a_loss_reach_callbacks_detached():
+    net = noisy_net(
+        small_net(), net_class=WeightedNet, callbacks=[("witness", Witness())]
+    ).partial_fit(rows_of(*problem()), None, epochs=1)
+    steps = dict(net.callbacks_)["witness"].steps_
+    assert len(steps) == 6
+    for (X, y), step in steps:
+        assert set(step) == {"loss", "y_pred", "sample_loss", "weight"}
+        assert not any(value.requires_grad for value in step.values())
+        assert torch.equal(step["weight"], (X["index"] == 0).float())
+        expected = nn.functional.cross_entropy(step["y_pred"], y, reduction="none")
+        assert torch.equal(step["sample_loss"], expected)
+    by_batch = [batch["train_loss"] for batch in net.history[-1]["batches"]]
+    assert sum(loss > 0 for loss in by_batch) == 1
+
+
+def test_the_loss_of_a_method_is_what_is_minimised():
+    X, y = problem()
+    module = small_net()
+    other = np.roll(y, 1)
+    other[0] = y[0]
+    assert (other != y).any()
+    weighted, plain = [], []
+    for labels in (y, other):
+        for made, net_class in ((weighted, WeightedNet), (plain, NoisyNet)):
+            net = noisy_net(copy.deepcopy(module), net_class=net_class)
+            made.append(net.partial_fit(rows_of(X, labels), None, epochs=2))
+    # the weighted loss knows the label of row 0 only
+    assert_same_weights(weighted[0], weighted[1].module_)
+    assert not torch.equal(weighted[0].module_[0].weight, module[0].weight)
+    assert not torch.equal(plain[0].module_[0].weight, plain[1].module_[0].weight)
+
+
+class Reads(TorchDispatchMode):
+    """Counts the values that are read out of tensors."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+def count_reads(monkeypatch, train):
+    """Reads of single values, and copies of tensors to the host, while training."""
+    calls = Counter()
+
+    def counted(name):
+        method = getattr(torch.Tensor, name)
+
+        def call(self, *args, **kwargs):
+            calls[name] += 1
+            return method(self, *args, **kwargs)
+
+        return call
+
+    with monkeypatch.context() as patch, Reads() as reads:
+        for name in ("cpu", "tolist"):
+            patch.setattr(torch.Tensor, name, counted(name))
+        train()
+    return reads.count + calls["cpu"] + calls["tolist"]
+
+
+def test_the_device_is_read_once_an_epoch(monkeypatch):
+    rows = rows_of(*problem())
+    for batch_size in (5, 20):
+        net = noisy_net(small_net(), batch_size=batch_size)
+        assert count_reads(monkeypatch, lambda net=net: net.train_stage(rows, 4)) == 4
+        # a recorder brings one transfer of its own
+        net = noisy_net(
+            small_net(), batch_size=batch_size, callbacks=[DynamicsRecorder(45, ("correct",))]
+        )
+        assert count_reads(monkeypatch, lambda net=net: net.train_stage(rows, 4)) == 8
+
+
+def test_the_count_of_reads_finds_those_of_skorch(monkeypatch):
+    X, y = problem()
+    net = NeuralNet(
+        small_net(), nn.CrossEntropyLoss, train_split=None, batch_size=5, verbose=0, max_epochs=2
+    )
+    assert count_reads(monkeypatch, lambda: net.fit(X, y)) >= 2 * 9
+
+
+def test_logits_are_those_of_evaluation_mode_in_the_order_of_rows():
+    X, y = problem()
+    module = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Dropout(0.9))
+    rows = rows_of(X, y)
+    net = noisy_net(module)
+    with torch.random.fork_rng(devices=[]):
+        net.partial_fit(rows, None, epochs=1)
+    state = torch.get_rng_state()
+    logits = net.logits(rows)
+    assert logits.dtype == np.float32
+    with torch.no_grad():
+        expected = net.module_.eval()(torch.tensor(X)).numpy()
+    np.testing.assert_allclose(logits, expected, atol=1e-6)
+    part = net.logits(rows.subset(np.arange(45) % 2 == 1))
+    np.testing.assert_allclose(part, expected[1::2], atol=1e-6)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+class Spy(nn.Linear):
+    def forward(self, x):
+        assert isinstance(x, torch.Tensor), "only the inputs reach the module"
+        return super().forward(x)
+
+
+def test_row_ids_never_reach_the_module():
+    net = noisy_net(Spy(4, 3)).partial_fit(rows_of(*problem()), None, epochs=1)
+    batch = torch.ones(2, 4)
+    assert torch.equal(net.infer({"x": batch, "index": torch.arange(2)}), net.infer(batch))
+
+
+def test_bfloat16_runs_on_the_cpu_and_gives_float32_logits():
+    X, y = problem()
+    rows = rows_of(X, y)
+    module = small_net()
+    full = noisy_net(copy.deepcopy(module))
+    half = noisy_net(copy.deepcopy(module), precision=torch.bfloat16)
+    exact, rounded = full.logits(rows), half.logits(rows)
+    assert rounded.dtype == np.float32
+    np.testing.assert_allclose(rounded, exact, atol=0.05)
+    assert (rounded != exact).any()
+    half.partial_fit(rows, None, epochs=2)
+    assert all(p.dtype == torch.float32 for p in half.module_.parameters())
+    assert all(p.grad.dtype == torch.float32 for p in half.module_.parameters())
+    assert not torch.equal(half.module_[0].weight, module[0].weight)
+
+
+def test_a_released_net_is_small_and_still_predicts():
+    X, y = problem(2000, (50,))
+    rows = rows_of(X, y)
+    net = noisy_net(
+        small_net(50),
+        batch_size=500,
+        callbacks=[DynamicsRecorder(2000, ("correct", "margin"))],
+        iterator_train__views=(lambda x: x,),  # could not be pickled
+    )
+    net.train_stage(rows, 2)
+    logits, history = net.logits(rows), net.epoch_history()
+    assert net.release() is net
+
+    data = pickle.dumps(net)
+    weights = sum(value.nbytes for value in net.module_.state_dict().values())
+    assert len(data) < weights + 15_000
+    assert X.nbytes > 10 * len(data)
+    for one in (net, pickle.loads(data)):
+        np.testing.assert_array_equal(one.logits(rows), logits)
+        assert one.epoch_history() == history
+        assert [set(epoch) >= {"epoch", "train_loss", "lr", "dur"} for epoch in history] == [
+            True
+        ] * 2
+        assert getattr(one, "optimizer_", None) is None
+        assert one.schedule_ is None
+        assert not one.callbacks_
+
+
+def test_release_does_not_store_the_module_twice():
+    sizes = []
+    for width in (1, 200):
+        module = nn.Linear(100, width)
+        net = noisy_net(module).partial_fit(
+            rows_of(*problem(shape=(100,), n_classes=1)), None, epochs=1
+        )
+        sizes.append(len(pickle.dumps(net.release())))
+    assert sizes[1] - sizes[0] < 1.1 * 4 * 101 * 199
+
+
+def test_history_is_made_of_plain_numbers():
+    net = noisy_net(small_net()).train_stage(rows_of(*problem()), 2)
+    for epoch in net.epoch_history():
+        assert "batches" not in epoch
+        assert {type(value) for value in epoch.values()} <= {int, float, bool}
+
+
+def test_the_loader_is_the_default_iterator():
+    net = noisy_net(small_net())
+    rows = rows_of(*problem())
+    for training in (True, False):
+        loader = net.get_iterator(rows, training=training)
+        assert isinstance(loader, BatchLoader)
+        assert loader.batch_size == 8
+        assert loader.shuffle is training
+
+
+def test_device_auto_is_cuda_where_there_is_one(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert resolve_device("auto") == CPU
+    assert resolve_device("cpu") == CPU
+    assert resolve_device(torch.device("cpu")) == CPU
+    for asked in ("cuda", "cuda:1", torch.device("cuda")):
+        with pytest.raises(ValueError, match=r"torch finds no CUDA device\. Use device='auto'"):
+            resolve_device(asked)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert resolve_device("auto").type == "cuda"
+    assert resolve_device("cuda:1") == torch.device("cuda:1")
+    assert resolve_device("cpu") == CPU
+
+
+@pytest.mark.parametrize("units", [False, True])
+def test_precision_auto_is_bfloat16_for_images_on_fit_hardware(monkeypatch, units):
+    monkeypatch.setattr(noisyfit.engine, "_has_bfloat16_units", lambda device: units)
+    assert resolve_precision("auto", CPU, True) is (torch.bfloat16 if units else None)
+    assert resolve_precision("auto", CPU, False) is None
+    for is_image in (False, True):
+        assert resolve_precision("float32", CPU, is_image) is None
+        assert resolve_precision("bfloat16", CPU, is_image) is torch.bfloat16
+
+
+@pytest.mark.parametrize("capability", [(7, 5), (8, 0), (9, 0)])
+def test_bfloat16_units_of_cuda_devices(monkeypatch, capability):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    has_units = resolve_precision("auto", torch.device("cuda"), True) is torch.bfloat16
+    assert has_units == (capability >= (8, 0))
+
+
+@pytest.mark.gpu
+def test_no_batch_waits_for_the_cuda_device():
+    X, y = problem(200, (3, 6, 6))
+    rows = Rows(TensorSource(X, torch.device("cuda")), torch.tensor(y))
+
+    class NoSync(Callback):
+        def on_batch_begin(self, net, **kwargs):
+            torch.cuda.set_sync_debug_mode("error")
+
+        def on_batch_end(self, net, **kwargs):
+            torch.cuda.set_sync_debug_mode("default")
+
+    net = noisy_net(
+        small_conv_net(),
+        device="cuda",
+        precision=torch.bfloat16,
+        callbacks=[DynamicsRecorder(200), NoSync()],
+    )
+    try:
+        net.train_stage(rows, 2)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert net.logits(rows).shape == (200, 3)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:x"])
+def test_an_unknown_device_is_refused(device):
+    with pytest.raises(ValueError, match=f"device must be 'auto', .* Got '{device}' instead"):
+        resolve_device(device)

@@ -1,0 +1,359 @@
+"""What users pass, and what they are told when it cannot be used."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import DataConversionWarning
+from torch.utils.data import ConcatDataset, Dataset, Subset, TensorDataset
+
+from noisyfit.data import BatchLoader, SparseSource, StreamSource, TensorSource
+from noisyfit.inputs import (
+    check_labels,
+    check_trusted,
+    check_X,
+    check_X_y,
+    dataset_targets,
+    fit_scaler,
+    make_rows,
+    row_shape,
+)
+from noisyfit.scaling import ImageScaler, TableScaler
+
+CPU = torch.device("cpu")
+
+
+class Estimator(ClassifierMixin, BaseEstimator):
+    """Gets n_features_in_ and is named in messages."""
+
+
+def table(n=6, n_features=3):
+    return np.random.default_rng(0).normal(size=(n, n_features))
+
+
+def images(n=6, shape=(3, 8, 8)):
+    return np.random.default_rng(0).integers(0, 256, size=(n, *shape), dtype=np.uint8)
+
+
+Y = np.array([0, 1, 0, 1, 0, 1])
+
+
+class Items(Dataset):
+    """Items without any further attribute."""
+
+    def __init__(self, items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, i):
+        return self.items[i]
+
+
+class WithTargets(Items):
+    def __init__(self, X, targets):
+        super().__init__(list(X))
+        self.targets = targets
+
+    def __getitem__(self, i):
+        return self.items[i], "not to be read"
+
+
+@pytest.mark.parametrize(
+    ("X", "kind"),
+    [
+        (table().tolist(), "list"),
+        (table(), "float64"),
+        (table().astype(np.float16), "float16"),
+        (torch.tensor(table()), "tensor"),
+        ((table() * 10).astype(np.int64), "integers"),
+    ],
+)
+def test_tables_become_float32(X, kind):
+    est = Estimator()
+    checked, y = check_X_y(est, X, Y.tolist())
+    assert checked.dtype == np.float32
+    assert checked.shape == (6, 3)
+    np.testing.assert_allclose(checked, np.asarray(X), rtol=1e-6)
+    np.testing.assert_array_equal(y, Y)
+    assert est.n_features_in_ == 3
+
+
+def test_a_data_frame_gives_its_names():
+    est = Estimator()
+    frame = pd.DataFrame(table(), columns=["a", "b", "c"])
+    check_X_y(est, frame, pd.Series(Y))
+    assert est.feature_names_in_.tolist() == ["a", "b", "c"]
+    check_X(est, frame)
+    with pytest.raises(ValueError, match="feature names"):
+        check_X(est, frame[["b", "a", "c"]])
+
+
+@pytest.mark.parametrize("make", [sparse.csr_matrix, sparse.csc_array, sparse.coo_array])
+def test_sparse_tables_become_csr(make):
+    X, _ = check_X_y(Estimator(), make(table()), Y)
+    assert sparse.issparse(X)
+    assert X.format == "csr"
+    assert X.dtype == np.float32
+
+
+def test_images_keep_uint8_and_floats_become_float32():
+    est = Estimator()
+    X, _ = check_X_y(est, images(), Y)
+    assert X.dtype == np.uint8
+    assert est.n_features_in_ == 3
+    X, _ = check_X_y(Estimator(), images() / 255, Y)
+    assert X.dtype == np.float32
+    X, _ = check_X_y(Estimator(), table(6, 20).reshape(6, 4, 5), Y)
+    assert X.shape == (6, 4, 5)
+
+
+@pytest.mark.parametrize("n_channels", [1, 3, 4])
+def test_channels_last_is_told_with_the_transpose_to_write(n_channels):
+    X = images(shape=(8, 9, n_channels))
+    with pytest.raises(ValueError, match="channels-first") as info:
+        check_X_y(Estimator(), X, Y)
+    message = str(info.value)
+    assert f"Got (6, 8, 9, {n_channels}), which looks channels-last" in message
+    assert "write X.transpose(0, 3, 1, 2)." in message
+    check_X_y(Estimator(), X.transpose(0, 3, 1, 2), Y)
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 3), (16, 8, 8), (1, 4, 4), (3, 28, 1)])
+def test_what_may_be_channels_first_is_taken(shape):
+    check_X_y(Estimator(), images(shape=shape), Y)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint16, bool])
+def test_images_of_other_integers_are_refused(dtype):
+    with pytest.raises(
+        ValueError,
+        match=rf"uint8 \(0 to 255\) or float. Got {np.dtype(dtype)} .*astype\(np.uint8\)",
+    ):
+        check_X_y(Estimator(), images().astype(dtype), Y)
+
+
+@pytest.mark.parametrize("shape", [(6, 3), (6, 3, 4, 4)])
+@pytest.mark.parametrize(("value", "name"), [(np.nan, "NaN"), (np.inf, "infinity")])
+def test_values_that_are_not_finite_are_refused(shape, value, name):
+    X = np.zeros(shape)
+    X[2, 1] = value
+    with pytest.raises(ValueError, match=f"Input X contains {name}"):
+        check_X_y(Estimator(), X, Y)
+    est = Estimator()
+    check_X_y(est, np.zeros(shape), Y)
+    with pytest.raises(ValueError, match=f"Input X contains {name}"):
+        check_X(est, X)
+
+
+def test_one_class_is_refused():
+    with pytest.raises(
+        ValueError, match=r"only one class is present: y contains only the class .*7"
+    ):
+        check_X_y(Estimator(), table(), np.full(6, 7))
+    with pytest.raises(ValueError, match="only one class"):
+        check_X_y(Estimator(), WithTargets(table(), [1] * 6), None)
+
+
+def test_missing_labels_are_refused():
+    with pytest.raises(ValueError, match="requires y to be passed, but the target y is None"):
+        check_X_y(Estimator(), table(), None)
+
+
+def test_one_row_or_none_is_refused():
+    with pytest.raises(ValueError, match=r"Found array with 1 sample\(s\)"):
+        check_X_y(Estimator(), table(1), [0])
+    with pytest.raises(ValueError, match=r"Found array with 0 sample\(s\)"):
+        check_X_y(Estimator(), table(0), [])
+    with pytest.raises(ValueError, match="Found a Dataset with 0 samples"):
+        check_X_y(Estimator(), Items([]), [])
+
+
+def test_different_lengths_are_refused():
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        check_X_y(Estimator(), table(), Y[:5])
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        check_X_y(Estimator(), TensorDataset(torch.zeros(6, 3)), Y[:5])
+
+
+def test_another_number_of_features_is_refused_at_prediction():
+    est = Estimator()
+    check_X_y(est, table(), Y)
+    with pytest.raises(ValueError, match="X has 4 features, but Estimator is expecting 3"):
+        check_X(est, table(n_features=4))
+    assert check_X(est, table(1)).shape == (1, 3)
+    check_X_y(est, images(), Y)
+    with pytest.raises(ValueError, match="X has 1 features, but Estimator is expecting 3"):
+        check_X(est, images(shape=(1, 8, 8)))
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        [3, -7, 100, 3],
+        ["cat", "dog", "cat", "bird"],
+        [True, False, True, True],
+        [1.0, 2.0, 1.0, 5.0],
+        np.array(["a", "b", "a", "b"], dtype=object),
+        np.array([1, 2, 1, 2], dtype=np.uint8),
+        pd.Series(["x", "y", "x", "y"], index=[4, 9, 2, 1]),
+        torch.tensor([4, 4, 2, 1]),
+    ],
+    ids=["gaps", "strings", "bool", "floats", "objects", "uint8", "series", "tensor"],
+)
+def test_labels_of_any_kind_are_kept(y):
+    checked = check_labels(y)
+    assert checked.shape == (4,)
+    assert checked.tolist() == list(y)
+
+
+def test_a_column_of_labels_is_flattened_with_a_warning():
+    with pytest.warns(DataConversionWarning, match="column-vector y was passed"):
+        assert check_labels([[1], [2]]).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("y", "match"),
+    [
+        ([0.5, 1.0], "Unknown label type: continuous"),
+        ([1.0, np.nan], "Input y contains NaN"),
+        ([1.0, np.inf], "Input y contains infinity"),
+        (np.array(["a", np.nan], dtype=object), "Input.* contains NaN"),
+        ([[0, 1], [1, 0]], "should be a 1d array"),
+    ],
+)
+def test_labels_that_are_none_are_refused(y, match):
+    with pytest.raises(ValueError, match=match):
+        check_labels(y)
+
+
+def test_trusted_is_a_mask():
+    assert check_trusted(None, 3).tolist() == [False] * 3
+    assert check_trusted([True, False, True], 3).tolist() == [True, False, True]
+    assert check_trusted(pd.Series([True, False]), 2).dtype == bool
+
+
+@pytest.mark.parametrize(
+    ("trusted", "got"),
+    [
+        ([0, 2], r"int64 of shape \(2,\)"),
+        ([0, 1, 1, 0], r"int64 of shape \(4,\)"),
+        ([True, False], r"bool of shape \(2,\)"),
+        ([[True], [False], [True], [True]], r"bool of shape \(4, 1\)"),
+        ([], r"float64 of shape \(0,\)"),
+    ],
+)
+def test_trusted_of_another_kind_is_refused_with_advice(trusted, got):
+    with pytest.raises(
+        ValueError,
+        match=rf"boolean mask of shape \(4,\). Got an array of {got} instead.*mask\[indices\]",
+    ):
+        check_trusted(trusted, 4)
+
+
+def test_targets_are_not_read_item_by_item():
+    for targets in ([3, 1, 2], np.array([3, 1, 2]), torch.tensor([3, 1, 2])):
+        assert dataset_targets(WithTargets(range(3), targets)).tolist() == [3, 1, 2]
+
+
+def test_items_that_carry_their_label():
+    assert dataset_targets(Items([("x", 3), ("y", 1)])).tolist() == [3, 1]
+    assert dataset_targets(Items([("x", "cat"), ("y", "dog")])).tolist() == ["cat", "dog"]
+    tensors = TensorDataset(torch.zeros(3, 2), torch.tensor([2, 0, 1]))
+    assert check_labels(dataset_targets(tensors)).tolist() == [2, 0, 1]
+    assert dataset_targets(ConcatDataset([tensors, tensors])).tolist() == [2, 0, 1] * 2
+
+
+def test_targets_of_a_subset():
+    whole = WithTargets(range(5), [10, 11, 12, 13, 14])
+    part = Subset(whole, [4, 0, 3])
+    assert dataset_targets(part).tolist() == [14, 10, 13]
+    assert dataset_targets(Subset(part, [1, 2])).tolist() == [10, 13]
+    assert dataset_targets(Subset(Items([("x", 3), ("y", 1)]), torch.tensor([1]))).tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    "dataset", [Items([1.0, 2.0]), TensorDataset(torch.zeros(2, 3)), Subset(Items([1.0]), [0])]
+)
+def test_a_dataset_without_labels_is_refused(dataset):
+    with pytest.raises(
+        ValueError, match=r"neither an attribute 'targets' nor items .*pass .* as y"
+    ):
+        check_X_y(Estimator(), dataset, None)
+
+
+def test_labels_given_next_to_a_dataset_win():
+    dataset = WithTargets(table(), [9] * 6)
+    est = Estimator()
+    X, y = check_X_y(est, dataset, Y)
+    assert X is dataset
+    assert y.tolist() == Y.tolist()
+    assert est.n_features_in_ == 3
+    assert check_X(est, dataset) is dataset
+
+
+def test_the_shape_of_a_row():
+    assert row_shape(table()) == (3,)
+    assert row_shape(sparse.csr_array(table())) == (3,)
+    assert row_shape(images()) == (3, 8, 8)
+    assert row_shape(Items([(images(1)[0], 0)])) == (3, 8, 8)
+    assert row_shape(Items([images(1)[0]])) == (3, 8, 8)
+    image = pytest.importorskip("PIL.Image")
+    assert row_shape(Items([(image.new("RGB", (9, 7)), 0)])) == (3, 7, 9)
+
+
+def test_tables_and_uint8_images_get_a_scaler():
+    X = table().astype(np.float32)
+    assert isinstance(fit_scaler(X), TableScaler)
+    assert isinstance(fit_scaler(sparse.csr_array(X)), TableScaler)
+    assert isinstance(fit_scaler(images()), ImageScaler)
+    assert isinstance(fit_scaler(Items([(x, 0) for x in images()])), ImageScaler)
+    assert fit_scaler(images().astype(np.float32)) is None
+    assert fit_scaler(X.reshape(6, 3, 1)) is None
+    assert fit_scaler(Items([(x, 0) for x in X])) is None
+
+
+class Counted(Items):
+    def __getitem__(self, i):
+        self.read = [*getattr(self, "read", []), i]
+        return super().__getitem__(i)
+
+
+@pytest.mark.parametrize("n", [100, 2048, 2049, 4000, 4097])
+def test_at_most_2048_images_are_looked_at(n):
+    dataset = Counted([torch.zeros(1, 1, 1, dtype=torch.uint8)] * n)
+    fit_scaler(dataset)
+    assert 0.4 * min(n, 2048) <= len(set(dataset.read)) <= 2048
+    assert max(dataset.read) > 0.99 * n - 2
+
+
+def test_rows_of_every_kind_hold_the_same():
+    X = table().astype(np.float32)
+    y = Y.astype(np.int64)
+    for inputs, source in (
+        (X, TensorSource),
+        (sparse.csr_array(X), SparseSource),
+        (Items(list(X)), StreamSource),
+    ):
+        rows = make_rows(inputs, y, CPU, None)
+        assert isinstance(rows.source, source)
+        (batch, labels), *_ = BatchLoader(rows, 6)
+        assert torch.equal(batch["x"], torch.tensor(X))
+        assert torch.equal(labels, torch.tensor(y))
+
+
+def test_the_scaler_is_applied():
+    X = table(50).astype(np.float32)
+    scaler = fit_scaler(X)
+    (batch, labels), *_ = BatchLoader(make_rows(X[:5], None, CPU, scaler), 6)
+    np.testing.assert_allclose(batch["x"], (X[:5] - X.mean(axis=0)) / X.std(axis=0), atol=1e-5)
+    assert labels.tolist() == [0] * 5
+
+    pixels = images()
+    (batch, _), *_ = BatchLoader(make_rows(pixels, None, CPU, fit_scaler(pixels)), 6)
+    std, mean = torch.std_mean(batch["x"].transpose(0, 1).flatten(1), dim=1)
+    np.testing.assert_allclose(mean, 0, atol=1e-4)
+    np.testing.assert_allclose(std, 1, atol=1e-4)
