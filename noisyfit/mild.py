@@ -98,7 +98,7 @@ class MILDSelector(BaseNoisyClassifier):
     noise_scores_ : ndarray of shape (n_samples,)
         Probability that the given label is wrong, in [0, 1].
     clean_mask_ : ndarray of shape (n_samples,), bool
-        Rows that the last round trained on.
+        Rows that the last round trained on and whose score stayed below one half.
     noise_rate_ : float
         Estimated share of wrong labels: the mean of ``noise_scores_``.
     corrected_labels_ : ndarray of shape (n_samples,)
@@ -133,8 +133,8 @@ class MILDSelector(BaseNoisyClassifier):
     positive values before the mixture is fitted; the published code then compares the **unshifted**
     metric with the scale, which drops almost nothing. Here both are in the same units;
     ``threshold="scale_raw"`` repeats the code. A mixture needs four distinct values; where the
-    metric takes fewer, rows are split at its widest gap if that spans half its range. A class keeps
-    at least a tenth of its rows.
+    metric takes fewer, rows are split at its widest gap if that spans four epochs and half the
+    range. A class keeps at least a tenth of its rows.
 
     *Stopping* (the paper has no rule). The mean of the noisy component tells how a typical row of
     it was learned. Once that row was wrong in less than a quarter of the epochs, the component is
@@ -146,7 +146,9 @@ class MILDSelector(BaseNoisyClassifier):
     a row was dropped, the final network's verdict stands in, which had no part in training then;
     ties are broken by the mean margin. A logistic curve, fitted to whether the final network
     contradicts the label, turns the sum into a probability. The mixture's own posterior is not
-    used: on nearly clean data its second component is still large.
+    used: on nearly clean data its second component is still large. After the last round, rows that
+    score above one half leave ``clean_mask_`` as well, which matters where errors are few and the
+    rounds stop at the first.
 
     The paper's setting for CIFAR-10 is ``MILDSelector(CIFARResNet34, rounds=27, first_epochs=70,
     max_epochs=20, lr=0.01, batch_size=128)``.
@@ -237,41 +239,38 @@ class MILDSelector(BaseNoisyClassifier):
         progress = self._progress(sum(lengths))
         net = self._make_net(task, [("dynamics", recorder), ("progress", progress)])
 
-        keep = np.ones(task.n_samples, dtype=bool)
         dropped_round = np.zeros(task.n_samples, dtype=np.int64)
         evidence = np.zeros(task.n_samples)
         rounds: list[Round] = []
         mixtures: list[WeibullMixture | None] = []
-        termination = "all rounds were trained"
         for number, epochs in enumerate(lengths, start=1):
             progress.stage(f"{type(self).__name__} round {number}/{n_rounds}")
-            net.train_stage(task.rows.subset(keep), epochs)
+            rows = np.flatnonzero(dropped_round == 0)
+            net.train_stage(task.rows.subset(dropped_round == 0), epochs)
             recent = recorder.dynamics_.epochs(start=sum(lengths[: number - 1]))
-            C = self._metric(recent, keep)
-            evidence[keep] += C
-            margin = recent.mean("margin")[keep]
-            mixture, summary, drop = self._select(C, margin, task, keep)
+            C = self._metric(recent, rows)
+            evidence[rows] += C
+            mixture, summary, drop = self._select(C, recent.mean("margin")[rows], task, rows)
             mixtures.append(mixture)
-            accuracy = np.nanmean(recent.epochs(start=epochs - 1).correct)
-            learned = accuracy > np.bincount(task.y[keep]).max() / len(C)
-            reason = self._reason_to_stop(summary, epochs, learned)
-            stop = bool(reason) and self.rounds == "auto"
-            if stop or number == n_rounds:
-                termination = reason if stop else termination
-                rounds.append(summary._replace(n_dropped=0))
-                break
             rounds.append(summary)
-            dropped = np.flatnonzero(keep)[drop]
-            dropped_round[dropped] = number
-            keep[dropped] = False
+            accuracy = np.nanmean(recent.epochs(start=epochs - 1).correct)
+            learned = accuracy > np.bincount(task.y[rows]).max() / len(rows)
+            reason = self._reason_to_stop(summary, epochs, learned)
+            if number == n_rounds or (reason and self.rounds == "auto"):
+                break
+            dropped_round[rows[drop]] = number
         progress.close()
 
         dynamics = recorder.dynamics_
         scores = self._scores(net, task, evidence, dropped_round, lengths[: len(rounds)], dynamics)
+        suspicious = (scores[rows] > 0.5) & learned
+        late = rows[self._spare(suspicious, scores[rows], task, rows)]
+        dropped_round[late] = len(rounds)
+        rounds[-1] = rounds[-1]._replace(n_dropped=len(late))
         return FitResult(
             net=net,
             noise_scores=scores,
-            clean_mask=keep,
+            clean_mask=dropped_round == 0,
             noise_rate=float(np.where(task.trusted, 0.0, scores).mean()),
             dynamics=dynamics.select(tuple(self.record)),
             history=_history(net, lengths),
@@ -280,18 +279,18 @@ class MILDSelector(BaseNoisyClassifier):
                 "rounds_": rounds,
                 "mixtures_": mixtures,
                 "n_rounds_": len(rounds),
-                "termination_": termination,
+                "termination_": (self.rounds == "auto" and reason) or "all rounds were trained",
             },
         )
 
-    def _metric(self, dynamics: TrainingDynamics, keep: np.ndarray) -> np.ndarray:
+    def _metric(self, dynamics: TrainingDynamics, rows: np.ndarray) -> np.ndarray:
         if not self.full:  # C needs the count of correct epochs alone, Eq. 3
-            ones = dynamics.mean("correct")[keep] * dynamics.n_epochs
+            ones = dynamics.mean("correct")[rows] * dynamics.n_epochs
             return dynamics.n_epochs - (1 + self.lam) * np.rint(ones)
-        return selection_metric(dynamics.correct[keep], lam=self.lam, full=True)
+        return selection_metric(dynamics.correct[rows], lam=self.lam, full=True)
 
     def _select(
-        self, C: np.ndarray, margin: np.ndarray, task: FitTask, keep: np.ndarray
+        self, C: np.ndarray, margin: np.ndarray, task: FitTask, rows: np.ndarray
     ) -> tuple[WeibullMixture | None, Round, np.ndarray]:
         offset = C.min()
         mixture = WeibullMixture().fit(shift_positive(C - offset)[0])
@@ -301,9 +300,7 @@ class MILDSelector(BaseNoisyClassifier):
         if not isinstance(self.threshold, str):
             beyond = np.ones(len(C), dtype=bool)
             beyond[np.argsort(ranked)[: round(float(self.threshold) * len(C))]] = False
-        drop = spare_last_rows(
-            beyond, ranked, task.y[keep], np.bincount(task.y), task.trusted[keep]
-        )
+        drop = self._spare(beyond, ranked, task, rows)
         means = mixture.means_ + offset if usable else group_means(C, threshold)
         weights = mixture.weights_ if usable else (1 - beyond.mean(), beyond.mean())
         summary = Round(
@@ -315,12 +312,17 @@ class MILDSelector(BaseNoisyClassifier):
         )
         return (mixture if usable else None), summary, drop
 
+    @staticmethod
+    def _spare(drop: np.ndarray, ranked: np.ndarray, task: FitTask, rows: np.ndarray) -> np.ndarray:
+        class_sizes = np.bincount(task.y)
+        return spare_last_rows(drop, ranked, task.y[rows], class_sizes, task.trusted[rows])
+
     def _threshold(self, C: np.ndarray, mixture: WeibullMixture, offset: float) -> float:
         if not isinstance(self.threshold, str):
             n_kept = min(round(self.threshold * len(C)), len(C) - 1)
             return float(np.partition(C, n_kept)[n_kept])
         if mixture.degenerate_:
-            return widest_gap(C)
+            return widest_gap(C, min_gap=4 * (1 + self.lam))  # four epochs, Eq. 3
         if self.threshold == "scale_raw":
             return float(mixture.scales_.max())
         in_shifted_units = (

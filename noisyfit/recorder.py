@@ -166,14 +166,15 @@ def given_label_statistics(
             [-1.]])
     """
     logits = logits.detach().float()
-    given = y.view(-1, 1)
     computed = {}
     if "correct" in quantities:
         computed["correct"] = (logits.argmax(1) == y).float()
+    # Reductions over a few classes are several times faster on a CPU with the classes first.
+    by_class, given = logits.t().contiguous(), y.view(1, -1)
     if "margin" in quantities:
-        others = logits.scatter(1, given, -torch.inf)
-        computed["margin"] = logits.gather(1, given).squeeze(1) - others.amax(1)
+        others = by_class.scatter(0, given, -torch.inf)
+        computed["margin"] = by_class.gather(0, given).squeeze(0) - others.amax(0)
     if "given_prob" in quantities or "loss" in quantities:
-        log_prob = logits.log_softmax(1).gather(1, given).squeeze(1)
+        log_prob = by_class.log_softmax(0).gather(0, given).squeeze(0)
         computed["given_prob"], computed["loss"] = log_prob.exp(), -log_prob
     return torch.stack([computed[name] for name in quantities])

@@ -100,27 +100,31 @@ def spare_last_rows(
     return drop
 
 
-def widest_gap(values: np.ndarray) -> float:
-    """Middle of the widest gap between neighbouring values, if it spans half their range.
+def widest_gap(values: np.ndarray, min_gap: float) -> float:
+    """Middle of the widest gap between neighbouring values, if it separates two groups.
 
     Parameters
     ----------
     values : ndarray of shape (n_rows,)
+    min_gap : float
+        Width from which on a gap, if it also spans half the values' range, separates groups.
 
     Returns
     -------
     float
-        NaN where no gap is that wide: the values form one group.
+        NaN where no gap is that wide.
 
     Examples
     --------
     >>> import numpy as np
-    >>> widest_gap(np.array([-20.0, -18.0, 20.0])), widest_gap(np.array([1.0, 2.0, 3.0, 4.0]))
-    (1.0, nan)
+    >>> widest_gap(np.array([-20.0, -18.0, 20.0]), min_gap=8)
+    1.0
+    >>> widest_gap(np.array([-20.0, -18.0, -16.0]), min_gap=8)
+    nan
     """
     levels = np.unique(values)
     gaps = np.diff(levels)
-    if len(gaps) == 0 or gaps.max() < 0.5 * (levels[-1] - levels[0]):
+    if len(gaps) == 0 or gaps.max() < max(min_gap, 0.5 * (levels[-1] - levels[0])):
         return float("nan")
     return float(levels[gaps.argmax()] + gaps.max() / 2)
 

@@ -87,9 +87,9 @@ def test_a_data_frame_gives_its_names():
     frame = pd.DataFrame(table(), columns=["a", "b", "c"])
     check_X_y(est, frame, pd.Series(Y))
     assert est.feature_names_in_.tolist() == ["a", "b", "c"]
-    check_X(est, frame)
+    check_X(est, frame, None)
     with pytest.raises(ValueError, match="feature names"):
-        check_X(est, frame[["b", "a", "c"]])
+        check_X(est, frame[["b", "a", "c"]], None)
 
 
 @pytest.mark.parametrize("make", [sparse.csr_matrix, sparse.csc_array, sparse.coo_array])
@@ -146,7 +146,7 @@ def test_values_that_are_not_finite_are_refused(shape, value, name):
     est = Estimator()
     check_X_y(est, np.zeros(shape), Y)
     with pytest.raises(ValueError, match=f"Input X contains {name}"):
-        check_X(est, X)
+        check_X(est, X, None)
 
 
 def test_one_class_is_refused():
@@ -183,11 +183,11 @@ def test_another_number_of_features_is_refused_at_prediction():
     est = Estimator()
     check_X_y(est, table(), Y)
     with pytest.raises(ValueError, match="X has 4 features, but Estimator is expecting 3"):
-        check_X(est, table(n_features=4))
-    assert check_X(est, table(1)).shape == (1, 3)
+        check_X(est, table(n_features=4), None)
+    assert check_X(est, table(1), None).shape == (1, 3)
     check_X_y(est, images(), Y)
     with pytest.raises(ValueError, match="X has 1 features, but Estimator is expecting 3"):
-        check_X(est, images(shape=(1, 8, 8)))
+        check_X(est, images(shape=(1, 8, 8)), None)
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def test_labels_given_next_to_a_dataset_win():
     assert X is dataset
     assert y.tolist() == Y.tolist()
     assert est.n_features_in_ == 3
-    assert check_X(est, dataset) is dataset
+    assert check_X(est, dataset, None) is dataset
 
 
 def test_the_shape_of_a_row():

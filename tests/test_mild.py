@@ -116,7 +116,7 @@ def select(C, y=None, trusted=None, **params):
         trusted=np.zeros(n, dtype=bool) if trusted is None else trusted,
     )
     margin = np.random.default_rng(1).normal(size=n)
-    return MILDSelector(**params)._select(np.asarray(C, float), margin, task, np.ones(n, bool))
+    return MILDSelector(**params)._select(np.asarray(C, float), margin, task, np.arange(n))
 
 
 C_MIXED, NOISY = mixture_of_scores()
@@ -422,7 +422,7 @@ def test_a_number_of_rounds_is_trained_exactly(rounds):
     assert est.n_rounds_ == len(est.rounds_) == rounds
     assert len(est.history_) == est.dynamics_.n_epochs == 3 * rounds
     assert est.termination_ == "all rounds were trained"
-    assert est.dropped_round_.max() < rounds
+    assert est.dropped_round_.max() <= rounds
 
 
 def test_first_epochs():
@@ -475,7 +475,7 @@ def test_settings_find_the_wrong_labels(params):
 
 def test_settings_change_the_selection():
     fits = [
-        quick(**params).fit(X, GIVEN).clean_mask_
+        quick(**params).fit(X, GIVEN).dropped_round_ != 1  # by the threshold, not by the score
         for params in (
             {},
             {"threshold": "crossing"},
@@ -541,6 +541,15 @@ def test_stops_if_the_network_learned_nothing():
     assert est.termination_.startswith("the network did no better than naming")
     assert est.mixtures_ == [None]
     assert est.clean_mask_.all()
+
+
+def test_rows_that_score_above_one_half_are_not_called_clean():
+    est = quick(rounds=1, max_epochs=20).fit(X, GIVEN)
+    suspicious = est.noise_scores_ > 0.5
+    assert 10 < suspicious.sum() < 100
+    np.testing.assert_array_equal(est.clean_mask_, ~suspicious)
+    np.testing.assert_array_equal(est.dropped_round_, suspicious.astype(int))
+    assert est.rounds_[0].n_dropped == suspicious.sum()
 
 
 def test_stops_on_clean_data():
