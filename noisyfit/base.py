@@ -38,6 +38,9 @@ from noisyfit.inputs import (
     make_rows,
 )
 from noisyfit.progress import EpochProgress
+from noisyfit.scaling import TableScaler
+
+_TABLE_LR, _OTHER_LR = 0.1, 0.02
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class FitTask:
     trusted: np.ndarray
     """Rows whose label was verified: (n_samples,), bool."""
     streams: RandomStreams
+    is_table: bool
+    """Whether the rows are vectors that were brought to a common scale."""
 
     @property
     def n_samples(self) -> int:
@@ -84,7 +89,7 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
     _parameter_constraints: ClassVar[dict[str, list]] = {
         "module": [callable, None],
         "optimizer": [callable],
-        "lr": [Interval(Real, 0, None, closed="neither")],
+        "lr": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 2, None, closed="left")],
         "standardize": ["boolean"],
@@ -141,6 +146,7 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
             n_classes=len(encoder.classes_),
             trusted=check_trusted(trusted, len(encoded)),
             streams=streams,
+            is_table=isinstance(scaler, TableScaler),
         )
         with seeded(streams.training, task.device):
             result = self._fit(task)
@@ -298,7 +304,7 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
         view = weak_view(example.shape[1:]) if self.augment == "auto" else self.augment
         settings: dict[str, Any] = {
             "optimizer": self.optimizer,
-            "lr": self.lr,
+            "lr": self._lr(task),
             "batch_size": self._batch_size(task.n_samples),
             "device": task.device,
             "precision": resolve_precision(self.precision, task.device, example.ndim == 4),
@@ -321,6 +327,11 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
 
     def _progress(self, total: int) -> EpochProgress:
         return EpochProgress(total, type(self).__name__, disable=self.verbose != 1)
+
+    def _lr(self, task: FitTask) -> float:
+        if self.lr != "auto":
+            return self.lr
+        return _TABLE_LR if task.is_table else _OTHER_LR
 
     def _batch_size(self, n_samples: int) -> int:
         return auto_batch_size(n_samples) if self.batch_size == "auto" else self.batch_size

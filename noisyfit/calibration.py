@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import brentq, minimize
 from scipy.special import expit, log_expit
 
 _SLOPES = (1.0, 10.0)
 _OFFSETS = (-12.0, 12.0)
+_RATE_OFFSETS = (-20.0, 20.0)
 
 
 def break_ties(values: np.ndarray, order: np.ndarray) -> np.ndarray:
@@ -42,7 +43,7 @@ def break_ties(values: np.ndarray, order: np.ndarray) -> np.ndarray:
     return values + 0.4 * gap[level] * (rank / middle - 1 if rank.max() else 0.0)
 
 
-def calibrate(scores: np.ndarray, wrong: np.ndarray) -> np.ndarray:
+def calibrate(scores: np.ndarray, wrong: np.ndarray, rate: float | None = None) -> np.ndarray:
     r"""Turn scores into probabilities by a logistic curve fitted to a yes-or-no verdict.
 
     Parameters
@@ -51,18 +52,20 @@ def calibrate(scores: np.ndarray, wrong: np.ndarray) -> np.ndarray:
         Higher means more suspicious.
     wrong : ndarray of shape (n_samples,), bool
         Verdict on each row.
+    rate : float or None, default=None
+        Mean that the probabilities shall have; None: that of `wrong`.
 
     Returns
     -------
     ndarray of shape (n_samples,), float64
-        Strictly increasing in `scores`, in (0, 1); their mean is close to that of `wrong`.
+        Strictly increasing in `scores`, in (0, 1); their mean is close to `rate`.
 
     Notes
     -----
     Platt scaling: :math:`p = 1/(1 + e^{-(a s + b)})` by maximum likelihood on the smoothed targets
     :math:`(n_1 + 1)/(n_1 + 2)` and :math:`1/(n_0 + 2)`. The scores are scaled to [-1, 1] first, and
     a is kept in [1, 10], so that neither a verdict that depends on nothing nor one that the scores
-    separate perfectly flattens the ranking.
+    separate perfectly flattens the ranking. A given rate moves b, as a change of prior does.
 
     References
     ----------
@@ -87,4 +90,11 @@ def calibrate(scores: np.ndarray, wrong: np.ndarray) -> np.ndarray:
         return value, np.array([np.mean(residual * s), np.mean(residual)])
 
     fit = minimize(loss, x0=[3.0, 0.0], jac=True, bounds=[_SLOPES, _OFFSETS], method="L-BFGS-B")
-    return expit(fit.x[0] * s + fit.x[1])
+    slope, offset = fit.x
+    if rate is not None:
+        excess = [expit(slope * s + b).mean() - rate for b in _RATE_OFFSETS]
+        if excess[0] < 0 < excess[1]:
+            offset = brentq(lambda b: expit(slope * s + b).mean() - rate, *_RATE_OFFSETS)
+        else:
+            offset = _RATE_OFFSETS[int(excess[1] <= 0)]
+    return expit(slope * s + offset)

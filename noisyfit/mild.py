@@ -68,8 +68,9 @@ class MILDSelector(BaseNoisyClassifier):
         What to keep in ``dynamics_``: ``"correct"``, ``"given_prob"``, ``"margin"``, ``"loss"``.
     optimizer : torch.optim.Optimizer class, default=torch.optim.SGD
         SGD gets ``momentum=0.9`` and ``weight_decay=5e-3`` unless ``optimizer__*`` says otherwise.
-    lr : float, default=0.05
-        Learning rate at the start of each round, from where a cosine takes it to zero.
+    lr : float or "auto", default="auto"
+        Learning rate at the start of each round, from where a cosine takes it to zero. ``"auto"``:
+        0.1 for tables, which are scaled for it, and 0.02 for everything else.
     max_epochs : int, default=20
         Epochs of each round.
     batch_size : int or "auto", default="auto"
@@ -100,7 +101,7 @@ class MILDSelector(BaseNoisyClassifier):
     clean_mask_ : ndarray of shape (n_samples,), bool
         Rows that the last round trained on and whose score stayed below one half.
     noise_rate_ : float
-        Estimated share of wrong labels: the mean of ``noise_scores_``.
+        Estimated share of wrong labels, see Notes; the mean of ``noise_scores_``.
     corrected_labels_ : ndarray of shape (n_samples,)
         The given label where clean, else the network's prediction.
     dropped_round_ : ndarray of shape (n_samples,), int64
@@ -145,10 +146,14 @@ class MILDSelector(BaseNoisyClassifier):
     *Scores* (the paper only selects). The metric is added up over all rounds. For the epochs after
     a row was dropped, the final network's verdict stands in, which had no part in training then;
     ties are broken by the mean margin. A logistic curve, fitted to whether the final network
-    contradicts the label, turns the sum into a probability. The mixture's own posterior is not
-    used: on nearly clean data its second component is still large. After the last round, rows that
+    contradicts the label, turns the sum into a probability. After the last round, rows that
     score above one half leave ``clean_mask_`` as well, which matters where errors are few and the
     rounds stop at the first.
+
+    *Noise rate* (not in the paper). The share of labels that the final network contradicts counts
+    its own mistakes as well; the noisy component's weight in the first round is too large where
+    errors are few, since two components always find something to split. The smaller of the two is
+    taken, and the curve shifted to that mean.
 
     The paper's setting for CIFAR-10 is ``MILDSelector(CIFARResNet34, rounds=27, first_epochs=70,
     max_epochs=20, lr=0.01, batch_size=128)``.
@@ -198,7 +203,7 @@ class MILDSelector(BaseNoisyClassifier):
         recording: str = "training",
         record: Any = ("correct",),
         optimizer: Any = torch.optim.SGD,
-        lr: float = 0.05,
+        lr: float | str = "auto",
         max_epochs: int = 20,
         batch_size: int | str = "auto",
         standardize: bool = True,
@@ -262,7 +267,8 @@ class MILDSelector(BaseNoisyClassifier):
         progress.close()
 
         dynamics = recorder.dynamics_
-        scores = self._scores(net, task, evidence, dropped_round, lengths[: len(rounds)], dynamics)
+        lengths = lengths[: len(rounds)]
+        scores = self._scores(net, task, evidence, dropped_round, lengths, dynamics, rounds[0])
         suspicious = (scores[rows] > 0.5) & learned
         late = rows[self._spare(suspicious, scores[rows], task, rows)]
         dropped_round[late] = len(rounds)
@@ -350,6 +356,7 @@ class MILDSelector(BaseNoisyClassifier):
         dropped_round: np.ndarray,
         lengths: list[int],
         dynamics: TrainingDynamics,
+        first: Round,
     ) -> np.ndarray:
         logits = net.logits(task.rows)
         wrong = logits.argmax(axis=1) != task.y
@@ -359,7 +366,9 @@ class MILDSelector(BaseNoisyClassifier):
         margin = dynamics.mean("margin") * trained + missed * given_margin(logits, task.y)
         scores, judged = np.zeros(task.n_samples), ~task.trusted
         if judged.any():
-            scores[judged] = calibrate(break_ties(total[judged], -margin[judged]), wrong[judged])
+            rate = np.fmin(wrong[judged].mean(), first.component_weights[1])
+            ranked = break_ties(total[judged], -margin[judged])
+            scores[judged] = calibrate(ranked, wrong[judged], rate)
         return scores
 
 
