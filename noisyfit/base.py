@@ -372,7 +372,7 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
 
 
 def auto_batch_size(n_samples: int) -> int:
-    """Batch size that gives a small table enough steps: about 50 an epoch, 16 to 128 rows.
+    """Batch size that gives a small data set enough steps: about 50 an epoch, 16 to 128 rows.
 
     Parameters
     ----------
@@ -388,4 +388,4 @@ def auto_batch_size(n_samples: int) -> int:
     >>> [auto_batch_size(n) for n in (100, 500, 1797, 50_000)]
     [16, 16, 32, 128]
     """
-    return int(np.clip(2 ** int(np.log2(max(1, n_samples / 50))), 16, 128))
+    return int(np.clip(2 ** round(np.log2(max(1, n_samples / 50))), 16, 128))

@@ -150,10 +150,9 @@ class MILDSelector(BaseNoisyClassifier):
     score above one half leave ``clean_mask_`` as well, which matters where errors are few and the
     rounds stop at the first.
 
-    *Noise rate* (not in the paper). The share of labels that the final network contradicts counts
-    its own mistakes as well; the noisy component's weight in the first round is too large where
-    errors are few, since two components always find something to split. The smaller of the two is
-    taken, and the curve shifted to that mean.
+    *Noise rate* (not in the paper). `combine_noise_rates` takes the share of labels that the final
+    network contradicts, and moves it towards the noisy component's weight in the first round the
+    harder the rows of the clean component were to learn. The curve is shifted to that mean.
 
     The paper's setting for CIFAR-10 is ``MILDSelector(CIFARResNet34, rounds=27, first_epochs=70,
     max_epochs=20, lr=0.01, batch_size=128)``.
@@ -366,10 +365,49 @@ class MILDSelector(BaseNoisyClassifier):
         margin = dynamics.mean("margin") * trained + missed * given_margin(logits, task.y)
         scores, judged = np.zeros(task.n_samples), ~task.trusted
         if judged.any():
-            rate = np.fmin(wrong[judged].mean(), first.component_weights[1])
+            rate = combine_noise_rates(
+                wrong[judged].mean(),
+                first.component_weights[1],
+                (first.component_means[0] / lengths[0] + self.lam) / (1 + self.lam),  # Eq. 3
+            )
             ranked = break_ties(total[judged], -margin[judged])
             scores[judged] = calibrate(ranked, wrong[judged], rate)
         return scores
+
+
+def combine_noise_rates(contradicted: float, noisy_weight: float, wrong_share: float) -> float:
+    """Estimate the noise rate from two estimates that err for different reasons.
+
+    Parameters
+    ----------
+    contradicted : float
+        Share of given labels that the final network contradicts. It counts the network's own
+        mistakes as well, which are many where clean rows are hard.
+    noisy_weight : float
+        Weight of the mixture's noisy component in the first round. It is too large where errors
+        are few, since two components always find something to split, and too small where wrong
+        labels are learned.
+    wrong_share : float
+        Share of epochs in which a row of the clean component was wrong in the first round: how
+        hard the clean rows are.
+
+    Returns
+    -------
+    float
+        `contradicted` where it is the smaller one or clean rows are never wrong; from there
+        linearly to `noisy_weight`, reached where they are wrong in half of the epochs.
+
+    Examples
+    --------
+    >>> combine_noise_rates(0.5, 0.4, 0.0), combine_noise_rates(0.5, 0.4, 0.25)
+    (0.5, 0.45)
+    >>> combine_noise_rates(0.5, 0.4, 0.7), combine_noise_rates(0.02, 0.4, 0.1)
+    (0.4, 0.02)
+    """
+    if not noisy_weight < contradicted:
+        return float(contradicted)
+    hardness = float(np.clip(2 * wrong_share, 0, 1))
+    return float((1 - hardness) * contradicted + hardness * noisy_weight)
 
 
 def given_margin(logits: np.ndarray, y: np.ndarray) -> np.ndarray:
