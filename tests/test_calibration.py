@@ -169,3 +169,17 @@ def test_both_steps_together_rank_by_the_pairs(rows, data):
     wrong = np.array(data.draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows))))
     p = calibrate(break_ties(values, order), wrong)
     assert np.argsort(p).tolist() == np.lexsort([order, values]).tolist()
+
+
+def test_a_given_rate_is_the_mean_and_keeps_the_order():
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=500)
+    wrong = scores + rng.normal(size=500) > 0.5
+    for rate in (0.01, 0.2, 0.6):
+        p = calibrate(scores, wrong, rate)
+        assert p.mean() == pytest.approx(rate, abs=1e-6)
+        np.testing.assert_array_equal(np.argsort(p), np.argsort(scores))
+    for rate in (0.0, 1.0):  # cannot be the mean of numbers in (0, 1)
+        p = calibrate(scores, wrong, rate)
+        assert p.mean() == pytest.approx(rate, abs=1e-3)
+        assert len(np.unique(p)) == 500
