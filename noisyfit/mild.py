@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
 
@@ -247,23 +248,23 @@ class MILDSelector(BaseNoisyClassifier):
         evidence = np.zeros(task.n_samples)
         rounds: list[Round] = []
         mixtures: list[WeibullMixture | None] = []
-        for number, epochs in enumerate(lengths, start=1):
-            progress.stage(f"{type(self).__name__} round {number}/{n_rounds}")
-            rows = np.flatnonzero(dropped_round == 0)
-            net.train_stage(task.rows.subset(dropped_round == 0), epochs)
-            recent = recorder.dynamics_.epochs(start=sum(lengths[: number - 1]))
-            C = self._metric(recent, rows)
-            evidence[rows] += C
-            mixture, summary, drop = self._select(C, recent.mean("margin")[rows], task, rows)
-            mixtures.append(mixture)
-            rounds.append(summary)
-            accuracy = np.nanmean(recent.epochs(start=epochs - 1).correct)
-            learned = accuracy > np.bincount(task.y[rows]).max() / len(rows)
-            reason = self._reason_to_stop(summary, epochs, learned)
-            if number == n_rounds or (reason and self.rounds == "auto"):
-                break
-            dropped_round[rows[drop]] = number
-        progress.close()
+        with closing(progress):
+            for number, epochs in enumerate(lengths, start=1):
+                progress.stage(f"{type(self).__name__} round {number}/{n_rounds}")
+                rows = np.flatnonzero(dropped_round == 0)
+                net.train_stage(task.rows.subset(dropped_round == 0), epochs)
+                recent = recorder.dynamics_.epochs(start=sum(lengths[: number - 1]))
+                C = self._metric(recent, rows)
+                evidence[rows] += C
+                mixture, summary, drop = self._select(C, recent.mean("margin")[rows], task, rows)
+                mixtures.append(mixture)
+                rounds.append(summary)
+                accuracy = np.nanmean(recent.epochs(start=epochs - 1).correct)
+                learned = accuracy > np.bincount(task.y[rows]).max() / len(rows)
+                reason = self._reason_to_stop(summary, epochs, learned)
+                if number == n_rounds or (reason and self.rounds == "auto"):
+                    break
+                dropped_round[rows[drop]] = number
 
         dynamics = recorder.dynamics_
         lengths = lengths[: len(rounds)]
