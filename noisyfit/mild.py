@@ -11,7 +11,7 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask
-from noisyfit.calibration import break_ties, calibrate
+from noisyfit.calibration import break_ties, calibrate, combine_noise_rates
 from noisyfit.dynamics import TrainingDynamics
 from noisyfit.engine import NoisyNet
 from noisyfit.mixture import WeibullMixture, shift_positive
@@ -151,7 +151,7 @@ class MILDSelector(BaseNoisyClassifier):
     score above one half leave ``clean_mask_`` as well, which matters where errors are few and the
     rounds stop at the first.
 
-    *Noise rate* (not in the paper). `combine_noise_rates` takes the share of labels that the final
+    *Noise rate* (not in the paper). `noisyfit.calibration.combine_noise_rates` takes the share of labels that the final
     network contradicts, and moves it towards the noisy component's weight in the first round the
     harder the rows of the clean component were to learn. The curve is shifted to that mean.
 
@@ -374,41 +374,6 @@ class MILDSelector(BaseNoisyClassifier):
             ranked = break_ties(total[judged], -margin[judged])
             scores[judged] = calibrate(ranked, wrong[judged], rate)
         return scores
-
-
-def combine_noise_rates(contradicted: float, noisy_weight: float, wrong_share: float) -> float:
-    """Estimate the noise rate from two estimates that err for different reasons.
-
-    Parameters
-    ----------
-    contradicted : float
-        Share of given labels that the final network contradicts. It counts the network's own
-        mistakes as well, which are many where clean rows are hard.
-    noisy_weight : float
-        Weight of the mixture's noisy component in the first round. It is too large where errors
-        are few, since two components always find something to split, and too small where wrong
-        labels are learned.
-    wrong_share : float
-        Share of epochs in which a row of the clean component was wrong in the first round: how
-        hard the clean rows are.
-
-    Returns
-    -------
-    float
-        `contradicted` where it is the smaller one or clean rows are never wrong; from there
-        linearly to `noisy_weight`, reached where they are wrong in half of the epochs.
-
-    Examples
-    --------
-    >>> combine_noise_rates(0.5, 0.4, 0.0), combine_noise_rates(0.5, 0.4, 0.25)
-    (0.5, 0.45)
-    >>> combine_noise_rates(0.5, 0.4, 0.7), combine_noise_rates(0.02, 0.4, 0.1)
-    (0.4, 0.02)
-    """
-    if not noisy_weight < contradicted:
-        return float(contradicted)
-    hardness = float(np.clip(2 * wrong_share, 0, 1))
-    return float((1 - hardness) * contradicted + hardness * noisy_weight)
 
 
 def given_margin(logits: np.ndarray, y: np.ndarray) -> np.ndarray:

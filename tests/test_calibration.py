@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-from noisyfit.calibration import break_ties, calibrate
+from noisyfit.calibration import break_ties, calibrate, combine_noise_rates
 
 few_levels = st.lists(
     st.tuples(st.integers(-20, 20), st.integers(-50, 50)), min_size=1, max_size=60
@@ -183,3 +183,19 @@ def test_a_given_rate_is_the_mean_and_keeps_the_order():
         p = calibrate(scores, wrong, rate)
         assert p.mean() == pytest.approx(rate, abs=1e-3)
         assert len(np.unique(p)) == 500
+
+
+@pytest.mark.parametrize(
+    ("contradicted", "noisy_weight", "wrong_share", "rate"),
+    [
+        (0.3, 0.4, 0.9, 0.3),  # few errors: the mixture splits clean rows
+        (0.5, 0.4, 0.0, 0.5),  # easy rows: the network is to be believed
+        (0.5, 0.4, 0.125, 0.475),
+        (0.5, 0.4, 0.5, 0.4),  # hard rows: it is not
+        (0.5, np.nan, 0.5, 0.5),  # no mixture
+    ],
+)
+def test_the_noise_rate_trusts_the_network_where_clean_rows_are_easy(
+    contradicted, noisy_weight, wrong_share, rate
+):
+    assert combine_noise_rates(contradicted, noisy_weight, wrong_share) == pytest.approx(rate)

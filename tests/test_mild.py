@@ -16,7 +16,7 @@ from torch import nn
 
 from noisyfit import MILDSelector
 from noisyfit.engine import NoisyNet
-from noisyfit.mild import MAX_AUTO_ROUNDS, combine_noise_rates
+from noisyfit.mild import MAX_AUTO_ROUNDS
 from noisyfit.noise import corrupt_labels, transition_matrix
 from noisyfit.selection import selection_metric
 
@@ -541,22 +541,6 @@ def test_stops_if_the_network_learned_nothing():
     assert est.termination_.startswith("the network did no better than naming")
     assert est.mixtures_ == [None]
     assert est.clean_mask_.all()
-
-
-@pytest.mark.parametrize(
-    ("contradicted", "noisy_weight", "wrong_share", "rate"),
-    [
-        (0.3, 0.4, 0.9, 0.3),  # few errors: the mixture splits clean rows
-        (0.5, 0.4, 0.0, 0.5),  # easy rows: the network is to be believed
-        (0.5, 0.4, 0.125, 0.475),
-        (0.5, 0.4, 0.5, 0.4),  # hard rows: it is not
-        (0.5, np.nan, 0.5, 0.5),  # no mixture
-    ],
-)
-def test_the_noise_rate_trusts_the_network_where_clean_rows_are_easy(
-    contradicted, noisy_weight, wrong_share, rate
-):
-    assert combine_noise_rates(contradicted, noisy_weight, wrong_share) == pytest.approx(rate)
 
 
 def test_rows_that_score_above_one_half_are_not_called_clean():
