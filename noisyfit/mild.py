@@ -151,9 +151,10 @@ class MILDSelector(BaseNoisyClassifier):
     score above one half leave ``clean_mask_`` as well, which matters where errors are few and the
     rounds stop at the first.
 
-    *Noise rate* (not in the paper). `noisyfit.calibration.combine_noise_rates` takes the share of labels that the final
-    network contradicts, and moves it towards the noisy component's weight in the first round the
-    harder the rows of the clean component were to learn. The curve is shifted to that mean.
+    *Noise rate* (not in the paper). `noisyfit.calibration.combine_noise_rates` takes the share of
+    labels that the final network contradicts, and moves it towards the noisy component's weight in
+    the first round the harder the rows of the clean component were to learn. The curve is shifted
+    to that mean.
 
     The paper's setting for CIFAR-10 is ``MILDSelector(CIFARResNet34, rounds=27, first_epochs=70,
     max_epochs=20, lr=0.01, batch_size=128)``.
