@@ -364,7 +364,8 @@ class MILDSelector(BaseNoisyClassifier):
         trained = np.cumsum(lengths)[dropped_round - 1]
         missed = sum(lengths) - trained
         total = evidence + missed * np.where(wrong, 1.0, -self.lam)
-        margin = dynamics.mean("margin") * trained + missed * given_margin(logits, task.y)
+        # The final verdict counts as one epoch more: recorded margins are float16 and tie by chance.
+        margin = dynamics.mean("margin") * trained + (missed + 1) * given_margin(logits, task.y)
         scores, judged = np.zeros(task.n_samples), ~task.trusted
         if judged.any():
             rate = combine_noise_rates(
