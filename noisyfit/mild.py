@@ -364,7 +364,7 @@ class MILDSelector(BaseNoisyClassifier):
         trained = np.cumsum(lengths)[dropped_round - 1]
         missed = sum(lengths) - trained
         total = evidence + missed * np.where(wrong, 1.0, -self.lam)
-        # The final verdict counts as one epoch more: recorded margins are float16 and tie by chance.
+        # The final verdict counts as one more epoch: recorded margins are float16 and can tie.
         margin = dynamics.mean("margin") * trained + (missed + 1) * given_margin(logits, task.y)
         scores, judged = np.zeros(task.n_samples), ~task.trusted
         if judged.any():
