@@ -636,9 +636,7 @@ def test_scores_follow_the_metric_and_then_the_margin():
     margin = (est.dynamics_.margin.sum(axis=1) + final)[order]
     tied = np.diff(C[order]) == 0
     assert tied.sum() > 100
-    assert (np.diff(margin)[tied] <= 1e-3).all(), (
-        "of rows with the same C the low one is suspicious"
-    )
+    assert (np.diff(margin)[tied] <= 1e-3).all(), "at the same C the low margin is suspicious"
     assert len(np.unique(est.noise_scores_)) == len(X)
 
 
