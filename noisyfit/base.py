@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-import os
 from abc import ABCMeta, abstractmethod
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
 
+import joblib
 import numpy as np
 import torch
 from scipy.special import softmax
@@ -349,7 +349,7 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
 
     @staticmethod
     def _num_workers(rows: Rows) -> int:
-        available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        available = joblib.cpu_count()
         return min(4, available) if isinstance(rows.source, StreamSource) else 0
 
     @staticmethod
