@@ -21,6 +21,7 @@ class ImageScaler:
 
     def __init__(self, mean: torch.Tensor, std: torch.Tensor) -> None:
         self.mean, self.std = mean.cpu(), std.cpu()
+        self._on_device: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}
 
     @classmethod
     def from_images(cls, images: torch.Tensor) -> ImageScaler:
@@ -40,9 +41,16 @@ class ImageScaler:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Return the images as float32, standardised."""
-        scale = (1 / (255 * self.std)).view(1, -1, 1, 1).to(x.device, non_blocking=True)
-        shift = (-self.mean / self.std).view(1, -1, 1, 1).to(x.device, non_blocking=True)
+        if x.device not in self._on_device:  # a copy for each batch would wait for the device
+            scale, shift = 1 / (255 * self.std), -self.mean / self.std
+            scale, shift = (t.view(1, -1, 1, 1).to(x.device) for t in (scale, shift))
+            self._on_device[x.device] = scale, shift
+        scale, shift = self._on_device[x.device]
         return x.to(torch.float32).mul_(scale).add_(shift)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tensors of a CUDA device could not be read on a machine without one.
+        return {**self.__dict__, "_on_device": {}}
 
 
 class TableScaler:

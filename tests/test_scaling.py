@@ -1,5 +1,7 @@
 """Channels of images and columns of tables against values worked out by hand."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -85,3 +87,13 @@ def test_a_sparse_table_stays_sparse_and_is_not_centred():
 def test_a_table_of_constants_is_no_trouble():
     X = np.full((5, 3), 2.0, dtype=np.float32)
     np.testing.assert_array_equal(TableScaler().fit(X).transform(X), 0)
+
+
+def test_an_image_scaler_pickles_without_its_device_copies():
+    images = torch.randint(0, 256, (20, 3, 8, 8), dtype=torch.uint8)
+    scaler = ImageScaler.from_images(images)
+    scaled = scaler(images)
+    assert scaler._on_device
+    again = pickle.loads(pickle.dumps(scaler))
+    assert again._on_device == {}
+    assert torch.equal(again(images), scaled)
