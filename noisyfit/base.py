@@ -25,7 +25,7 @@ from noisyfit._building import build_module
 from noisyfit._params import NestedParams
 from noisyfit._seeding import RandomStreams, seeded, spawn_streams
 from noisyfit.augment import weak_view
-from noisyfit.data import Rows, StreamSource
+from noisyfit.data import Rows, StreamSource, View
 from noisyfit.dynamics import TrainingDynamics
 from noisyfit.engine import NoisyNet, resolve_device, resolve_precision
 from noisyfit.inputs import (
@@ -292,7 +292,7 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
     def _make_net(
         self, task: FitTask, callbacks: list, net_class: type[NoisyNet] = NoisyNet, **kwargs: Any
     ) -> NoisyNet:
-        """Return an initialised net with the estimator's settings and the user's callbacks."""
+        """Return an initialised net with the estimator's settings; `kwargs` overrule them."""
         example = self._example(task.rows)
         with seeded(task.streams.init, task.device):
             module = build_module(
@@ -301,7 +301,7 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
                 example=example,
                 n_classes=task.n_classes,
             )
-        view = weak_view(example.shape[1:]) if self.augment == "auto" else self.augment
+        view = self._standard_view(task)
         settings: dict[str, Any] = {
             "optimizer": self.optimizer,
             "lr": self._lr(task),
@@ -320,10 +320,13 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
             nested = self._nested_kwargs(prefix)
             settings |= {f"{prefix}__{name}": value for name, value in nested.items()}
         settings["iterator_valid__num_workers"] = settings["iterator_train__num_workers"]
-        net = net_class(
-            module, callbacks=[*self._user_callbacks(), *callbacks], **(settings | kwargs)
-        )
-        return net.initialize()
+        return net_class(module, callbacks=callbacks, **(settings | kwargs)).initialize()
+
+    def _standard_view(self, task: FitTask) -> View | None:
+        """Augmentation of plain training."""
+        if self.augment != "auto":
+            return self.augment
+        return weak_view(self._example(task.rows).shape[1:])
 
     def _progress(self, total: int) -> EpochProgress:
         return EpochProgress(total, type(self).__name__, disable=self.verbose != 1)

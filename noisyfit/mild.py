@@ -243,13 +243,14 @@ class MILDSelector(BaseNoisyClassifier):
         quantities = tuple(dict.fromkeys([*self.record, "correct", "margin"]))
         recorder = DynamicsRecorder(task.n_samples, quantities, mode=self.recording)
         progress = self._progress(sum(lengths))
-        net = self._make_net(task, [("dynamics", recorder), ("progress", progress)])
+        callbacks = [*self._user_callbacks(), ("dynamics", recorder), ("progress", progress)]
 
         dropped_round = np.zeros(task.n_samples, dtype=np.int64)
         evidence = np.zeros(task.n_samples)
         rounds: list[Round] = []
         mixtures: list[WeibullMixture | None] = []
         with closing(progress):
+            net = self._make_net(task, callbacks)
             for number, epochs in enumerate(lengths, start=1):
                 progress.stage(f"{type(self).__name__} round {number}/{n_rounds}")
                 rows = np.flatnonzero(dropped_round == 0)

@@ -25,11 +25,8 @@ class EpochProgress(Callback):
         self.total = total
         self.label = label
         self.disable = disable
-
-    def initialize(self) -> EpochProgress:
-        """Open the bar."""
-        self.bar_ = tqdm(total=self.total, desc=self.label, unit="epoch", disable=self.disable)
-        return self
+        # Here, not in `initialize`, which every net of a fit calls.
+        self.bar_ = tqdm(total=total, desc=label, unit="epoch", disable=disable)
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Move on by one epoch."""

@@ -1,4 +1,4 @@
-"""`DynamicsRecorder`: the skorch callback that writes training dynamics."""
+"""skorch callbacks that record: training dynamics, and how good a selection was."""
 
 from __future__ import annotations
 
@@ -139,6 +139,53 @@ class DynamicsRecorder(Callback):
                 ids = torch.arange(start, start + len(y))
             start += len(y)
             self._keep(ids, logits, y)
+
+
+class SelectionQuality(Callback):
+    """skorch callback that compares a method's split of each batch with the truth.
+
+    Adds to each epoch of ``history_`` the ``kept_precision``, the share of right labels among the
+    kept ones, and the ``kept_recall``, the share of the right labels that was kept; NaN where
+    nothing was split or there is none.
+
+    Parameters
+    ----------
+    is_right : array-like of shape (n_samples,), bool
+        Whether each given label is right: ``y_given == y_true``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from noisyfit import DLTClassifier
+    >>> from noisyfit.recorder import SelectionQuality
+    >>> y = np.arange(60) % 2
+    >>> X, given = y[:, None] + 0.1 * np.random.default_rng(0).normal(size=(60, 3)), y.copy()
+    >>> given[:12] = 1 - y[:12]
+    >>> est = DLTClassifier(callbacks=[SelectionQuality(given == y)], random_state=0)
+    >>> est.fit(X, given).history_[-1]["kept_precision"]
+    1.0
+    """
+
+    def __init__(self, is_right: Any) -> None:
+        self.is_right = is_right
+
+    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+        """Start counting."""
+        self._right = torch.as_tensor(self.is_right, dtype=torch.bool, device=net.device)
+        self._counts = torch.zeros(3, device=net.device)
+
+    def on_batch_end(self, net: Any, batch: Any = None, kept: Any = None, **kwargs: Any) -> None:
+        """Count the kept, the right and the kept right rows; nothing leaves the device."""
+        if kept is not None:
+            right = self._right[batch[0]["index"]]
+            self._counts += torch.stack([kept.sum(), right.sum(), (kept & right).sum()])
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Write the epoch's shares to the history."""
+        n_kept, n_right, n_both = self._counts.tolist()
+        net.history.record("kept_precision", n_both / n_kept if n_kept else float("nan"))
+        net.history.record("kept_recall", n_both / n_right if n_right else float("nan"))
+        del self._right, self._counts
 
 
 def given_label_statistics(

@@ -1,0 +1,362 @@
+"""`DLTClassifier`: robust training by dynamic loss thresholds (Yang et al. 2021)."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.utils._param_validation import Interval, StrOptions
+from torchvision.transforms import v2
+
+from noisyfit.augment import FeatureJitter, FeatureMask
+from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask
+from noisyfit.calibration import calibrate
+from noisyfit.data import View, batch_sizes
+from noisyfit.noise_rate import NoiseRateEstimate, estimate_noise_rate
+from noisyfit.progress import EpochProgress
+from noisyfit.recorder import DynamicsRecorder
+from noisyfit.threshold_net import ThresholdNet, ThresholdSettings
+
+_JITTER_ROWS = 2048
+_MASKED = 0.1  # share of a row's features
+
+
+class DLTClassifier(BaseNoisyClassifier):
+    r"""Train by dynamic loss thresholds: likely wrong labels are dropped, their rows are not.
+
+    After a warm-up, each batch is split by a quantile of recent losses. Rows below it keep their
+    labels; rows above it lose them and get the network's own predictions as targets instead. The
+    share below falls from all rows to one minus the noise rate, which is estimated from a plain
+    training run beforehand [1]_. Wrong labels are not memorised: the last epoch is as good as the
+    best.
+
+    Parameters
+    ----------
+    module : torch.nn.Module class or instance, default=None
+        Network that returns logits. None: `noisyfit.modules.MLP` for tables, `ConvNet` for images.
+        ``n_features`` or ``n_channels``, and ``n_classes`` are passed where its signature has
+        them.
+    strategy : {"sliding_window", "last_epoch"}, default="sliding_window"
+        Losses that the threshold is a quantile of: those of the last `window` batches (Eq. 3), or
+        of the epoch before (Eq. 2).
+    noise_rate : float or "auto", default="auto"
+        Share w of wrong labels, in [0, 1). ``"auto"`` estimates it, see Notes.
+    estimation_epochs : int, default=20
+        Epochs of the plain training run that estimates the noise rate; unused with a float.
+    warmup_epochs : int or "auto", default="auto"
+        :math:`T_{warm}`, plain training on all rows before anything is split. ``"auto"``: a fifth
+        of `max_epochs`.
+    ramp_epochs : int or "auto", default="auto"
+        :math:`T_{grad}`, epochs over which the share of clean rows falls (Eq. 7). ``"auto"``: a
+        fifth of `max_epochs`.
+    window : int or "auto", default="auto"
+        s, the sliding window's length in batches. ``"auto"``: half an epoch, 200 at most.
+    split_mode : {"training", "evaluation"}, default="training"
+        Mode of batch normalisation and dropout in the forward pass that takes the losses.
+    n_views : int, default=2
+        K, views of each row that are learned from.
+    temperature : float, default=0.5
+        T, sharpens the network's predictions into targets (Eq. 4).
+    mixup_alpha : float, default=4.0
+        Both parameters of the beta distribution that mixup's factor is drawn from; 0: no mixup.
+    lambda_noisy : float or "auto", default="auto"
+        :math:`\lambda_n`, weight of the rows without labels (Eq. 6). ``"auto"``: 0 below a noise
+        rate of a quarter, else 2.5 times the number of classes, 150 at most.
+    lambda_ramp_epochs : int, default=16
+        Epochs after the warm-up over which `lambda_noisy` rises from 0; 0: at once.
+    lambda_prior : float, default=1.0
+        :math:`\lambda_r`, weight of the penalty that keeps the predictions near `class_prior`.
+    class_prior : {"given", "uniform"}, default="given"
+        :math:`\pi` of Eq. 5: the frequencies of the given labels, or uniform as in the paper.
+    record : sequence of str, default=("loss",)
+        What to keep in ``dynamics_``: ``"correct"``, ``"given_prob"``, ``"margin"``, ``"loss"``.
+    optimizer : torch.optim.Optimizer class, default=torch.optim.SGD
+        SGD gets ``momentum=0.9`` and ``weight_decay=5e-4`` unless ``optimizer__*`` says otherwise.
+    lr : float or "auto", default="auto"
+        Learning rate at the start, from where a cosine takes it to zero. ``"auto"``: 0.1 for
+        tables, which are scaled for it, and 0.02 for everything else.
+    max_epochs : int, default=50
+        Epochs of training, without those of the estimation.
+    batch_size : int or "auto", default="auto"
+        ``"auto"``: about 50 steps an epoch, 16 to 128 rows.
+    standardize : bool, default=True
+        Standardise the columns of a table and the channels of ``uint8`` images.
+    augment : callable, "auto" or None, default="auto"
+        Batched transform that makes all views. ``"auto"``: random crops, with flips where there are
+        three channels; tables stay as they are for the losses, and get masked features and jitter
+        in the views that are learned from.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        ``"auto"``: bfloat16 for images on hardware with units for it, else float32.
+    device : str or torch.device, default="auto"
+        ``"auto"``: CUDA where there is one.
+    callbacks : list of skorch callbacks, default=None
+        Copied for each fit; not called in the estimation run. `noisyfit.recorder.SelectionQuality`
+        adds precision and recall of the split where the wrong labels are known.
+    random_state : int, RandomState instance or None, default=None
+        Makes a fit repeatable; torch's and numpy's global generators are left alone.
+    verbose : int, default=0
+        1 shows one progress bar over all epochs, 2 skorch's table of epochs.
+    **net_params : object
+        ``module__<name>``, ``optimizer__<name>``, ``iterator_train__<name>`` (such as
+        ``num_workers``).
+
+    Attributes
+    ----------
+    noise_scores_ : ndarray of shape (n_samples,)
+        Probability that the given label is wrong, in [0, 1].
+    clean_mask_ : ndarray of shape (n_samples,), bool
+        Rows whose score is one half at most.
+    noise_rate_ : float
+        Share of wrong labels: estimated, or as given.
+    noise_rate_interval_ : tuple of two floats, or None
+        95 % bootstrap interval of the estimate over the rows; None if `noise_rate` was given.
+    noise_rate_estimate_ : NoiseRateEstimate or None
+        All that the estimation found.
+    corrected_labels_ : ndarray of shape (n_samples,)
+        The given label where clean, else the class of the network's pseudo-label.
+    thresholds_ : ndarray of shape (n_epochs, n_batches), or (n_epochs,) for ``"last_epoch"``
+        The loss threshold of every batch, or epoch, after the warm-up, in nats.
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+    net_ : ThresholdNet
+        The skorch net.
+    history_ : list of dict
+        One entry an epoch: ``selection_proportion`` (the share q aimed at), ``kept_share`` (that
+        reached), ``train_loss``, ``lr``, ``dur``.
+    dynamics_ : TrainingDynamics
+        What was recorded in the split, before the update.
+    n_features_in_ : int
+        Number of features, or of channels.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns of a data frame.
+
+    See Also
+    --------
+    noisyfit.noise_rate.estimate_noise_rate : How the noise rate is estimated.
+    MILDSelector : A third of the time; trains on the kept rows alone.
+
+    Notes
+    -----
+    *What the paper leaves open*. The losses of a batch come from a forward pass of their own, on
+    the standard view, without gradient and without a trace in batch normalisation's running
+    statistics; they are compared with those of earlier batches and join them afterwards. A clean
+    row is mixed with a clean row, any other with a random clean one, by one factor a batch that is
+    at least one half, as in DivideMix, whose ramp of :math:`\lambda_n` over 16 epochs and mean over
+    classes are taken as well.
+
+    *Deviations*. A cosine takes the learning rate to zero, where the paper divides it by ten half
+    way. The penalty's prior is that of the given labels, which for balanced classes is the paper's
+    and for others does not pull the predictions away from the truth. ``"auto"`` takes `window` from
+    the number of batches: the paper's 200 are half of its epochs, and ten of a small data set's.
+
+    *Noise rate*. `estimate_noise_rate` fits Eq. 8 to the losses of a short plain training run with
+    the same network, optimizer and seed.
+
+    *Scores* (the paper only splits). The probability of the given label, averaged over all epochs,
+    ranks the rows; a logistic curve, fitted to whether the final network contradicts the label and
+    shifted to the noise rate, makes a probability of it.
+
+    The paper's setting for CIFAR-10 is ``DLTClassifier(PreActResNet18, max_epochs=300,
+    warmup_epochs=10, ramp_epochs=10, window=200, lr=0.02, batch_size=128, estimation_epochs=300,
+    class_prior="uniform")``.
+
+    References
+    ----------
+    .. [1] Yang et al., "Learning from Noisy Labels via Dynamic Loss Thresholding",
+       arXiv:2104.02570, 2021.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import make_blobs
+    >>> from noisyfit import DLTClassifier
+    >>> X, y = make_blobs(300, centers=3, random_state=0, cluster_std=0.7)
+    >>> given = y.copy()
+    >>> given[:90] = (y[:90] + 1) % 3
+    >>> est = DLTClassifier(max_epochs=20, random_state=0).fit(X, given)
+    >>> round(est.noise_rate_, 1), bool((est.predict(X) == y).mean() > 0.9)
+    (0.3, True)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list]] = {
+        **BaseNoisyClassifier._parameter_constraints,
+        "strategy": [StrOptions({"sliding_window", "last_epoch"})],
+        "noise_rate": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
+        "estimation_epochs": [Interval(Integral, 1, None, closed="left")],
+        "warmup_epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "ramp_epochs": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
+        "window": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "split_mode": [StrOptions({"training", "evaluation"})],
+        "n_views": [Interval(Integral, 1, None, closed="left")],
+        "temperature": [Interval(Real, 0, None, closed="neither")],
+        "mixup_alpha": [Interval(Real, 0, None, closed="left")],
+        "lambda_noisy": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
+        "lambda_ramp_epochs": [Interval(Integral, 0, None, closed="left")],
+        "lambda_prior": [Interval(Real, 0, None, closed="left")],
+        "class_prior": [StrOptions({"given", "uniform"})],
+        "record": ["array-like"],
+    }
+    _optimizer_defaults: ClassVar[dict[str, Any]] = {"momentum": 0.9, "weight_decay": 5e-4}
+
+    def __init__(
+        self,
+        module: Any = None,
+        *,
+        strategy: str = "sliding_window",
+        noise_rate: float | str = "auto",
+        estimation_epochs: int = 20,
+        warmup_epochs: int | str = "auto",
+        ramp_epochs: int | str = "auto",
+        window: int | str = "auto",
+        split_mode: str = "training",
+        n_views: int = 2,
+        temperature: float = 0.5,
+        mixup_alpha: float = 4.0,
+        lambda_noisy: float | str = "auto",
+        lambda_ramp_epochs: int = 16,
+        lambda_prior: float = 1.0,
+        class_prior: str = "given",
+        record: Any = ("loss",),
+        optimizer: Any = torch.optim.SGD,
+        lr: float | str = "auto",
+        max_epochs: int = 50,
+        batch_size: int | str = "auto",
+        standardize: bool = True,
+        augment: Any = "auto",
+        precision: str = "auto",
+        device: str | torch.device = "auto",
+        callbacks: list | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+        **net_params: Any,
+    ) -> None:
+        self.module = module
+        self.strategy = strategy
+        self.noise_rate = noise_rate
+        self.estimation_epochs = estimation_epochs
+        self.warmup_epochs = warmup_epochs
+        self.ramp_epochs = ramp_epochs
+        self.window = window
+        self.split_mode = split_mode
+        self.n_views = n_views
+        self.temperature = temperature
+        self.mixup_alpha = mixup_alpha
+        self.lambda_noisy = lambda_noisy
+        self.lambda_ramp_epochs = lambda_ramp_epochs
+        self.lambda_prior = lambda_prior
+        self.class_prior = class_prior
+        self.record = record
+        self.optimizer = optimizer
+        self.lr = lr
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.standardize = standardize
+        self.augment = augment
+        self.precision = precision
+        self.device = device
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.verbose = verbose
+        self._net_params = net_params
+
+    def _fit(self, task: FitTask) -> FitResult:
+        estimating = self.noise_rate == "auto" and not task.trusted.all()
+        given_rate = 0.0 if self.noise_rate == "auto" else float(self.noise_rate)
+        progress = self._progress(self.max_epochs + estimating * self.estimation_epochs)
+        with closing(progress):
+            estimate = self._estimate(task, progress) if estimating else None
+            settings = self._settings(task, estimate.rate if estimate else given_rate)
+            quantities = tuple(dict.fromkeys([*self.record, "given_prob"]))
+            recorder = DynamicsRecorder(task.n_samples, quantities)
+            progress.stage(type(self).__name__)
+            net = self._make_net(
+                task,
+                [*self._user_callbacks(), ("dynamics", recorder), ("progress", progress)],
+                ThresholdNet,
+                settings=settings,
+                trusted=task.trusted,
+                iterator_train__views=self._views(task),
+            )
+            net.train_stage(task.rows, self.max_epochs)
+        dynamics = recorder.dynamics_
+        scores = self._scores(net, task, -dynamics.mean("given_prob"), settings.noise_rate)
+        return FitResult(
+            net=net,
+            noise_scores=scores,
+            clean_mask=scores <= 0.5,
+            noise_rate=settings.noise_rate,
+            dynamics=dynamics.select(tuple(self.record)),
+            history=net.epoch_history(),
+            attributes={
+                "thresholds_": net.threshold_history(),
+                "noise_rate_estimate_": estimate,
+                "noise_rate_interval_": estimate and estimate.interval,
+            },
+        )
+
+    @staticmethod
+    def _scores(
+        net: ThresholdNet, task: FitTask, evidence: np.ndarray, noise_rate: float
+    ) -> np.ndarray:
+        scores, judged = np.zeros(task.n_samples), ~task.trusted
+        if judged.any():
+            wrong = net.logits(task.rows).argmax(axis=1) != task.y
+            # The rate counts trusted rows, which are right.
+            rate = min(1.0, noise_rate / judged.mean())
+            scores[judged] = calibrate(evidence[judged], wrong[judged], rate)
+        return scores
+
+    def _estimate(self, task: FitTask, progress: EpochProgress) -> NoiseRateEstimate:
+        progress.stage(f"{type(self).__name__} noise rate")
+        recorder = DynamicsRecorder(task.n_samples, ("loss", "correct"))
+        net = self._make_net(task, [("dynamics", recorder), ("progress", progress)])
+        net.train_stage(task.rows, self.estimation_epochs)
+        judged = ~task.trusted
+        found = estimate_noise_rate(
+            recorder.dynamics_, judged=judged, random_state=task.streams.split
+        )
+        share = judged.mean()  # trusted labels are right
+        low, high = found.interval
+        return found._replace(rate=share * found.rate, interval=(share * low, share * high))
+
+    def _settings(self, task: FitTask, noise_rate: float) -> ThresholdSettings:
+        warmup, ramp = self.warmup_epochs, self.ramp_epochs
+        warmup = max(1, round(self.max_epochs / 5)) if warmup == "auto" else int(warmup)
+        ramp = round(self.max_epochs / 5) if ramp == "auto" else int(ramp)
+        n_batches = len(batch_sizes(task.n_samples, self._batch_size(task.n_samples)))
+        window = min(200, -(-n_batches // 2)) if self.window == "auto" else int(self.window)
+        if warmup + ramp > self.max_epochs:
+            raise ValueError(
+                f"warmup_epochs + ramp_epochs must not exceed max_epochs. Got {warmup} + {ramp} > "
+                f"{self.max_epochs}; raise max_epochs or lower them."
+            )
+        lambda_noisy = 0.0 if noise_rate < 0.25 else min(150.0, 2.5 * task.n_classes)
+        counts = np.bincount(task.y, minlength=task.n_classes)
+        return ThresholdSettings(
+            noise_rate=noise_rate,
+            warmup_epochs=warmup,
+            ramp_epochs=ramp,
+            window=window if self.strategy == "sliding_window" else None,
+            split_mode=self.split_mode,
+            temperature=self.temperature,
+            mixup_alpha=self.mixup_alpha,
+            lambda_noisy=lambda_noisy if self.lambda_noisy == "auto" else float(self.lambda_noisy),
+            lambda_ramp_epochs=self.lambda_ramp_epochs,
+            lambda_prior=self.lambda_prior,
+            prior=counts / counts.sum() if self.class_prior == "given" else None,
+        )
+
+    def _views(self, task: FitTask) -> tuple[View | None, ...]:
+        """Return the standard view, which the losses are taken from, and K to learn from."""
+        standard = self._standard_view(task)
+        example = self._example(task.rows)
+        if standard is not None or example.ndim != 2:
+            return (standard,) * (1 + self.n_views)
+        source = task.rows.source
+        every = -(-len(source) // _JITTER_ROWS)
+        sample = source.gather(torch.arange(0, len(source), every, device=source.device))
+        view = v2.Compose([FeatureMask(_MASKED), FeatureJitter.from_data(sample.float())])
+        return (standard, *(view,) * self.n_views)

@@ -1,0 +1,210 @@
+r"""Losses and pieces of semi-supervised learning, as pure functions of logits and targets.
+
+Per-row losses return one value a row, so that a method can weight, mask or record them. Nothing
+here waits for the device: subsets are masks of a fixed shape, never boolean indices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+def soft_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    r"""Cross-entropy of each row against a distribution over classes.
+
+    Parameters
+    ----------
+    logits : tensor of shape (n_rows, n_classes)
+    target : tensor of shape (n_rows, n_classes)
+        Rows sum to 1; a one-hot row gives :math:`l_i = -\sum_c y_i^c \log P^c(x_i)`, Eq. 1 of Yang
+        et al. 2021.
+
+    Returns
+    -------
+    tensor of shape (n_rows,), in nats
+
+    Examples
+    --------
+    >>> soft_cross_entropy(torch.zeros(1, 2), torch.tensor([[0.5, 0.5]]))
+    tensor([0.6931])
+    """
+    return -(target * logits.log_softmax(1)).sum(1)
+
+
+def squared_error(logits: Tensor, target: Tensor) -> Tensor:
+    """Mean squared difference between predicted and target probabilities of each row.
+
+    Parameters
+    ----------
+    logits : tensor of shape (n_rows, n_classes)
+    target : tensor of shape (n_rows, n_classes)
+
+    Returns
+    -------
+    tensor of shape (n_rows,), in [0, 1]
+        The mean over classes, as in MixMatch.
+
+    Examples
+    --------
+    >>> squared_error(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]))
+    tensor([0.2500])
+    """
+    return (logits.softmax(1) - target).square().mean(1)
+
+
+def sharpen(probabilities: Tensor, temperature: float = 0.5) -> Tensor:
+    r"""Make distributions more certain.
+
+    Parameters
+    ----------
+    probabilities : tensor of shape (n_rows, n_classes)
+    temperature : float, default=0.5
+        T, above 0; 1 changes nothing, towards 0 only the largest entry is left.
+
+    Returns
+    -------
+    tensor of shape (n_rows, n_classes)
+        :math:`p_c^{1/T} / \sum_k p_k^{1/T}`, Eq. 4 of Yang et al. 2021.
+
+    Examples
+    --------
+    >>> sharpen(torch.tensor([[0.5, 0.3, 0.2]]), temperature=0.5)
+    tensor([[0.6579, 0.2368, 0.1053]])
+    """
+    # In logarithms: at a low temperature every power could underflow to zero.
+    return (probabilities.clamp_min(1e-30).log() / temperature).softmax(1)
+
+
+def class_prior_penalty(probabilities: Tensor, prior: Tensor | None = None) -> Tensor:
+    r"""Penalise a batch whose mean prediction leaves the class prior.
+
+    Parameters
+    ----------
+    probabilities : tensor of shape (n_rows, n_classes)
+    prior : tensor of shape (n_classes,) or None, default=None
+        :math:`\pi`, sums to 1; None: uniform.
+
+    Returns
+    -------
+    tensor of shape ()
+        :math:`\sum_c \pi_c \log(\pi_c / \bar p_c)` with :math:`\bar p` the mean over the rows,
+        Eq. 5 of Yang et al. 2021: a Kullback-Leibler divergence, 0 where they agree.
+
+    Examples
+    --------
+    >>> class_prior_penalty(torch.tensor([[0.9, 0.1]]))
+    tensor(0.5108)
+    """
+    mean = probabilities.mean(0)
+    if prior is None:
+        prior = torch.full_like(mean, 1 / len(mean))
+    return torch.special.xlogy(prior, prior).sum() - (prior * mean.clamp_min(1e-30).log()).sum()
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Average the values of the marked rows; 0 where none is marked.
+
+    Parameters
+    ----------
+    values : tensor of shape (n_rows,)
+        Finite, also where not marked.
+    mask : tensor of shape (n_rows,), bool
+
+    Returns
+    -------
+    tensor of shape ()
+        Unmarked rows get a gradient of exactly zero.
+
+    Examples
+    --------
+    >>> masked_mean(torch.tensor([1.0, 3.0, 8.0]), torch.tensor([True, True, False]))
+    tensor(2.)
+    """
+    weight = mask.to(values.dtype)
+    return (values * weight).sum() / weight.sum().clamp_min(1)
+
+
+def mixup(inputs: Tensor, target: Tensor, partner: Tensor, factor: float) -> tuple[Tensor, Tensor]:
+    r"""Blend each row with another one (Zhang et al. 2018).
+
+    Parameters
+    ----------
+    inputs : tensor of shape (n_rows, ...)
+    target : tensor of shape (n_rows, n_classes)
+    partner : tensor of shape (n_rows,), int64
+        Row that each row is blended with.
+    factor : float
+        Share :math:`\lambda` of the row itself, in [0, 1].
+
+    Returns
+    -------
+    inputs : tensor of shape (n_rows, ...)
+        :math:`\lambda x_i + (1 - \lambda) x_{j(i)}`.
+    target : tensor of shape (n_rows, n_classes)
+
+    Examples
+    --------
+    >>> x, target = torch.tensor([[0.0], [10.0]]), torch.eye(2)
+    >>> mixup(x, target, torch.tensor([1, 1]), 0.75)[0].flatten()
+    tensor([ 2.5000, 10.0000])
+    """
+    return torch.lerp(inputs[partner], inputs, factor), torch.lerp(target[partner], target, factor)
+
+
+def clean_partner(clean: Tensor) -> Tensor:
+    """Draw a clean row for each row to be mixed with, without waiting for the device.
+
+    Parameters
+    ----------
+    clean : tensor of shape (n_rows,), bool
+
+    Returns
+    -------
+    tensor of shape (n_rows,), int64
+        For clean rows a random permutation of them; for the others clean rows in random order, each
+        as often as any other within one. Without a clean row every row is its own partner.
+
+    Examples
+    --------
+    >>> partner = clean_partner(torch.tensor([False, True, True]))
+    >>> partner[1:].sort().values, int(partner[0]) in (1, 2)
+    (tensor([1, 2]), True)
+    """
+    keys = torch.rand(len(clean), device=clean.device) + (~clean).to(torch.float32)
+    clean_first = keys.argsort()
+    rank = torch.where(clean, clean.cumsum(0), (~clean).cumsum(0)) - 1
+    n_clean = clean.sum()
+    partner = clean_first[rank % n_clean.clamp_min(1)]
+    return torch.where(n_clean > 0, partner, torch.arange(len(clean), device=clean.device))
+
+
+@contextmanager
+def frozen_batch_statistics(module: nn.Module) -> Iterator[None]:
+    """Let batch normalisation use the batch's statistics without adding them to its running ones.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        In training mode.
+
+    Examples
+    --------
+    >>> layer = nn.BatchNorm1d(2)
+    >>> with frozen_batch_statistics(layer):
+    ...     _ = layer(torch.randn(8, 2) + 5)
+    >>> layer.running_mean, layer.num_batches_tracked
+    (tensor([0., 0.]), tensor(0))
+    """
+    layers = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    for layer in layers:
+        layer.track_running_stats = False
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.track_running_stats = True

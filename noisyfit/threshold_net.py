@@ -1,0 +1,231 @@
+"""`ThresholdNet`: the training step of dynamic loss thresholding (Yang et al. 2021)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch.distributions import Beta
+from torch.nn.functional import one_hot
+
+from noisyfit.data import batch_sizes
+from noisyfit.engine import NoisyNet
+from noisyfit.losses import (
+    class_prior_penalty,
+    clean_partner,
+    frozen_batch_statistics,
+    masked_mean,
+    mixup,
+    sharpen,
+    soft_cross_entropy,
+    squared_error,
+)
+from noisyfit.thresholds import LastEpoch, SlidingWindow, selection_proportion
+
+
+class ThresholdSettings(NamedTuple):
+    """What dynamic loss thresholding is set to; symbols of the paper, all numbers settled."""
+
+    noise_rate: float
+    """w, in [0, 1)."""
+    warmup_epochs: int
+    """T_warm, at least 1."""
+    ramp_epochs: int
+    """T_grad."""
+    window: int | None
+    """s, in batches; None: the last epoch strategy."""
+    split_mode: str
+    """``"training"`` or ``"evaluation"``: batch normalisation and dropout in the split forward."""
+    temperature: float
+    """T of sharpening."""
+    mixup_alpha: float
+    """Both parameters of the beta distribution of mixup's factor; 0: no mixup."""
+    lambda_noisy: float
+    """lambda_n."""
+    lambda_ramp_epochs: int
+    """Epochs after the warm-up over which lambda_n rises from 0."""
+    lambda_prior: float
+    """lambda_r."""
+    prior: np.ndarray | None
+    """pi, (n_classes,); None: uniform."""
+
+
+class ThresholdNet(NoisyNet):
+    """Net that splits each batch by a loss threshold and learns from both parts.
+
+    Parameters
+    ----------
+    module : torch.nn.Module, class or instance
+    settings : ThresholdSettings
+    trusted : ndarray of shape (n_samples,), bool
+        Rows that are in the clean part whatever their loss.
+    **kwargs
+        Parameters of `NoisyNet`.
+
+    Attributes
+    ----------
+    kept_ : tensor of shape (n_samples,), bool
+        Rows that were in the clean part when last seen.
+    thresholds_ : list of tensor of shape ()
+        The threshold of every batch after the warm-up.
+
+    Notes
+    -----
+    A step after the warm-up makes one forward in the standard view for the split, one over the K
+    views for the pseudo-labels, both without gradient and without touching batch normalisation's
+    running statistics, and one forward and backward over the mixed views.
+    """
+
+    def __init__(
+        self, module: Any, *, settings: ThresholdSettings, trusted: np.ndarray, **kwargs: Any
+    ) -> None:
+        super().__init__(module, **kwargs)
+        self.settings = settings
+        self.trusted: Any = trusted
+
+    def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        """Start with empty memories."""
+        super().on_train_begin(net, X=X, y=y, **kwargs)
+        window, device = self.settings.window, self.device
+        largest = max(batch_sizes(len(X), self.batch_size))
+        self.memory_ = LastEpoch() if window is None else SlidingWindow(window, largest)
+        self.trusted_ = torch.tensor(self.trusted, device=device)
+        self.kept_ = torch.ones(len(self.trusted), dtype=torch.bool, device=device)
+        self.thresholds_: list[torch.Tensor] = []
+        prior = self.settings.prior
+        self.prior_ = (
+            None if prior is None else torch.tensor(prior, dtype=torch.float32, device=device)
+        )
+
+    def on_epoch_begin(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
+        """Set the share to select and the weight of the noisy part for this epoch."""
+        super().on_epoch_begin(net, dataset_train=dataset_train, **kwargs)
+        at, epoch = self.settings, len(self.history)
+        self.memory_.next_epoch()
+        self.share_ = selection_proportion(
+            epoch,
+            noise_rate=at.noise_rate,
+            warmup_epochs=at.warmup_epochs,
+            ramp_epochs=at.ramp_epochs,
+        )
+        risen = (epoch - at.warmup_epochs) / max(at.lambda_ramp_epochs, 1)
+        self.lambda_noisy_ = at.lambda_noisy * min(1.0, max(0.0, risen))
+
+    def on_epoch_end(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
+        """Record what was selected."""
+        super().on_epoch_end(net, dataset_train=dataset_train, **kwargs)
+        ids = dataset_train.index.to(self.kept_.device)
+        self.history.record("selection_proportion", self.share_)
+        self.history.record("kept_share", float(self.kept_[ids].float().mean()))
+
+    def training_loss(self, X: dict[str, Any], y: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Loss of one batch: plain cross-entropy in the warm-up, Eq. 6 afterwards."""
+        if len(self.history) <= self.settings.warmup_epochs:
+            step = super().training_loss(X, y)
+            self.memory_.push(step["sample_loss"].detach())
+            return step
+        split = self.split(X, y)
+        views = X.get("views") or (X["x"],)
+        inputs = torch.cat(views)
+        pseudo = self.pseudo_labels(inputs, len(views))
+        logits, target, clean = self._mixed(inputs, y, pseudo, split["kept"])
+        loss_clean = masked_mean(soft_cross_entropy(logits, target), clean)
+        loss_noisy = masked_mean(squared_error(logits, target), ~clean)
+        penalty = class_prior_penalty(logits.softmax(1), self.prior_)
+        loss = loss_clean + self.lambda_noisy_ * loss_noisy + self.settings.lambda_prior * penalty
+        return {"loss": loss, **split}
+
+    def split(self, X: dict[str, Any], y: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Divide a batch by its given labels' losses in the standard view.
+
+        Parameters
+        ----------
+        X : dict
+            A batch's inputs ``"x"`` and row ids ``"index"``.
+        y : tensor of shape (n_rows,), int64
+
+        Returns
+        -------
+        dict
+            ``"y_pred"``, ``"sample_loss"``, and ``"kept"``, (n_rows,), bool: the clean part.
+        """
+        with torch.no_grad(), self._without_traces(self.settings.split_mode):
+            logits = self.infer(X)
+            losses = self.criterion_(logits, y)
+        threshold = self.memory_.threshold(self.share_)
+        self.memory_.push(losses)
+        kept = (losses <= threshold) | self.trusted_[X["index"]]
+        self.kept_[X["index"]] = kept
+        self.thresholds_.append(threshold)
+        return {"y_pred": logits, "sample_loss": losses, "kept": kept}
+
+    def pseudo_labels(self, inputs: torch.Tensor, n_views: int) -> torch.Tensor:
+        """Sharpened mean prediction over the views, without gradient: (n_rows, n_classes), Eq. 4.
+
+        Parameters
+        ----------
+        inputs : tensor of shape (n_views * n_rows, ...)
+            One view after the other.
+        n_views : int
+
+        Returns
+        -------
+        tensor of shape (n_rows, n_classes)
+        """
+        with torch.no_grad(), self._without_traces("training"):
+            predicted = self.infer(inputs).softmax(1)
+        mean = predicted.view(n_views, -1, predicted.shape[1]).mean(0)
+        return sharpen(mean, self.settings.temperature)
+
+    def _mixed(
+        self, inputs: torch.Tensor, y: torch.Tensor, pseudo: torch.Tensor, kept: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        n_views = len(inputs) // len(y)
+        given = one_hot(y, pseudo.shape[1]).to(pseudo.dtype)
+        target = torch.where(kept.unsqueeze(1), given, pseudo).repeat(n_views, 1)
+        clean = kept.repeat(n_views)
+        alpha = self.settings.mixup_alpha
+        if alpha > 0:
+            # One factor a batch, at least one half, so that the row itself stays the larger part;
+            # drawn on the host, where it is needed.
+            factor = float(Beta(alpha, alpha, validate_args=False).sample())
+            factor = max(factor, 1 - factor)
+            inputs, target = mixup(inputs, target, clean_partner(clean), factor)
+        return self.infer(inputs), target, clean
+
+    def threshold_history(self) -> np.ndarray:
+        """Thresholds of the epochs after the warm-up, one a batch or, for the last epoch, one.
+
+        Returns
+        -------
+        ndarray of shape (n_epochs, n_batches) or (n_epochs,), in nats
+        """
+        if not self.thresholds_:
+            return np.empty(0, dtype=np.float32)
+        n_epochs = len(self.history) - self.settings.warmup_epochs
+        by_batch = torch.stack(self.thresholds_).view(n_epochs, -1).cpu().numpy()
+        return by_batch if self.settings.window is not None else by_batch[:, 0]
+
+    @contextmanager
+    def _without_traces(self, mode: str) -> Iterator[None]:
+        """Leave no trace of a forward in batch normalisation's running statistics."""
+        if mode == "evaluation":
+            self.module_.eval()
+            try:
+                yield
+            finally:
+                self.module_.train()
+            return
+        with frozen_batch_statistics(self.module_):
+            yield
+
+    def release(self) -> ThresholdNet:
+        """Drop what only training needs."""
+        for name in ("memory_", "trusted_", "kept_", "thresholds_", "prior_"):
+            self.__dict__.pop(name, None)
+        self.trusted = None
+        super().release()
+        return self

@@ -1,0 +1,159 @@
+r"""Dynamic loss thresholds (Yang et al. 2021): the share to select, the quantile of past losses.
+
+Losses are kept on their device, and their number is known to the host, so that a threshold costs
+one selection and never a wait.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def selection_proportion(
+    epoch: int, *, noise_rate: float, warmup_epochs: int, ramp_epochs: int
+) -> float:
+    r"""Share of the rows to be taken as clean in an epoch, Eq. 7.
+
+    Parameters
+    ----------
+    epoch : int
+        t, counted from 1.
+    noise_rate : float
+        w, in [0, 1].
+    warmup_epochs : int
+        :math:`T_{warm}`: up to and including this epoch all rows are taken.
+    ramp_epochs : int
+        :math:`T_{grad}`, at least 0: epochs over which the share falls.
+
+    Returns
+    -------
+    float
+        :math:`q = 1 - w \min(1, (t - T_{warm}) / T_{grad})` after the warm-up, 1 before.
+
+    Examples
+    --------
+    >>> [selection_proportion(t, noise_rate=0.5, warmup_epochs=10, ramp_epochs=20)
+    ...  for t in (10, 11, 20, 30, 31)]
+    [1.0, 0.975, 0.75, 0.5, 0.5]
+    """
+    if epoch <= warmup_epochs:
+        return 1.0
+    return 1 - noise_rate * min(1.0, (epoch - warmup_epochs) / max(ramp_epochs, 1))
+
+
+def quantile(values: Tensor, q: float, n_values: int | None = None) -> Tensor:
+    """Quantile with linear interpolation, by selection instead of sorting.
+
+    Parameters
+    ----------
+    values : tensor of shape (n,)
+        Where `n_values` is smaller than n, the rest must be infinite.
+    q : float
+        In [0, 1].
+    n_values : int or None, default=None
+        Number of values that count; None: all.
+
+    Returns
+    -------
+    tensor of shape ()
+
+    Examples
+    --------
+    >>> quantile(torch.arange(1, 11) / 10, 0.8)
+    tensor(0.8200)
+    """
+    n_values = len(values) if n_values is None else n_values
+    position = q * (n_values - 1)
+    below = math.floor(position)
+    low = values.kthvalue(below + 1).values
+    if position == below:
+        return low
+    return torch.lerp(low, values.kthvalue(below + 2).values, position - below)
+
+
+class SlidingWindow:
+    r"""Threshold from the losses of the last s batches, Eq. 3; moves with every batch.
+
+    Parameters
+    ----------
+    n_batches : int
+        s, the length of the window.
+    batch_size : int
+        Rows of the largest batch.
+
+    Examples
+    --------
+    >>> window = SlidingWindow(n_batches=2, batch_size=2)
+    >>> for batch in ([9.0, 9.0], [1.0, 2.0], [3.0, 5.0]):
+    ...     window.push(torch.tensor(batch))
+    >>> window.threshold(1.0)
+    tensor(5.)
+    """
+
+    def __init__(self, n_batches: int, batch_size: int) -> None:
+        self.n_batches, self.batch_size = n_batches, batch_size
+        self._sizes: list[int] = []
+        self._slot = 0
+        self._losses: Tensor | None = None
+
+    def push(self, losses: Tensor) -> None:
+        """Add the losses of one batch, (n_rows,), in the place of the oldest one."""
+        if self._losses is None:
+            shape = (self.n_batches, self.batch_size)
+            self._losses = torch.full(shape, torch.inf, device=losses.device)
+        row = self._losses[self._slot]
+        row[: len(losses)] = losses
+        if self._slot == len(self._sizes):
+            self._sizes.append(len(losses))
+        else:
+            row[len(losses) :] = torch.inf
+            self._sizes[self._slot] = len(losses)
+        self._slot = (self._slot + 1) % self.n_batches
+
+    def next_epoch(self) -> None:
+        """Nothing: the window runs across epochs."""
+
+    def threshold(self, q: float) -> Tensor:
+        """Return the loss up to which the share `q` of the window lies, a tensor of shape ()."""
+        if self._losses is None:
+            raise RuntimeError("No loss was recorded yet: a threshold needs a warm-up.")
+        return quantile(self._losses.view(-1), q, sum(self._sizes))
+
+
+class LastEpoch:
+    r"""Threshold from all losses of the epoch before, Eq. 2; the same for all its batches.
+
+    Examples
+    --------
+    >>> memory = LastEpoch()
+    >>> memory.push(torch.tensor([1.0, 2.0]))
+    >>> memory.next_epoch()
+    >>> memory.push(torch.tensor([7.0, 9.0]))
+    >>> memory.threshold(1.0)
+    tensor(2.)
+    """
+
+    def __init__(self) -> None:
+        self._current: list[Tensor] = []
+        self._last: Tensor | None = None
+        self._cached: tuple[float, Tensor] | None = None
+
+    def push(self, losses: Tensor) -> None:
+        """Add the losses of one batch, (n_rows,)."""
+        self._current.append(losses)
+
+    def next_epoch(self) -> None:
+        """Begin an epoch: what was recorded since the last call becomes the last epoch."""
+        if self._current:
+            self._last, self._current, self._cached = torch.cat(self._current), [], None
+
+    def threshold(self, q: float) -> Tensor:
+        """Return the loss up to which the share `q` of last epoch lies, a tensor of shape ()."""
+        if self._last is None:
+            raise RuntimeError("No epoch was recorded yet: a threshold needs a warm-up.")
+        if self._cached is None or self._cached[0] != q:
+            self._cached = q, quantile(self._last, q)
+        return self._cached[1]
