@@ -229,12 +229,16 @@ class FeatureMask:
         return torch.where(masked, x.gather(0, donor), x)
 
 
-def weak_view(shape: Sequence[int]) -> RandomCropFlip | None:
+def weak_view(
+    shape: Sequence[int], feature_std: Tensor | None = None
+) -> Callable[[Tensor], Tensor] | None:
     """Return the augmentation of plain training for rows of `shape`.
 
     Images ``(channels, height, width)`` are shifted by up to an eighth of their shorter side, at
     least one pixel, and flipped if they have 3 channels: those of one are often digits, and of
-    other channels nothing is known. All other rows get None, no augmentation.
+    other channels nothing is known. Vectors ``(n_features,)`` get a `FeatureMask` of a tenth and
+    `FeatureJitter` if `feature_std`, the standard deviation of each feature, is given. All other
+    rows get None, no augmentation.
 
     Examples
     --------
@@ -245,6 +249,10 @@ def weak_view(shape: Sequence[int]) -> RandomCropFlip | None:
     >>> weak_view((20,)) is None
     True
     """
+    if len(shape) == 1 and feature_std is not None:
+        from torchvision.transforms.v2 import Compose
+
+        return Compose([FeatureMask(0.1), FeatureJitter(feature_std)])
     if len(shape) != 3:
         return None
     return RandomCropFlip(padding=max(1, min(shape[1:]) // 8), flip=shape[0] == 3)

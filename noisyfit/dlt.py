@@ -9,9 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
-from torchvision.transforms import v2
 
-from noisyfit.augment import FeatureJitter, FeatureMask
+from noisyfit.augment import weak_view
 from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask
 from noisyfit.calibration import calibrate
 from noisyfit.data import View, batch_sizes
@@ -20,8 +19,7 @@ from noisyfit.progress import EpochProgress
 from noisyfit.recorder import DynamicsRecorder
 from noisyfit.threshold_net import ThresholdNet, ThresholdSettings
 
-_JITTER_ROWS = 2048
-_MASKED = 0.1  # share of a row's features
+_SPREAD_ROWS = 2048
 
 
 class DLTClassifier(BaseNoisyClassifier):
@@ -60,8 +58,10 @@ class DLTClassifier(BaseNoisyClassifier):
         K, views of each row that are learned from.
     temperature : float, default=0.5
         T, sharpens the network's predictions into targets (Eq. 4).
-    mixup_alpha : float, default=4.0
+    mixup_alpha : float or "auto", default="auto"
         Both parameters of the beta distribution that mixup's factor is drawn from; 0: no mixup.
+        ``"auto"``: 4 for images, and 0.5 for everything else, where a point half way between two
+        rows is seldom a row.
     lambda_noisy : float or "auto", default="auto"
         :math:`\lambda_n`, weight of the rows without labels (Eq. 6). ``"auto"``: 0 below a noise
         rate of a quarter, else 2.5 times the number of classes, 150 at most.
@@ -192,7 +192,7 @@ class DLTClassifier(BaseNoisyClassifier):
         "split_mode": [StrOptions({"training", "evaluation"})],
         "n_views": [Interval(Integral, 1, None, closed="left")],
         "temperature": [Interval(Real, 0, None, closed="neither")],
-        "mixup_alpha": [Interval(Real, 0, None, closed="left")],
+        "mixup_alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "lambda_noisy": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "lambda_ramp_epochs": [Interval(Integral, 0, None, closed="left")],
         "lambda_prior": [Interval(Real, 0, None, closed="left")],
@@ -214,7 +214,7 @@ class DLTClassifier(BaseNoisyClassifier):
         split_mode: str = "training",
         n_views: int = 2,
         temperature: float = 0.5,
-        mixup_alpha: float = 4.0,
+        mixup_alpha: float | str = "auto",
         lambda_noisy: float | str = "auto",
         lambda_ramp_epochs: int = 16,
         lambda_prior: float = 1.0,
@@ -263,12 +263,13 @@ class DLTClassifier(BaseNoisyClassifier):
         self._net_params = net_params
 
     def _fit(self, task: FitTask) -> FitResult:
+        warmup, ramp = self._schedule()
         estimating = self.noise_rate == "auto" and not task.trusted.all()
         given_rate = 0.0 if self.noise_rate == "auto" else float(self.noise_rate)
         progress = self._progress(self.max_epochs + estimating * self.estimation_epochs)
         with closing(progress):
             estimate = self._estimate(task, progress) if estimating else None
-            settings = self._settings(task, estimate.rate if estimate else given_rate)
+            settings = self._settings(task, estimate.rate if estimate else given_rate, warmup, ramp)
             quantities = tuple(dict.fromkeys([*self.record, "given_prob"]))
             recorder = DynamicsRecorder(task.n_samples, quantities)
             progress.stage(type(self).__name__)
@@ -322,18 +323,25 @@ class DLTClassifier(BaseNoisyClassifier):
         low, high = found.interval
         return found._replace(rate=share * found.rate, interval=(share * low, share * high))
 
-    def _settings(self, task: FitTask, noise_rate: float) -> ThresholdSettings:
+    def _schedule(self) -> tuple[int, int]:
+        """Return the epochs of warm-up and ramp."""
         warmup, ramp = self.warmup_epochs, self.ramp_epochs
         warmup = max(1, round(self.max_epochs / 5)) if warmup == "auto" else int(warmup)
         ramp = round(self.max_epochs / 5) if ramp == "auto" else int(ramp)
-        n_batches = len(batch_sizes(task.n_samples, self._batch_size(task.n_samples)))
-        window = min(200, -(-n_batches // 2)) if self.window == "auto" else int(self.window)
         if warmup + ramp > self.max_epochs:
             raise ValueError(
                 f"warmup_epochs + ramp_epochs must not exceed max_epochs. Got {warmup} + {ramp} > "
                 f"{self.max_epochs}; raise max_epochs or lower them."
             )
+        return warmup, ramp
+
+    def _settings(
+        self, task: FitTask, noise_rate: float, warmup: int, ramp: int
+    ) -> ThresholdSettings:
+        n_batches = len(batch_sizes(task.n_samples, self._batch_size(task.n_samples)))
+        window = min(200, -(-n_batches // 2)) if self.window == "auto" else int(self.window)
         lambda_noisy = 0.0 if noise_rate < 0.25 else min(150.0, 2.5 * task.n_classes)
+        alpha = 4.0 if self._example(task.rows).ndim == 4 else 0.5
         counts = np.bincount(task.y, minlength=task.n_classes)
         return ThresholdSettings(
             noise_rate=noise_rate,
@@ -342,7 +350,7 @@ class DLTClassifier(BaseNoisyClassifier):
             window=window if self.strategy == "sliding_window" else None,
             split_mode=self.split_mode,
             temperature=self.temperature,
-            mixup_alpha=self.mixup_alpha,
+            mixup_alpha=alpha if self.mixup_alpha == "auto" else float(self.mixup_alpha),
             lambda_noisy=lambda_noisy if self.lambda_noisy == "auto" else float(self.lambda_noisy),
             lambda_ramp_epochs=self.lambda_ramp_epochs,
             lambda_prior=self.lambda_prior,
@@ -351,12 +359,10 @@ class DLTClassifier(BaseNoisyClassifier):
 
     def _views(self, task: FitTask) -> tuple[View | None, ...]:
         """Return the standard view, which the losses are taken from, and K to learn from."""
-        standard = self._standard_view(task)
-        example = self._example(task.rows)
-        if standard is not None or example.ndim != 2:
-            return (standard,) * (1 + self.n_views)
-        source = task.rows.source
-        every = -(-len(source) // _JITTER_ROWS)
-        sample = source.gather(torch.arange(0, len(source), every, device=source.device))
-        view = v2.Compose([FeatureMask(_MASKED), FeatureJitter.from_data(sample.float())])
+        standard = view = self._standard_view(task)
+        if self.augment == "auto" and self._example(task.rows).ndim == 2:
+            source = task.rows.source
+            every = -(-len(source) // _SPREAD_ROWS)
+            sample = source.gather(torch.arange(0, len(source), every, device=source.device))
+            view = weak_view(sample.shape[1:], sample.float().std(0, correction=0))
         return (standard, *(view,) * self.n_views)

@@ -1,0 +1,160 @@
+"""Losses and pieces of semi-supervised learning."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn.functional import cross_entropy, one_hot
+
+from noisyfit.losses import (
+    class_prior_penalty,
+    clean_partner,
+    frozen_batch_statistics,
+    masked_mean,
+    mixup,
+    sharpen,
+    soft_cross_entropy,
+    squared_error,
+)
+
+
+def random_logits(n_rows=6, n_classes=4, seed=0):
+    return torch.randn(n_rows, n_classes, generator=torch.Generator().manual_seed(seed))
+
+
+def test_soft_cross_entropy_of_one_hot_rows_is_cross_entropy():
+    logits, y = random_logits(), torch.tensor([0, 1, 2, 3, 0, 1])
+    expected = cross_entropy(logits, y, reduction="none")
+    torch.testing.assert_close(soft_cross_entropy(logits, one_hot(y, 4).float()), expected)
+
+
+def test_soft_cross_entropy_by_hand():
+    logits = torch.tensor([[0.2, 0.8]]).log()
+    expected = -(0.25 * np.log(0.2) + 0.75 * np.log(0.8))
+    assert soft_cross_entropy(logits, torch.tensor([[0.25, 0.75]])).item() == pytest.approx(
+        expected
+    )
+
+
+def test_squared_error_by_hand():
+    logits = torch.tensor([[0.2, 0.8]]).log()
+    loss = squared_error(logits, torch.tensor([[0.5, 0.5]]))
+    assert loss.item() == pytest.approx((0.3**2 + 0.3**2) / 2)
+
+
+def test_sharpen_of_the_fact_sheet():
+    sharp = sharpen(torch.tensor([[0.5, 0.3, 0.2]]), temperature=0.5)
+    np.testing.assert_allclose(sharp[0], [0.6579, 0.2368, 0.1053], atol=5e-5)
+
+
+@pytest.mark.parametrize("temperature", [1e-3, 0.5, 1.0, 2.0])
+def test_sharpen_gives_distributions_even_of_zeros(temperature):
+    p = torch.tensor([[0.0, 0.4, 0.6], [0.0, 0.0, 1.0], [1e-20, 2e-20, 1.0]])
+    sharp = sharpen(p, temperature)
+    assert torch.isfinite(sharp).all()
+    torch.testing.assert_close(sharp.sum(1), torch.ones(3))
+    assert (sharp.argmax(1) == p.argmax(1)).all()
+    if temperature == 1:
+        torch.testing.assert_close(sharp, p, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("mean", "expected"),
+    [((0.9, 0.1), 0.5108), ((0.25,) * 4, 0.0), ((0.55, *(0.05,) * 9), 0.4534)],
+)
+def test_class_prior_penalty_of_the_fact_sheet(mean, expected):
+    mean = torch.tensor(mean)
+    around = torch.stack([mean + 0.01, mean - 0.01])  # only the mean over the rows counts
+    assert class_prior_penalty(around).item() == pytest.approx(expected, abs=5e-5)
+
+
+def test_class_prior_penalty_of_another_prior():
+    prior = torch.tensor([0.7, 0.3, 0.0])
+    assert class_prior_penalty(prior.view(1, -1), prior).item() == pytest.approx(0, abs=1e-7)
+    swapped = class_prior_penalty(torch.tensor([[0.3, 0.7, 0.0]]), prior).item()
+    assert swapped == pytest.approx(0.7 * np.log(0.7 / 0.3) + 0.3 * np.log(0.3 / 0.7))
+
+
+def test_masked_mean_and_its_gradient():
+    values = torch.tensor([1.0, 3.0, 8.0], requires_grad=True)
+    mean = masked_mean(values, torch.tensor([True, True, False]))
+    mean.backward()
+    assert mean.item() == 2
+    assert values.grad.tolist() == [0.5, 0.5, 0.0]
+
+
+def test_masked_mean_of_nothing():
+    values = torch.tensor([1.0, 3.0], requires_grad=True)
+    mean = masked_mean(values, torch.zeros(2, dtype=torch.bool))
+    mean.backward()
+    assert mean.item() == 0
+    assert values.grad.tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (5, 2, 4, 4)])
+def test_mixup_blends_inputs_and_targets_alike(shape):
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    target, partner = torch.eye(5), torch.tensor([1, 0, 4, 2, 2])
+    mixed, mixed_target = mixup(x, target, partner, 0.7)
+    torch.testing.assert_close(mixed, 0.7 * x + 0.3 * x[partner])
+    torch.testing.assert_close(mixed_target, 0.7 * target + 0.3 * target[partner])
+
+
+def test_mixup_keeps_channels_last():
+    x = torch.randn(4, 3, 5, 5).contiguous(memory_format=torch.channels_last)
+    mixed, _ = mixup(x, torch.eye(4), torch.tensor([3, 2, 1, 0]), 0.6)
+    assert mixed.is_contiguous(memory_format=torch.channels_last)
+
+
+@given(clean=st.lists(st.booleans(), min_size=1, max_size=30), seed=st.integers(0, 99))
+@settings(deadline=None)
+def test_partners_are_clean(clean, seed):
+    clean = torch.tensor(clean)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        partner = clean_partner(clean)
+    n_clean = int(clean.sum())
+    if n_clean == 0:
+        assert partner.tolist() == list(range(len(clean)))
+        return
+    assert clean[partner].all()
+    assert sorted(partner[clean].tolist()) == clean.nonzero().flatten().tolist()
+    times = np.bincount(partner[~clean].numpy(), minlength=len(clean))[clean.numpy()]
+    assert times.max() - times.min() <= 1
+
+
+def test_partners_are_random():
+    clean = torch.tensor([True] * 8 + [False] * 8)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        drawn = torch.stack([clean_partner(clean) for _ in range(2000)])
+    counts = np.stack([np.bincount(drawn[:, i].numpy(), minlength=8)[:8] for i in range(16)])
+    assert (np.abs(counts - 250) < 80).all(), "every clean row is as likely as any other"
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_frozen_batch_statistics(momentum):
+    module = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4, momentum=momentum))
+    x = torch.randn(10, 3) + 2
+    with torch.no_grad(), frozen_batch_statistics(module):
+        frozen = module(x)
+    assert module[1].num_batches_tracked == 0
+    assert torch.equal(module[1].running_mean, torch.zeros(4))
+    torch.testing.assert_close(module(x), frozen)  # the batch's own statistics, as in training
+    assert module[1].num_batches_tracked == 1
+
+
+def test_statistics_thaw_after_an_error():
+    layer = nn.BatchNorm1d(2)
+    with pytest.raises(RuntimeError), frozen_batch_statistics(layer):
+        raise RuntimeError
+    assert layer.track_running_stats
+
+
+def test_layers_without_running_statistics_stay_so():
+    layer = nn.BatchNorm1d(2, track_running_stats=False)
+    with frozen_batch_statistics(layer):
+        pass
+    assert not layer.track_running_stats
