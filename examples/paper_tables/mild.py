@@ -33,29 +33,18 @@ first one of 20, plain training 40 epochs: a check that the script works, not a 
 from __future__ import annotations
 
 import argparse
-import io
-import json
-import math
-import multiprocessing
-import os
-import platform
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from functools import cache
-from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.model_selection import train_test_split
+from cifar import append, hardware, markdown, plain, read, source, split, train_all
 from skorch.callbacks import Callback
 
-import noisyfit
 from noisyfit import MILDSelector
 from noisyfit.augment import RandomCropFlip
 from noisyfit.inputs import make_rows
 from noisyfit.metrics import detection_report
 from noisyfit.modules import CIFARResNet34, ConvNet
-from noisyfit.noise import CIFAR10_ASYMMETRIC, corrupt_labels, transition_matrix
 
 # Setting: test accuracy in per cent of MILD and of plain training, Tables 1 and 6.
 PAPER = {
@@ -70,70 +59,6 @@ PAPER = {
     "cifar10n-worst": (87.32, 77.69),
 }
 MODULES = {"CIFARResNet34": CIFARResNet34, "ConvNet": ConvNet}
-
-
-# Data
-
-
-def source(folder: str) -> str:
-    """Name the images that the folder holds; the originals come first."""
-    if (Path(folder) / "cifar-10-batches-py").is_dir():
-        return "original"
-    if (Path(folder) / "cifar10_jpeg_full.npz").exists():
-        return "JPEG quality 75"
-    raise SystemExit(f"{folder} holds neither cifar-10-batches-py nor cifar10_jpeg_full.npz.")
-
-
-@cache
-def images(folder: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Read 50,000 training images (uint8, channels first), labels, and 10,000 test images."""
-    if source(folder) == "original":
-        from torchvision.datasets import CIFAR10
-
-        train, test = CIFAR10(folder, train=True), CIFAR10(folder, train=False)
-        y, y_test = np.array(train.targets), np.array(test.targets)
-        return _nchw(train.data), y, _nchw(test.data), y_test
-    from PIL import Image
-
-    file = np.load(Path(folder) / "cifar10_jpeg_full.npz")
-    header, scan, ends = file["header"].tobytes(), file["scan"].tobytes(), file["offset"]
-    x = np.empty((len(ends) - 1, 32, 32, 3), np.uint8)
-    for i in range(len(x)):
-        x[i] = np.asarray(Image.open(io.BytesIO(header + scan[ends[i] : ends[i + 1]])))
-    x, n = _nchw(x), len(file["y_train"])
-    y, y_test = file["y_train"].astype(np.int64), file["y_test"].astype(np.int64)
-    return x[:n], y, x[n:], y_test
-
-
-def _nchw(x: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(x.transpose(0, 3, 1, 2))
-
-
-def given_labels(folder: str, setting: str, y: np.ndarray, noise: np.random.Generator):
-    """Return the noisy labels of all 50,000 training images."""
-    kind, level = setting.split("-")
-    if kind == "cifar10n":
-        return cifar10n(Path(folder), level, y)
-    if kind == "symmetric":
-        matrix = transition_matrix("symmetric_with_self", 10, float(level))
-    else:
-        matrix = transition_matrix("asymmetric", 10, float(level), mapping=CIFAR10_ASYMMETRIC)
-    return corrupt_labels(y, matrix, noise, exact=True).labels
-
-
-def cifar10n(root: Path, level: str, y: np.ndarray) -> np.ndarray:
-    """Return human labels, once their file is shown to be in the order of the images."""
-    human = {"worst": "worse_label"} | {f"random{i}": f"random_label{i}" for i in (1, 2, 3)}
-    name = "c10_" + human.get(level, f"{level}_label")
-    if (root / "cifar_noisy_labels.npz").exists():
-        file = np.load(root / "cifar_noisy_labels.npz")
-        clean, labels = file["c10_clean_label"], file[name]
-    else:
-        file = np.load(root / "cifar10_jpeg_full.npz")
-        clean, labels = file["y_train"], file["y_" + level.replace("worst", "worse")]
-    if not np.array_equal(clean, y):
-        raise SystemExit("CIFAR-10N's clean labels are not those of the images: another order?")
-    return labels.astype(np.int64)
 
 
 # One run
@@ -168,7 +93,7 @@ class RoundScores(Callback):
             start += len(x)
             for key, y in labels.items():
                 scores[f"{name}_{key}"] = (part == y).mean()
-        self.rounds.append({name: _plain(value) for name, value in scores.items()})
+        self.rounds.append({name: plain(value) for name, value in scores.items()})
         self.report(self.rounds[-1])
 
 
@@ -176,18 +101,7 @@ def run(config: dict, options: dict) -> dict:
     """Train once and return the result line."""
     torch.set_num_threads(options["threads"])
     torch.backends.cudnn.benchmark = True
-    data, y, x_test, y_test = images(options["data"])
-    # Split, noise and training draw from streams of their own.
-    split, noise, training = np.random.SeedSequence(config["seed"]).spawn(3)
-    given = given_labels(options["data"], config["setting"], y, np.random.default_rng(noise))
-    seed = int(split.generate_state(1)[0])
-    train, val = train_test_split(np.arange(len(y)), test_size=5000, stratify=y, random_state=seed)
-    if config["n_train"] < len(train):
-        train, _ = train_test_split(
-            train, train_size=config["n_train"], stratify=y[train], random_state=seed
-        )
-    val, test = val[: config["n_eval"]], np.arange(len(y_test))[: config["n_eval"]]
-
+    rows = split(config, options["data"])
     name = f"{config['setting']} seed {config['seed']} {config['method']}"
 
     def report(scores: dict) -> None:
@@ -195,10 +109,10 @@ def run(config: dict, options: dict) -> dict:
         show = {k: round(v, 4) if isinstance(v, float) else v for k, v in scores.items()}
         print(name, show, f"{time.time() - start:.0f} s", flush=True)
 
-    is_clean = given[train] == y[train]
+    is_clean = rows.given == rows.y
     evaluation = {
-        "test": (x_test[test], {"accuracy": y_test[test]}),
-        "val": (data[val], {"clean_accuracy": y[val], "noisy_accuracy": given[val]}),
+        "test": (rows.X_test, {"accuracy": rows.y_test}),
+        "val": (rows.X_val, {"clean_accuracy": rows.y_val, "noisy_accuracy": rows.given_val}),
     }
     scores = RoundScores(report, is_clean, evaluation)
     estimator = MILDSelector(
@@ -214,14 +128,14 @@ def run(config: dict, options: dict) -> dict:
         precision=config["precision"],
         device=options["device"],
         callbacks=[scores],
-        random_state=int(training.generate_state(1)[0]),
+        random_state=rows.training_seed,
     )
-    print(name, f"starts: {1 - is_clean.mean():.2%} of {len(train)} labels wrong", flush=True)
+    print(name, f"starts: {1 - is_clean.mean():.2%} of {len(rows.y)} labels wrong", flush=True)
     start = time.time()
-    estimator.fit(data[train], given[train])
+    estimator.fit(rows.X, rows.given)
     seconds = time.time() - start
     for measured, selected in zip(scores.rounds, estimator.rounds_, strict=True):
-        measured |= {key: _plain(value) for key, value in selected._asdict().items()}
+        measured |= {key: plain(value) for key, value in selected._asdict().items()}
     detection = detection_report(
         ~is_clean,
         estimator.noise_scores_,
@@ -241,43 +155,6 @@ def run(config: dict, options: dict) -> dict:
         "precision": str(estimator.net_.precision or torch.float32),
         "jobs": options["jobs"],
     }
-
-
-def _plain(value):
-    """Plain numbers for JSON, which knows no NaN."""
-    if isinstance(value, tuple):
-        return [_plain(v) for v in value]
-    value = value.item() if isinstance(value, np.generic) else value
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def hardware(device: torch.device) -> dict:
-    """Name the processor, the device and the versions."""
-    cpu = platform.processor() or platform.machine()
-    if os.path.exists("/proc/cpuinfo"):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        cpu = next((s.split(":")[1].strip() for s in lines if s.startswith("model name")), cpu)
-    on_gpu = torch.device(device).type == "cuda"
-    return {
-        "cpu": cpu,
-        "device": torch.cuda.get_device_name(device) if on_gpu else "cpu",
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "noisyfit": noisyfit.__version__,
-    }
-
-
-def append(path: str, line: dict) -> None:
-    """Append one JSON line at once, so that parallel processes do not mix."""
-    with open(path, "a") as file:
-        file.write(json.dumps(line) + "\n")
-
-
-def read(path: str) -> list[dict]:
-    """Return the result lines written so far."""
-    lines = Path(path).read_text().splitlines() if Path(path).exists() else []
-    return [json.loads(line) for line in lines if line]
 
 
 # Table
@@ -317,7 +194,7 @@ def table(results: list[dict]) -> str:
             ]
         )
     machines = sorted({_machine(r) for r in results})
-    return _markdown(head, rows) + "\n\n" + "\n".join(f"Run with {one}." for one in machines)
+    return markdown(head, rows) + "\n\n" + "\n".join(f"Run with {one}." for one in machines)
 
 
 def round_table(results: list[dict]) -> str:
@@ -338,12 +215,7 @@ def round_table(results: list[dict]) -> str:
                     *("-" if value is None else f"{value:.2f}" for value in units),
                 ]
             )
-    return _markdown(head, rows)
-
-
-def _markdown(head: list[str], rows: list[list]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+    return markdown(head, rows)
 
 
 def _sorted(results: list[dict]) -> list[dict]:
@@ -432,27 +304,8 @@ def main() -> None:
         done = [line["config"] for line in read(args.out)]
         todo = [config for config in configurations(args) if config not in done]
         print(f"{len(todo)} runs to do, {len(done)} results in {args.out}", flush=True)
-        train_all(todo, args)
+        train_all(run, todo, args)
     print((round_table if args.table == "rounds" else table)(read(args.out)))
-
-
-def train_all(todo: list[dict], args: argparse.Namespace) -> None:
-    """Train in `args.jobs` processes; a run that fails is reported and the others go on."""
-    threads = torch.get_num_threads()
-    options = {"data": args.data, "device": args.device, "out": args.out, "jobs": args.jobs}
-    options["threads"] = max(1, threads // args.jobs) if args.jobs > 1 else threads
-    context = multiprocessing.get_context("spawn")
-    failed = []
-    with ProcessPoolExecutor(args.jobs, mp_context=context) as pool:
-        futures = {pool.submit(run, config, options): config for config in todo}
-        for future in as_completed(futures):
-            if future.exception() is None:
-                append(args.out, future.result())
-            else:
-                failed.append(futures[future])
-                print(f"FAILED {futures[future]}: {future.exception()!r}", flush=True)
-    if failed:
-        raise SystemExit(f"{len(failed)} of {len(todo)} runs failed; call again to repeat them.")
 
 
 if __name__ == "__main__":
