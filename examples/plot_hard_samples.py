@@ -2,10 +2,11 @@
 Hard samples are not wrong labels
 =================================
 
-A row that is labelled rightly may look odd all the same, and then its loss is large, as that of a
-wrong label is. Does a detector that goes by losses throw it out? This repeats the experiment of
-Yang et al. 2021, Section 3.3 and Figure 7, on scikit-learn's digits: wrong labels, as many hard
-rows as there are clean ones, and the losses of all three groups while `DLTClassifier` trains.
+A row that is labelled rightly may look odd all the same, and then its loss is larger than that of
+others. Does a detector that goes by losses throw it out, as if its label were wrong? This repeats
+the experiment of Yang et al. 2021, Section 3.3 and Figure 7, on scikit-learn's digits: wrong
+labels, as many hard rows as there are clean ones, and the losses of all three groups while
+`DLTClassifier` trains.
 """
 
 # %%
@@ -76,7 +77,8 @@ for kind, estimator in fitted.items():
     print(f"  accuracy on test rows: {estimator.score(X_test, y_test):.3f}")
 
 # %%
-# Figure 7: the mean loss of each group over the epochs; half of its rows lie within the band.
+# Figure 7: the mean loss of each group over the epochs; half of its rows lie within the band. The
+# first fifth of the epochs is warm-up, in which nothing is split yet.
 colors = {"noisy": "tab:red", "hard": "tab:orange", "clean": "tab:blue"}
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
 for ax, (kind, estimator) in zip(axes, fitted.items(), strict=True):

@@ -1,7 +1,7 @@
 """Hard samples with a known answer: rows that are labelled rightly and are easily mistaken.
 
-Wrong labels on purpose are made by `noisyfit.noise`. A hard sample is its opposite: its loss is as
-large as that of a wrong label, and a detector that goes by losses should keep it all the same.
+Wrong labels on purpose are made by `noisyfit.noise`. Hard samples are the counter-test: their loss
+is large although their label is right, and a detector that goes by losses should keep them.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ def hard_samples(
     Two things are done differently, to the same effect. The loss is a rising function of the
     log-odds against the label, :math:`\log \sum_{c \ne y} e^{f_c} - f_y` with the logits f. Their
     gradient has the same sign, and does not vanish in float32 for rows that the network is sure of.
-    And it is taken with respect to the scaled inputs: the scale of a channel or a column rises with
-    its values, which again leaves the sign as it is.
+    And it is taken by the standardised inputs, each of which rises with its raw value, which again
+    leaves the sign as it is.
 
     The paper names no :math:`\epsilon`. A column that was constant in training is not moved.
 

@@ -58,10 +58,8 @@ class DLTClassifier(BaseNoisyClassifier):
         K, views of each row that are learned from.
     temperature : float, default=0.5
         T, sharpens the network's predictions into targets (Eq. 4).
-    mixup_alpha : float or "auto", default="auto"
+    mixup_alpha : float, default=0.5
         Both parameters of the beta distribution that mixup's factor is drawn from; 0: no mixup.
-        ``"auto"``: 4 for images, and 0.5 for everything else, where a point half way between two
-        rows is seldom a row.
     lambda_noisy : float or "auto", default="auto"
         :math:`\lambda_n`, weight of the rows without labels (Eq. 6). ``"auto"``: 0 below a noise
         rate of a quarter, else 2.5 times the number of classes, 150 at most.
@@ -149,8 +147,11 @@ class DLTClassifier(BaseNoisyClassifier):
 
     *Deviations*. A cosine takes the learning rate to zero, where the paper divides it by ten half
     way. The penalty's prior is that of the given labels, which for balanced classes is the paper's
-    and for others does not pull the predictions away from the truth. ``"auto"`` takes `window` from
-    the number of batches: the paper's 200 are half of its epochs, and ten of a small data set's.
+    and for others does not pull the predictions away from the truth. DivideMix mixes harder
+    (``mixup_alpha=4``), which needs its 300 epochs: rows of a table half way between two others
+    seldom make sense, and a short run on images ends before it has learned them. ``"auto"`` takes
+    `window` from the number of batches: the paper's 200 are half of its epochs, and many of a small
+    data set's.
 
     *Noise rate*. `estimate_noise_rate` fits Eq. 8 to the losses of a short plain training run with
     the same network, optimizer and seed.
@@ -160,8 +161,8 @@ class DLTClassifier(BaseNoisyClassifier):
     shifted to the noise rate, makes a probability of it.
 
     The paper's setting for CIFAR-10 is ``DLTClassifier(PreActResNet18, max_epochs=300,
-    warmup_epochs=10, ramp_epochs=10, window=200, lr=0.02, batch_size=128, estimation_epochs=300,
-    class_prior="uniform")``.
+    warmup_epochs=10, ramp_epochs=10, window=200, mixup_alpha=4, lr=0.02, batch_size=128,
+    estimation_epochs=300, class_prior="uniform")``.
 
     References
     ----------
@@ -192,7 +193,7 @@ class DLTClassifier(BaseNoisyClassifier):
         "split_mode": [StrOptions({"training", "evaluation"})],
         "n_views": [Interval(Integral, 1, None, closed="left")],
         "temperature": [Interval(Real, 0, None, closed="neither")],
-        "mixup_alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
+        "mixup_alpha": [Interval(Real, 0, None, closed="left")],
         "lambda_noisy": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "lambda_ramp_epochs": [Interval(Integral, 0, None, closed="left")],
         "lambda_prior": [Interval(Real, 0, None, closed="left")],
@@ -214,7 +215,7 @@ class DLTClassifier(BaseNoisyClassifier):
         split_mode: str = "training",
         n_views: int = 2,
         temperature: float = 0.5,
-        mixup_alpha: float | str = "auto",
+        mixup_alpha: float = 0.5,
         lambda_noisy: float | str = "auto",
         lambda_ramp_epochs: int = 16,
         lambda_prior: float = 1.0,
@@ -319,7 +320,7 @@ class DLTClassifier(BaseNoisyClassifier):
         found = estimate_noise_rate(
             recorder.dynamics_, judged=judged, random_state=task.streams.split
         )
-        share = judged.mean()  # trusted labels are right
+        share = float(judged.mean())  # trusted labels are right
         low, high = found.interval
         return found._replace(rate=share * found.rate, interval=(share * low, share * high))
 
@@ -341,7 +342,6 @@ class DLTClassifier(BaseNoisyClassifier):
         n_batches = len(batch_sizes(task.n_samples, self._batch_size(task.n_samples)))
         window = min(200, -(-n_batches // 2)) if self.window == "auto" else int(self.window)
         lambda_noisy = 0.0 if noise_rate < 0.25 else min(150.0, 2.5 * task.n_classes)
-        alpha = 4.0 if self._example(task.rows).ndim == 4 else 0.5
         counts = np.bincount(task.y, minlength=task.n_classes)
         return ThresholdSettings(
             noise_rate=noise_rate,
@@ -350,7 +350,7 @@ class DLTClassifier(BaseNoisyClassifier):
             window=window if self.strategy == "sliding_window" else None,
             split_mode=self.split_mode,
             temperature=self.temperature,
-            mixup_alpha=alpha if self.mixup_alpha == "auto" else float(self.mixup_alpha),
+            mixup_alpha=self.mixup_alpha,
             lambda_noisy=lambda_noisy if self.lambda_noisy == "auto" else float(self.lambda_noisy),
             lambda_ramp_epochs=self.lambda_ramp_epochs,
             lambda_prior=self.lambda_prior,

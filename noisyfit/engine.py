@@ -214,6 +214,7 @@ class NoisyNet(NeuralNet):
         self.schedule_ = None
         history = self.epoch_history()
         self.trim_for_prediction()
+        self.module_.zero_grad(set_to_none=True)
         for name in ("generator", "views"):
             setattr(self, f"iterator_train__{name}", None)
         self.module = type(self.module_)  # the instance would be stored a second time

@@ -401,7 +401,7 @@ def test_schedule_longer_than_the_run_is_refused_before_training():
         ({"noise_rate": 0.2}, {"lambda_noisy": 0.0, "mixup_alpha": 0.5}),
         ({"noise_rate": 0.3}, {"lambda_noisy": 7.5, "warmup_epochs": 10, "ramp_epochs": 10}),
         ({"noise_rate": 0.3, "lambda_noisy": 3}, {"lambda_noisy": 3.0}),
-        ({"mixup_alpha": 4, "noise_rate": 0.0}, {"mixup_alpha": 4.0}),
+        ({"mixup_alpha": 4, "noise_rate": 0.0}, {"mixup_alpha": 4}),
         ({"strategy": "last_epoch", "noise_rate": 0.0}, {"window": None}),
         ({"noise_rate": 0.0, "batch_size": 4}, {"window": 8}),
         ({"noise_rate": 0.0, "window": 40}, {"window": 40}),

@@ -129,7 +129,9 @@ def test_the_interval_covers_the_rate():
     covered = 0
     for seed in range(20):
         wrong = np.random.default_rng(seed).random(500) < 0.3
-        low, high = estimate_noise_rate(run(wrong, seed=seed), random_state=0).interval
+        low, high = estimate_noise_rate(
+            run(wrong, seed=seed), n_bootstrap=40, random_state=0
+        ).interval
         covered += low <= 0.3 <= high
     assert covered >= 16
 

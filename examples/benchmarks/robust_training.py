@@ -5,7 +5,7 @@ MNIST (a small convolutional network), with symmetric errors of 40 and 60 % and 
 
 - plain training: the same network, loop, optimizer, learning rate, schedule, batch size, epochs and
   standard view, on all rows;
-- DLTClassifier, both strategies, which estimates the noise rate;
+- DLTClassifier, which estimates the noise rate; on digits with the last epoch strategy as well;
 - cleanlab: find_label_issues on 5-fold out-of-fold probabilities of the plain training, 10 epochs a
   fold, the rows it flags removed, then the plain training on the rest;
 - oracle: the plain training on the rows whose label is right.
@@ -43,8 +43,8 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict, train_te
 from skorch.callbacks import Callback
 
 from noisyfit import DLTClassifier
-from noisyfit.inputs import make_rows
-from noisyfit.metrics import detection_report
+from noisyfit.inputs import fit_scaler, make_rows
+from noisyfit.metrics import detection_report, mask_f1
 from noisyfit.modules import MLP, ConvNet
 from noisyfit.noise import corrupt_labels, transition_matrix
 
@@ -52,7 +52,11 @@ SETTINGS = [("symmetric", 0.4), ("symmetric", 0.6), ("pair", 0.4)]
 ESTIMATED = [("symmetric", 0.0), ("symmetric", 0.2), *SETTINGS, ("pair", 0.2)]
 EPOCHS = {"digits": 50, "mnist": 20}
 FOLD_EPOCHS = 10
-METHODS = ["plain training", "DLTClassifier", "DLTClassifier, last epoch", "cleanlab", "oracle"]
+STRATEGIES = {
+    "digits": {"DLTClassifier": "sliding_window", "DLTClassifier, last epoch": "last_epoch"},
+    "mnist": {"DLTClassifier": "sliding_window"},
+}
+METHODS = ["plain training", *STRATEGIES["digits"], "cleanlab", "oracle"]
 
 
 def load(dataset: str, folder: str | None, seed: int) -> tuple[np.ndarray, ...]:
@@ -82,17 +86,13 @@ def load(dataset: str, folder: str | None, seed: int) -> tuple[np.ndarray, ...]:
 class EpochAccuracy(Callback):
     """Accuracy after each epoch on rows that are not trained on; `fit` gets this very object."""
 
-    def __init__(self, X_val, y_val, X_test, y_test) -> None:
-        self.X, self.n_val = np.concatenate([X_val, X_test]), len(X_val)
-        self.y = np.concatenate([y_val, y_test])
-        self.val, self.test, self.rows = [], [], None
+    def __init__(self, X_val, y_val, X_test, y_test, scaler) -> None:
+        X = np.concatenate([X_val, X_test])
+        self.rows = make_rows(X, None, torch.device("cpu"), scaler)
+        self.y, self.n_val = np.concatenate([y_val, y_test]), len(X_val)
+        self.val, self.test = [], []
 
     def __deepcopy__(self, memo):
-        return self
-
-    def watch(self, scaler) -> EpochAccuracy:
-        """Prepare the rows as those of the training are."""
-        self.rows = make_rows(self.X, None, torch.device("cpu"), scaler)
         return self
 
     def on_epoch_end(self, net, dataset_train=None, **kwargs) -> None:
@@ -140,14 +140,12 @@ def one_run(dataset: str, folder: str | None, kind: str, rate: float, seed: int)
     common = {"kind": kind, "rate": rate, "seed": seed, "realised_rate": float(wrong.mean())}
     records = []
 
-    def fit(method: str, estimator: DLTClassifier, keep: np.ndarray, **more) -> DLTClassifier:
-        watch = EpochAccuracy(X_val, given_val, X_test, y_test)
-        watch.watch(fitted_scaler(X[keep]))
+    def fit(method: str, estimator: DLTClassifier, keep: np.ndarray, **more) -> None:
+        watch = EpochAccuracy(X_val, given_val, X_test, y_test, fit_scaler(X[keep]))
         start = time.process_time()
         estimator.set_params(callbacks=[watch]).fit(X[keep], given[keep])
         seconds = time.process_time() - start
         records.append(common | {"method": method, **watch.result(), "seconds": seconds, **more})
-        return estimator
 
     everything = np.ones(len(y), dtype=bool)
     if (kind, rate) in SETTINGS:
@@ -160,13 +158,9 @@ def one_run(dataset: str, folder: str | None, kind: str, rate: float, seed: int)
         probabilities = cross_val_predict(shorter, X, given, cv=folds, method="predict_proba")
         flagged = find_label_issues(given, probabilities)
         seconds = time.process_time() - start
-        removed = {"fold_seconds": seconds} | detection_report(wrong, flagged, clean_mask=~flagged)
-        fit("cleanlab", clone(baseline), ~flagged, mask_f1=removed["mask_f1"])
+        fit("cleanlab", clone(baseline), ~flagged, mask_f1=mask_f1(wrong, flagged))
         records[-1]["seconds"] += seconds
-        for method, strategy in (
-            ("DLTClassifier", "sliding_window"),
-            ("DLTClassifier, last epoch", "last_epoch"),
-        ):
+        for method, strategy in STRATEGIES[dataset].items():
             dlt = DLTClassifier(
                 **network(dataset), strategy=strategy, max_epochs=epochs, random_state=seed_of_run
             )
@@ -180,13 +174,6 @@ def one_run(dataset: str, folder: str | None, kind: str, rate: float, seed: int)
         estimate = {"noise_rate": dlt.noise_rate_, "interval": dlt.noise_rate_interval_}
         records.append(common | {"method": "DLTClassifier", **estimate})
     return records
-
-
-def fitted_scaler(X: np.ndarray):
-    """Return the scaler that `fit` will learn from these rows."""
-    from noisyfit.inputs import fit_scaler
-
-    return fit_scaler(X)
 
 
 def summary(records: list[dict]) -> str:

@@ -207,6 +207,7 @@ def configurations(args: argparse.Namespace) -> list[dict]:
                         "warmup_epochs": epochs // 5 if args.small else stage,
                         "ramp_epochs": epochs // 5 if args.small else stage,
                         "window": 100 if args.small else 200,
+                        "mixup_alpha": 0.5 if args.small else 4.0,
                     }
                 made.append(
                     {
