@@ -19,6 +19,7 @@ from torch.nn.functional import one_hot
 
 from noisyfit._seeding import seeded, spawn_streams
 from noisyfit.data import BatchLoader
+from noisyfit.inputs import check_channels_first
 from noisyfit.scaling import TableScaler
 
 _BATCH_SIZE = 256
@@ -158,11 +159,7 @@ def _incomplete(
             f"rows of shape {X.shape} instead; use kind='adversarial', or reshape X if its rows "
             "are flattened images."
         )
-    if X.shape[3] <= 4 < X.shape[1]:
-        raise ValueError(
-            f"Images must be channels-first, (n_samples, channels, height, width). Got {X.shape}, "
-            "which looks channels-last; write X.transpose(0, 3, 1, 2)."
-        )
+    check_channels_first(X.shape)
     turn = 60 * strength
     view = v2.Compose(
         [

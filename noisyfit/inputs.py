@@ -248,12 +248,23 @@ def _check_array(estimator: BaseEstimator, X: Any, reset: bool, **kwargs: Any) -
             "write X.astype(np.uint8) if the values are pixels."
         )
     if X.ndim == 4:
-        _check_channels_first(X.shape)
+        check_channels_first(X.shape)
     dtype = np.uint8 if X.dtype == np.uint8 else np.float32
     return validate_data(estimator, X, reset=reset, allow_nd=True, dtype=dtype, **kwargs)
 
 
-def _check_channels_first(shape: Sequence[int]) -> None:
+def check_channels_first(shape: Sequence[int]) -> None:
+    """Refuse the shape of a batch of images whose channels seem to come last.
+
+    Parameters
+    ----------
+    shape : sequence of four ints
+
+    Raises
+    ------
+    ValueError
+        With the transpose to write.
+    """
     if shape[1] not in _IMAGE_CHANNELS and shape[3] in _IMAGE_CHANNELS:
         raise ValueError(
             f"Images must be channels-first, (n_samples, channels, height, width). Got "

@@ -115,8 +115,9 @@ def estimate_noise_rate(
     Notes
     -----
     *Early stage*. A row's early loss is its mean over the epochs 2 to e, which is steadier than
-    that of a single epoch. e is chosen from the data: the one whose mixture has the largest ratio
-    of variance between the components to variance within.
+    that of a single epoch. e is chosen from the data, from 5 to half of the epochs: the one whose
+    mixture has the largest ratio of variance between the components to variance within. Wrong
+    labels of one kind, as in pair noise, are learned soon after, hence no more than half.
 
     *Late stage*. The paper trains until everything is memorised and late losses are 0. If the mean
     loss of the last epoch is below 0.01 nats, its losses are used. In a shorter run they are not:
@@ -220,9 +221,10 @@ class _Stage(NamedTuple):
 
 def _early_stops(n_epochs: int) -> list[int]:
     """List ends of early stages to try: each of the epochs 5 to 12, then ever fewer."""
-    stops = [*range(min(5, n_epochs), min(n_epochs, 12) + 1)]
-    while stops[-1] < n_epochs:
-        stops.append(min(n_epochs, math.ceil(1.25 * stops[-1])))
+    last = min(n_epochs, max(5, n_epochs // 2))
+    stops = [*range(min(5, last), min(last, 12) + 1)]
+    while stops[-1] < last:
+        stops.append(min(last, math.ceil(1.25 * stops[-1])))
     return stops
 
 

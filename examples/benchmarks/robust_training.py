@@ -156,7 +156,7 @@ def one_run(dataset: str, folder: str | None, kind: str, rate: float, seed: int)
         shorter = plain(dataset, FOLD_EPOCHS, seed_of_run)
         start = time.process_time()
         probabilities = cross_val_predict(shorter, X, given, cv=folds, method="predict_proba")
-        flagged = find_label_issues(given, probabilities)
+        flagged = find_label_issues(given, probabilities, n_jobs=1)
         seconds = time.process_time() - start
         fit("cleanlab", clone(baseline), ~flagged, mask_f1=mask_f1(wrong, flagged))
         records[-1]["seconds"] += seconds
