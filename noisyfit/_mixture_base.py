@@ -42,12 +42,14 @@ class Mixture1D(BaseEstimator, metaclass=ABCMeta):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "solver": [StrOptions({"lbfgs", "em"})],
         "init": [StrOptions({"best", "kde"})],
+        "warm_start": ["boolean"],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "min_weight": [Interval(Real, 0, 0.5, closed="neither")],
     }
     solver: str
     init: str
+    warm_start: bool
     max_iter: int
     tol: float
     min_weight: float
@@ -116,8 +118,12 @@ class Mixture1D(BaseEstimator, metaclass=ABCMeta):
             why = f"{len(t)} distinct {values_got}: two components need {self._min_distinct}"
             best = self._single(t, w, spreads)
         else:
-            splits = starting_splits(values, w, n_rows, kde_only=self.init == "kde")
-            found = [self._climb(t, w, k, spreads) for k in splits]
+            if self.warm_start and hasattr(self, "_locations"):
+                starts = [self._last_summit(centre, unit, spreads)]
+            else:
+                splits = starting_splits(values, w, n_rows, kde_only=self.init == "kde")
+                starts = [self._split_at(t, w, k, spreads) for k in splits]
+            found = [self._climb(t, w, start, spreads) for start in starts]
             best = max(found, key=lambda s: self._merit(s, t, w, spreads))
             why = self._fault(best)
             if why == COINCIDE:
@@ -140,18 +146,28 @@ class Mixture1D(BaseEstimator, metaclass=ABCMeta):
         self.log_likelihood_ = float(mass @ np.logaddexp(*self._log_joint(values, self.weights_)))
         return self
 
-    def _climb(
+    def _split_at(
         self, t: np.ndarray, w: np.ndarray, split: int, spreads: tuple[float, float]
     ) -> Solution:
         sides = (slice(None, split), slice(split, None))
         start = np.array([self._family.maximise(t[s], w[s], spreads) for s in sides])
         weights = np.clip([w[s].sum() for s in sides], self.min_weight, 1 - self.min_weight)
+        return Solution(start[:, 0], start[:, 1], weights, np.nan, 0, False)
+
+    def _last_summit(self, centre: float, unit: float, spreads: tuple[float, float]) -> Solution:
+        widths = np.clip(self._spreads / unit, *spreads)
+        weights = np.clip(self.weights_, self.min_weight, 1 - self.min_weight)
+        return Solution((self._locations - centre) / unit, widths, weights, np.nan, 0, False)
+
+    def _climb(
+        self, t: np.ndarray, w: np.ndarray, start: Solution, spreads: tuple[float, float]
+    ) -> Solution:
         solve = {"lbfgs": solve_lbfgs, "em": solve_em}[self.solver]
         return solve(
             t,
             w,
             self._family,
-            Solution(start[:, 0], start[:, 1], weights, np.nan, 0, False),
+            start,
             spreads=spreads,
             min_weight=self.min_weight,
             max_iter=self.max_iter,

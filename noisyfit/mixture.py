@@ -47,6 +47,8 @@ class WeibullMixture(Mixture1D):
         Where to start. "kde" is the one start of MILD's code: the values are split where a kernel
         density estimate sags furthest below a chord from its peak. "best" adds splits at the
         20, 50 and 80 % quantiles and keeps the highest summit.
+    warm_start : bool, default=False
+        Start from where the last fit ended, and nowhere else: much faster for values like the last.
     max_iter : int, default=2000
         Iterations of the solver from each start.
     tol : float, default=1e-10
@@ -118,6 +120,7 @@ class WeibullMixture(Mixture1D):
         *,
         solver: Literal["lbfgs", "em"] = "lbfgs",
         init: Literal["best", "kde"] = "best",
+        warm_start: bool = False,
         max_iter: int = 2000,
         tol: float = 1e-10,
         max_shape: float = 50.0,
@@ -125,6 +128,7 @@ class WeibullMixture(Mixture1D):
     ):
         self.solver = solver
         self.init = init
+        self.warm_start = warm_start
         self.max_iter = max_iter
         self.tol = tol
         self.max_shape = max_shape
@@ -168,6 +172,8 @@ class GaussianMixture1D(Mixture1D):
         finds the same summits but is slow where the components overlap.
     init : {"best", "kde"}, default="best"
         Where to start, as in `WeibullMixture`.
+    warm_start : bool, default=False
+        Start from where the last fit ended, and nowhere else: much faster for values like the last.
     max_iter : int, default=2000
         Iterations of the solver from each start.
     tol : float, default=1e-10
@@ -230,6 +236,7 @@ class GaussianMixture1D(Mixture1D):
         *,
         solver: Literal["lbfgs", "em"] = "lbfgs",
         init: Literal["best", "kde"] = "best",
+        warm_start: bool = False,
         max_iter: int = 2000,
         tol: float = 1e-10,
         min_std: float = 1e-3,
@@ -237,6 +244,7 @@ class GaussianMixture1D(Mixture1D):
     ):
         self.solver = solver
         self.init = init
+        self.warm_start = warm_start
         self.max_iter = max_iter
         self.tol = tol
         self.min_std = min_std

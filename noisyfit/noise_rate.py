@@ -8,6 +8,7 @@ two groups apart.
 from __future__ import annotations
 
 import math
+from copy import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -160,6 +161,12 @@ def estimate_noise_rate(
             f"A noise rate needs rows and epochs. Got {len(loss)} rows and {dynamics.n_epochs} "
             "epochs."
         )
+    if np.isnan(loss).any():
+        raise ValueError(
+            "Some rows were not trained in every epoch: their losses are NaN. Use the dynamics of "
+            "a run on all rows, such as dynamics.epochs(stop=...) before the first selection, or "
+            "mark the others in `judged`."
+        )
     memorised = loss[:, -1].mean() < _MEMORISED
     late = np.sqrt(loss[:, -1]) if memorised else np.zeros(len(loss))
     stages = [_Stage.fit(loss, wrong, late, stop) for stop in _early_stops(dynamics.n_epochs)]
@@ -200,8 +207,7 @@ class _Stage(NamedTuple):
     def resampled(self, rows: np.ndarray) -> _Stage:
         level = self.level[rows]
         mass = np.bincount(level, minlength=len(self.values))
-        # One start is enough near a known summit, and takes a sixth of the time of four.
-        mixture = GaussianMixture1D(init="kde").fit(self.values, sample_weight=mass)
+        mixture = copy(self.mixture).set_params(warm_start=True).fit(self.values, mass)
         return self._replace(level=level, contradicted=self.contradicted[rows], mixture=mixture)
 
     @property

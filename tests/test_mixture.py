@@ -666,3 +666,18 @@ def test_ten_million_scores_in_a_second():
         WeibullMixture().fit(shift_positive(scores)[0])
 
     assert best_time(whole) < 1
+
+
+@pytest.mark.parametrize("cls", [WeibullMixture, GaussianMixture1D])
+def test_warm_start_goes_on_from_the_last_summit(cls):
+    rng = np.random.default_rng(0)
+    x = np.r_[15 * rng.weibull(1.5, 4000), 60 * rng.weibull(6, 1000)]
+    cold = cls().fit(x)
+    warm = cls(warm_start=True).fit(x)
+    assert warm.log_likelihood_ == cold.log_likelihood_, "the first fit has no last summit"
+    steps = warm.n_iter_
+    warm.fit(x)
+    assert warm.n_iter_ < 0.3 * steps
+    np.testing.assert_allclose(warm.means_, cold.means_, rtol=1e-3)
+    other = rng.choice(x, len(x))
+    np.testing.assert_allclose(warm.fit(other).weights_, cls().fit(other).weights_, atol=1e-3)

@@ -150,3 +150,14 @@ def test_unrecorded_losses_are_named():
     dynamics.append(correct=np.ones(10))
     with pytest.raises(ValueError, match="'loss' was not recorded"):
         estimate_noise_rate(dynamics)
+
+
+def test_rows_that_were_dropped_are_named():
+    dynamics = run(np.arange(100) < 30, n_epochs=6)
+    dynamics.append(
+        loss=np.where(np.arange(100) < 5, np.nan, 0.1),
+        correct=np.where(np.arange(100) < 5, np.nan, 1),
+    )
+    with pytest.raises(ValueError, match="not trained in every epoch"):
+        estimate_noise_rate(dynamics)
+    assert estimate_noise_rate(dynamics.epochs(stop=6), n_bootstrap=2).rate > 0.2
