@@ -11,7 +11,7 @@ how many, and predicts as if they were not there.
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from noisyfit import MILDSelector
+from noisyfit import DLTClassifier
 from noisyfit.metrics import auroc, mask_f1
 from noisyfit.noise import corrupt_labels, transition_matrix
 
@@ -22,32 +22,34 @@ y_given, is_wrong = corrupt_labels(y_train, noise, random_state=1)
 
 # %%
 # One fit. Nothing is told about the noise, and no clean label is seen.
-selector = MILDSelector(random_state=0, verbose=1).fit(X_train, y_given)
+classifier = DLTClassifier(random_state=0, verbose=1).fit(X_train, y_given)
 
-print(f"\nWrong labels: {is_wrong.mean():.1%} in truth, {selector.noise_rate_:.1%} estimated")
-print(f"Rounds: {selector.n_rounds_}; {selector.termination_}")
+low, high = classifier.noise_rate_interval_
+print(f"\nWrong labels: {is_wrong.mean():.1%} in truth, {classifier.noise_rate_:.1%} estimated")
+print(f"(95 % interval over the rows: {low:.1%} to {high:.1%})")
 
 # %%
 # Which labels are wrong? The scores rank them, the mask decides, corrected labels are suggested.
-ranking = selector.noise_scores_.argsort()[::-1]
+ranking = classifier.noise_scores_.argsort()[::-1]
 print("\nMost suspicious rows\n  row  score  given  suggested  true")
 for row in ranking[:5]:
-    score, suggested = selector.noise_scores_[row], selector.corrected_labels_[row]
+    score, suggested = classifier.noise_scores_[row], classifier.corrected_labels_[row]
     print(f"{row:5d}  {score:.3f}  {y_given[row]:5d}  {suggested:9d}  {y_train[row]:4d}")
 
-print(f"\nAUROC of the scores: {auroc(is_wrong, selector.noise_scores_):.4f}")
-print(f"F1 of the rejected rows: {mask_f1(is_wrong, ~selector.clean_mask_):.3f}")
-before, after = (y_given == y_train).mean(), (selector.corrected_labels_ == y_train).mean()
+print(f"\nAUROC of the scores: {auroc(is_wrong, classifier.noise_scores_):.4f}")
+print(f"F1 of the rejected rows: {mask_f1(is_wrong, ~classifier.clean_mask_):.3f}")
+before, after = (y_given == y_train).mean(), (classifier.corrected_labels_ == y_train).mean()
 print(f"Right training labels: {before:.1%} given, {after:.1%} corrected")
 
 # %%
-# How much better does it predict than the same network trained plainly, for as many epochs?
-epochs = selector.n_rounds_ * selector.max_epochs
-plain = MILDSelector(rounds=1, max_epochs=epochs, random_state=0).fit(X_train, y_given)
-oracle = MILDSelector(rounds=1, max_epochs=epochs, random_state=0)
-oracle.fit(X_train[~is_wrong], y_train[~is_wrong])
+# How much better does it predict than the same network trained plainly, for as many epochs? Plain
+# training is DLT that is told of no noise and never leaves its warm-up.
+epochs = classifier.max_epochs
+settings = {"noise_rate": 0.0, "warmup_epochs": epochs, "ramp_epochs": 0, "random_state": 0}
+plain = DLTClassifier(**settings).fit(X_train, y_given)
+oracle = DLTClassifier(**settings).fit(X_train[~is_wrong], y_train[~is_wrong])
 
 print("\nAccuracy on clean test rows")
 print(f"  plain training     {plain.score(X_test, y_test):.3f}")
-print(f"  MILDSelector       {selector.score(X_test, y_test):.3f}")
+print(f"  DLTClassifier      {classifier.score(X_test, y_test):.3f}")
 print(f"  clean rows only    {oracle.score(X_test, y_test):.3f}")

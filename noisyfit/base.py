@@ -337,7 +337,9 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
         return _TABLE_LR if task.is_table else _OTHER_LR
 
     def _batch_size(self, n_samples: int) -> int:
-        return auto_batch_size(n_samples) if self.batch_size == "auto" else self.batch_size
+        nested = self._nested_kwargs("iterator_train")
+        size = nested["batch_size"] if "batch_size" in nested else self.batch_size
+        return auto_batch_size(n_samples) if size == "auto" else size
 
     def _user_callbacks(self) -> list:
         callbacks = copy.deepcopy(list(self.callbacks or []))

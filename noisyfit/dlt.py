@@ -19,7 +19,7 @@ from noisyfit.progress import EpochProgress
 from noisyfit.recorder import DynamicsRecorder
 from noisyfit.threshold_net import ThresholdNet, ThresholdSettings
 
-_SPREAD_ROWS = 2048
+_SPREAD_ROWS, _SPREAD_VALUES = 2048, 2**24
 
 
 class DLTClassifier(BaseNoisyClassifier):
@@ -53,7 +53,8 @@ class DLTClassifier(BaseNoisyClassifier):
     window : int or "auto", default="auto"
         s, the sliding window's length in batches. ``"auto"``: half an epoch, 200 at most.
     split_mode : {"training", "evaluation"}, default="training"
-        Mode of batch normalisation and dropout in the forward pass that takes the losses.
+        Mode of batch normalisation and dropout in the forward pass that takes the losses after the
+        warm-up; the warm-up's own losses and the pseudo-labels are always of training mode.
     n_views : int, default=2
         K, views of each row that are learned from.
     temperature : float, default=0.5
@@ -64,7 +65,7 @@ class DLTClassifier(BaseNoisyClassifier):
         :math:`\lambda_n`, weight of the rows without labels (Eq. 6). ``"auto"``: 0 below a noise
         rate of a quarter, else 2.5 times the number of classes, 150 at most.
     lambda_ramp_epochs : int, default=16
-        Epochs after the warm-up over which `lambda_noisy` rises from 0; 0: at once.
+        Epochs after the warm-up over which `lambda_noisy` rises, once an epoch; 0: at once.
     lambda_prior : float, default=1.0
         :math:`\lambda_r`, weight of the penalty that keeps the predictions near `class_prior`.
     class_prior : {"given", "uniform"}, default="given"
@@ -110,11 +111,13 @@ class DLTClassifier(BaseNoisyClassifier):
     noise_rate_ : float
         Share of wrong labels: estimated, or as given.
     noise_rate_interval_ : tuple of two floats, or None
-        95 % bootstrap interval of the estimate over the rows; None if `noise_rate` was given.
+        95 % interval of the estimate, see `noisyfit.noise_rate.estimate_noise_rate`; None if
+        `noise_rate` was given or every row is trusted.
     noise_rate_estimate_ : NoiseRateEstimate or None
         All that the estimation found.
     corrected_labels_ : ndarray of shape (n_samples,)
-        The given label where clean, else the class of the network's pseudo-label.
+        The given label where clean, else the class that the final network predicts, which may be
+        the given one.
     thresholds_ : ndarray of shape (n_epochs, n_batches), or (n_epochs,) for ``"last_epoch"``
         The loss threshold of every batch, or epoch, after the warm-up, in nats.
     classes_ : ndarray of shape (n_classes,)
@@ -143,11 +146,11 @@ class DLTClassifier(BaseNoisyClassifier):
     statistics; they are compared with those of earlier batches and join them afterwards. A clean
     row is mixed with a clean row, any other with a random clean one, by one factor a batch that is
     at least one half, as in DivideMix, whose ramp of :math:`\lambda_n` over 16 epochs and mean over
-    classes are taken as well.
+    classes are taken as well. The penalty looks at the predictions for the mixed rows.
 
     *Deviations*. A cosine takes the learning rate to zero, where the paper divides it by ten half
     way. The penalty's prior is that of the given labels, which for balanced classes is the paper's
-    and for others does not pull the predictions away from the truth. DivideMix mixes harder
+    and for others is nearer to the truth than uniform, if still too even. DivideMix mixes harder
     (``mixup_alpha=4``), which needs its 300 epochs: rows of a table half way between two others
     seldom make sense, and a short run on images ends before it has learned them. ``"auto"`` takes
     `window` from the number of batches: the paper's 200 are half of its epochs, and many of a small
@@ -265,18 +268,20 @@ class DLTClassifier(BaseNoisyClassifier):
 
     def _fit(self, task: FitTask) -> FitResult:
         warmup, ramp = self._schedule()
+        self._refuse_views()
+        quantities = tuple(dict.fromkeys([*self.record, "given_prob"]))
+        recorder = DynamicsRecorder(task.n_samples, quantities).initialize()
+        callbacks = [*self._user_callbacks(), ("dynamics", recorder)]
         estimating = self.noise_rate == "auto" and not task.trusted.all()
         given_rate = 0.0 if self.noise_rate == "auto" else float(self.noise_rate)
         progress = self._progress(self.max_epochs + estimating * self.estimation_epochs)
         with closing(progress):
             estimate = self._estimate(task, progress) if estimating else None
             settings = self._settings(task, estimate.rate if estimate else given_rate, warmup, ramp)
-            quantities = tuple(dict.fromkeys([*self.record, "given_prob"]))
-            recorder = DynamicsRecorder(task.n_samples, quantities)
             progress.stage(type(self).__name__)
             net = self._make_net(
                 task,
-                [*self._user_callbacks(), ("dynamics", recorder), ("progress", progress)],
+                [*callbacks, ("progress", progress)],
                 ThresholdNet,
                 settings=settings,
                 trusted=task.trusted,
@@ -328,7 +333,8 @@ class DLTClassifier(BaseNoisyClassifier):
         """Return the epochs of warm-up and ramp."""
         warmup, ramp = self.warmup_epochs, self.ramp_epochs
         warmup = max(1, round(self.max_epochs / 5)) if warmup == "auto" else int(warmup)
-        ramp = round(self.max_epochs / 5) if ramp == "auto" else int(ramp)
+        longest = max(0, self.max_epochs - warmup)
+        ramp = min(round(self.max_epochs / 5), longest) if ramp == "auto" else int(ramp)
         if warmup + ramp > self.max_epochs:
             raise ValueError(
                 f"warmup_epochs + ramp_epochs must not exceed max_epochs. Got {warmup} + {ramp} > "
@@ -341,6 +347,7 @@ class DLTClassifier(BaseNoisyClassifier):
     ) -> ThresholdSettings:
         n_batches = len(batch_sizes(task.n_samples, self._batch_size(task.n_samples)))
         window = min(200, -(-n_batches // 2)) if self.window == "auto" else int(self.window)
+        window = min(window, n_batches * self.max_epochs)  # no more are ever seen
         lambda_noisy = 0.0 if noise_rate < 0.25 else min(150.0, 2.5 * task.n_classes)
         counts = np.bincount(task.y, minlength=task.n_classes)
         return ThresholdSettings(
@@ -357,12 +364,20 @@ class DLTClassifier(BaseNoisyClassifier):
             prior=counts / counts.sum() if self.class_prior == "given" else None,
         )
 
+    def _refuse_views(self) -> None:
+        if "views" in self._nested_kwargs("iterator_train"):
+            raise ValueError(
+                "iterator_train__views is set by the method itself: one standard view and n_views "
+                "others. Use augment to say how they are made."
+            )
+
     def _views(self, task: FitTask) -> tuple[View | None, ...]:
         """Return the standard view, which the losses are taken from, and K to learn from."""
         standard = view = self._standard_view(task)
         if self.augment == "auto" and self._example(task.rows).ndim == 2:
             source = task.rows.source
-            every = -(-len(source) // _SPREAD_ROWS)
+            n_rows = max(2, min(_SPREAD_ROWS, _SPREAD_VALUES // self._example(task.rows).shape[1]))
+            every = -(-len(source) // n_rows)
             sample = source.gather(torch.arange(0, len(source), every, device=source.device))
             view = weak_view(sample.shape[1:], sample.float().std(0, correction=0))
         return (standard, *(view,) * self.n_views)

@@ -242,15 +242,15 @@ class MILDSelector(BaseNoisyClassifier):
         lengths = [self.first_epochs or self.max_epochs] + [self.max_epochs] * (n_rounds - 1)
         quantities = tuple(dict.fromkeys([*self.record, "correct", "margin"]))
         recorder = DynamicsRecorder(task.n_samples, quantities, mode=self.recording)
+        callbacks = [*self._user_callbacks(), ("dynamics", recorder)]
         progress = self._progress(sum(lengths))
-        callbacks = [*self._user_callbacks(), ("dynamics", recorder), ("progress", progress)]
 
         dropped_round = np.zeros(task.n_samples, dtype=np.int64)
         evidence = np.zeros(task.n_samples)
         rounds: list[Round] = []
         mixtures: list[WeibullMixture | None] = []
         with closing(progress):
-            net = self._make_net(task, callbacks)
+            net = self._make_net(task, [*callbacks, ("progress", progress)])
             for number, epochs in enumerate(lengths, start=1):
                 progress.stage(f"{type(self).__name__} round {number}/{n_rounds}")
                 rows = np.flatnonzero(dropped_round == 0)

@@ -28,7 +28,8 @@ class NoiseRateEstimate(NamedTuple):
     rate: float
     """Share of wrong labels, in [0, 1]."""
     interval: tuple[float, float]
-    """95 % bootstrap interval over the rows."""
+    """Where groups are separated, a 95 % bootstrap interval over the rows; else from 0 to the share
+    of labels that the network contradicts in its second epoch."""
     early_epoch: int
     """Last epoch of the early stage, counted from 1."""
     separation: float
@@ -50,7 +51,8 @@ def loss_gap_noise_rate(early: ArrayLike, late: ArrayLike, threshold: float = 0.
     Returns
     -------
     float
-        In [0, 1]; 0 where the gaps form a single group.
+        In [0, 1]; 0 where all gaps are equal. Two components always find something to split:
+        `estimate_noise_rate` checks that they are two groups.
 
     Notes
     -----
@@ -79,8 +81,9 @@ def loss_gap_noise_rate(early: ArrayLike, late: ArrayLike, threshold: float = 0.
             f"early and late must have the same shape (n_samples,). Got {early.shape} and "
             f"{late.shape} instead."
         )
-    if not 0 < threshold < 1:
-        raise ValueError(f"threshold must be in the range (0, 1). Got {threshold!r} instead.")
+    _check_threshold(threshold)
+    if not np.isfinite(early - late).all():
+        raise ValueError("early and late must be finite. Got NaN or infinity.")
     values, level = _levels(early - late)
     mass = np.bincount(level)
     return _share_of_large(GaussianMixture1D().fit(values, mass), values, mass, threshold)
@@ -126,17 +129,17 @@ def estimate_noise_rate(
     for what memorisation would have brought.
 
     *Units*. Losses of clean rows are spread like an exponential, whose tail a normal component does
-    not cover; square roots of the losses are nearly normal. Without them the rate of 20 % comes out
-    at 25 to 28.
+    not cover and would count as noise; square roots of the losses are nearly normal.
 
     *When there is nothing to see*. Two components always find something to split. Where they are
     not separated, :math:`D = \sqrt 2 |\mu_2 - \mu_1| / \sqrt{\sigma_1^2 + \sigma_2^2} \le 2` [1]_,
     the share of labels that the early predictions contradict takes the place of Eq. 8; where they
-    are, that share is an upper bound.
+    are, that share is an upper bound. A share of contradicted labels is noise and the network's own
+    mistakes together, so that the interval then reaches down to 0, and up to what is contradicted
+    in the second epoch, before much can have been memorised.
 
-    The interval tells what another sample of rows would give. It knows nothing of a method's bias:
-    wrong labels that the network takes for right ones early on, as with pair noise of 40 %, are not
-    counted in any sample.
+    The bootstrap tells what another sample of rows would give. It knows nothing of a method's bias:
+    wrong labels that the network takes for right ones early on are not counted in any sample.
 
     References
     ----------
@@ -154,7 +157,16 @@ def estimate_noise_rate(
     >>> estimate_noise_rate(dynamics, random_state=0).rate
     0.2
     """
-    judged = np.ones(dynamics.n_samples, dtype=bool) if judged is None else judged
+    _check_threshold(threshold)
+    n_samples = dynamics.n_samples
+    judged = np.ones(n_samples, dtype=bool) if judged is None else np.asarray(judged)
+    if judged.dtype != bool or judged.shape != (n_samples,):
+        raise ValueError(
+            f"judged must be a boolean mask of shape ({n_samples},). Got an array of "
+            f"{judged.dtype} of shape {judged.shape} instead."
+        )
+    if n_bootstrap < 1:
+        raise ValueError(f"n_bootstrap must be at least 1. Got {n_bootstrap!r} instead.")
     loss, wrong = dynamics.loss[judged], dynamics.correct[judged] == 0
     if len(loss) == 0 or dynamics.n_epochs == 0:
         raise ValueError(
@@ -167,6 +179,8 @@ def estimate_noise_rate(
             "a run on all rows, such as dynamics.epochs(stop=...) before the first selection, or "
             "mark the others in `judged`."
         )
+    if (loss < 0).any():
+        raise ValueError(f"Losses must be at least 0. Got {loss.min():g}.")
     memorised = loss[:, -1].mean() < _MEMORISED
     late = np.sqrt(loss[:, -1]) if memorised else np.zeros(len(loss))
     stages = [_Stage.fit(loss, wrong, late, stop) for stop in _early_stops(dynamics.n_epochs)]
@@ -174,11 +188,14 @@ def estimate_noise_rate(
 
     rng = np.random.default_rng(random_state)
     separated = _ashman_d(stage.mixture) > _SEPARATED
-    samples = []
-    for _ in range(n_bootstrap):
-        resampled = stage.resampled(rng.integers(len(loss), size=len(loss)))
-        samples.append(resampled.rate(threshold, separated))
-    low, high = np.quantile(samples, [0.025, 0.975]) if samples else (np.nan, np.nan)
+    if separated:
+        samples = []
+        for _ in range(n_bootstrap):
+            resampled = stage.resampled(rng.integers(len(loss), size=len(loss)))
+            samples.append(resampled.rate(threshold, separated))
+        low, high = np.quantile(samples, [0.025, 0.975])
+    else:
+        low, high = 0.0, max(wrong[:, :2][:, -1].mean(), stage.contradicted.mean())
     return NoiseRateEstimate(
         rate=stage.rate(threshold, separated),
         interval=(float(low), float(high)),
@@ -186,6 +203,11 @@ def estimate_noise_rate(
         separation=_ashman_d(stage.mixture),
         contradicted=float(stage.contradicted.mean()),
     )
+
+
+def _check_threshold(threshold: float) -> None:
+    if not 0 < threshold < 1:
+        raise ValueError(f"threshold must be in the range (0, 1). Got {threshold!r} instead.")
 
 
 class _Stage(NamedTuple):

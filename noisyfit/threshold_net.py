@@ -114,6 +114,19 @@ class ThresholdNet(NoisyNet):
         risen = (epoch - at.warmup_epochs) / max(at.lambda_ramp_epochs, 1)
         self.lambda_noisy_ = at.lambda_noisy * min(1.0, max(0.0, risen))
 
+    def on_batch_end(
+        self, net: Any, batch: Any = None, training: bool = False, **step: Any
+    ) -> None:
+        """Remember the losses of a batch, and how it was split.
+
+        Here and not in the step itself, which some optimizers repeat.
+        """
+        super().on_batch_end(net, batch=batch, training=training, **step)
+        self.memory_.push(step["sample_loss"])
+        if "kept" in step:
+            self.kept_[batch[0]["index"]] = step["kept"]
+            self.thresholds_.append(step["threshold"])
+
     def on_epoch_end(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
         """Record what was selected."""
         super().on_epoch_end(net, dataset_train=dataset_train, **kwargs)
@@ -124,9 +137,7 @@ class ThresholdNet(NoisyNet):
     def training_loss(self, X: dict[str, Any], y: torch.Tensor) -> dict[str, torch.Tensor]:
         """Loss of one batch: plain cross-entropy in the warm-up, Eq. 6 afterwards."""
         if len(self.history) <= self.settings.warmup_epochs:
-            step = super().training_loss(X, y)
-            self.memory_.push(step["sample_loss"].detach())
-            return step
+            return super().training_loss(X, y)
         split = self.split(X, y)
         views = X.get("views") or (X["x"],)
         inputs = torch.cat(views)
@@ -150,17 +161,15 @@ class ThresholdNet(NoisyNet):
         Returns
         -------
         dict
-            ``"y_pred"``, ``"sample_loss"``, and ``"kept"``, (n_rows,), bool: the clean part.
+            ``"y_pred"``, ``"sample_loss"``, ``"threshold"``, and ``"kept"``, (n_rows,), bool: the
+            clean part.
         """
         with torch.no_grad(), self._without_traces(self.settings.split_mode):
             logits = self.infer(X)
             losses = self.criterion_(logits, y)
         threshold = self.memory_.threshold(self.share_)
-        self.memory_.push(losses)
         kept = (losses <= threshold) | self.trusted_[X["index"]]
-        self.kept_[X["index"]] = kept
-        self.thresholds_.append(threshold)
-        return {"y_pred": logits, "sample_loss": losses, "kept": kept}
+        return {"y_pred": logits, "sample_loss": losses, "threshold": threshold, "kept": kept}
 
     def pseudo_labels(self, inputs: torch.Tensor, n_views: int) -> torch.Tensor:
         """Sharpened mean prediction over the views, without gradient: (n_rows, n_classes), Eq. 4.
@@ -204,7 +213,7 @@ class ThresholdNet(NoisyNet):
         ndarray of shape (n_epochs, n_batches) or (n_epochs,), in nats
         """
         if not self.thresholds_:
-            return np.empty(0, dtype=np.float32)
+            return np.empty((0,) if self.settings.window is None else (0, 0), dtype=np.float32)
         n_epochs = len(self.history) - self.settings.warmup_epochs
         by_batch = torch.stack(self.thresholds_).view(n_epochs, -1).cpu().numpy()
         return by_batch if self.settings.window is not None else by_batch[:, 0]

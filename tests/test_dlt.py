@@ -1,5 +1,7 @@
 """DLT: the step of dynamic loss thresholding, and the estimator around it."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from noisyfit import DLTClassifier
 from noisyfit.data import Rows, TensorSource
 from noisyfit.engine import NoisyNet
-from noisyfit.losses import sharpen
+from noisyfit.losses import mixup, sharpen
 from noisyfit.metrics import auroc
 from noisyfit.modules import MLP, ConvNet
 from noisyfit.noise import corrupt_labels, transition_matrix
@@ -130,7 +132,7 @@ def test_the_warm_up_is_plain_training():
 
 def test_the_step_by_hand():
     """Eq. 1, 4, 5 and 6 in numpy, for a linear network without mixup."""
-    net = make_net(nn.Linear(4, N_CLASSES), mixup_alpha=0.0)
+    net = make_net(nn.Linear(4, N_CLASSES), mixup_alpha=0.0, temperature=0.4, lambda_prior=0.3)
     rows = make_rows()
     with torch.no_grad():
         logits = net.module_(torch.from_numpy(X)).numpy()
@@ -140,13 +142,13 @@ def test_the_step_by_hand():
     step = net.training_loss(*batch_of(rows, n_views=2))
 
     clean = losses <= np.float32(np.median(losses))
-    pseudo = p**2 / (p**2).sum(1, keepdims=True)
+    pseudo = p**2.5 / (p**2.5).sum(1, keepdims=True)
     loss_clean = losses[clean].mean()
     loss_noisy = ((p - pseudo)[~clean] ** 2).mean()
     penalty = (1 / 3 * np.log(1 / 3 / p.mean(0))).sum()
     assert step["kept"].numpy().tolist() == clean.tolist()
     np.testing.assert_allclose(step["sample_loss"], losses, rtol=1e-5)
-    expected = loss_clean + 10 * loss_noisy + penalty
+    expected = loss_clean + 10 * loss_noisy + 0.3 * penalty
     assert step["loss"].item() == pytest.approx(expected, rel=1e-5)
 
 
@@ -270,11 +272,61 @@ def test_the_cost_and_the_traces_of_a_step(n_views, split_mode):
 
 
 def test_the_split_takes_the_statistics_of_its_mode():
-    rows, losses = make_rows(), []
+    rows, module = make_rows(), Counting()
+    module.layers[1].running_mean += 3  # what evaluation mode goes by
+    y, x, losses = rows.y, torch.from_numpy(X), {}
     for mode in ("training", "evaluation"):
-        net = after_warmup(make_net(Counting(), split_mode=mode), rows, 1.0)
-        losses.append(net.training_loss(*batch_of(rows))["sample_loss"])
-    assert not torch.allclose(*losses)
+        net = after_warmup(make_net(copy.deepcopy(module), split_mode=mode), rows, 1.0)
+        losses[mode] = net.training_loss(*batch_of(rows))["sample_loss"]
+        with torch.no_grad():
+            logits = copy.deepcopy(module).train(mode == "training")(x)
+        torch.testing.assert_close(losses[mode], cross_entropy(logits, y, reduction="none"))
+    assert not torch.allclose(losses["training"], losses["evaluation"])
+
+
+def test_pseudo_labels_are_those_of_training_mode():
+    module = Counting()
+    module.layers[1].running_mean += 3
+    net = after_warmup(make_net(module, split_mode="evaluation"), make_rows(), 1.0)
+    with torch.no_grad():
+        expected = sharpen(copy.deepcopy(module).train()(torch.from_numpy(X)).softmax(1), 0.5)
+    torch.testing.assert_close(net.pseudo_labels(torch.from_numpy(X), 1), expected)
+
+
+def test_the_split_looks_at_the_standard_view():
+    rows = make_rows()
+    net = after_warmup(make_net(), rows, 1.0)
+    inputs, y = batch_of(rows)
+    with torch.no_grad():
+        expected = cross_entropy(net.module_(inputs["x"]), y, reduction="none")
+    inputs["views"] = (inputs["x"] + 1, inputs["x"] - 1)
+    torch.testing.assert_close(net.training_loss(inputs, y)["sample_loss"], expected)
+
+
+def test_rows_are_mixed_with_clean_ones_and_stay_the_larger_part(monkeypatch):
+    seen = []
+
+    def spy(inputs, target, partner, factor):
+        seen.append((partner, factor))
+        return mixup(inputs, target, partner, factor)
+
+    monkeypatch.setattr("noisyfit.threshold_net.mixup", spy)
+    rows = make_rows()
+    net = after_warmup(make_net(mixup_alpha=1.0), rows, 0.9)
+    for _ in range(50):
+        kept = net.training_loss(*batch_of(rows, n_views=2))["kept"]
+        assert kept.repeat(2)[seen[-1][0]].all()
+    factors = np.array([factor for _, factor in seen])
+    assert factors.min() >= 0.5
+    assert np.ptp(factors) > 0.3
+
+
+def test_optimizers_that_repeat_the_step_keep_the_books():
+    est = DLTClassifier(
+        noise_rate=0.2, max_epochs=5, batch_size=15, lr=0.1, optimizer=torch.optim.LBFGS
+    )
+    est.fit(X, GIVEN)
+    assert est.thresholds_.shape == (4, 4)
 
 
 # The split over a run
@@ -385,6 +437,29 @@ def test_trusted_rows_do_not_count_in_the_estimate():
     est = DLTClassifier(max_epochs=10, random_state=0).fit(features, given, trusted=trusted)
     assert est.noise_rate_ == pytest.approx(wrong.mean(), abs=0.05)
     assert est.noise_scores_.mean() == pytest.approx(est.noise_rate_, abs=0.02)
+    low, high = est.noise_rate_interval_
+    assert low <= est.noise_rate_ <= high < 0.6
+
+
+def test_trusted_wrong_rows_keep_their_label_in_the_split():
+    trusted = (GIVEN != TRUE) & (np.arange(N) % 2 == 0)
+    spy = SelectionQuality(trusted)
+    est = DLTClassifier(noise_rate=0.4, max_epochs=20, callbacks=[spy], random_state=0)
+    history = est.fit(X, GIVEN, trusted=trusted).history_
+    assert {epoch["kept_recall"] for epoch in history[4:]} == {1.0}, "all trusted rows are kept"
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"record": ("bogus",)}, {"callbacks": [SelectionQuality(np.ones(N - 1, dtype=bool))]}],
+)
+def test_what_is_wrong_is_said_before_the_estimation(params, monkeypatch):
+    monkeypatch.setattr(DLTClassifier, "_estimate", None)
+    est = DLTClassifier(max_epochs=2, **params)
+    if "callbacks" in params:
+        est.set_params(noise_rate=0.1)  # needs the rows, which it sees when training begins
+    with pytest.raises(ValueError, match=r"Unknown quantities|boolean mask of shape \(60,\)"):
+        est.fit(X, GIVEN)
 
 
 def test_schedule_longer_than_the_run_is_refused_before_training():
@@ -405,9 +480,40 @@ def test_schedule_longer_than_the_run_is_refused_before_training():
         ({"strategy": "last_epoch", "noise_rate": 0.0}, {"window": None}),
         ({"noise_rate": 0.0, "batch_size": 4}, {"window": 8}),
         ({"noise_rate": 0.0, "window": 40}, {"window": 40}),
+        ({"noise_rate": 0.0, "window": 10**12, "max_epochs": 5}, {"window": 20}),
+        ({"noise_rate": 0.0, "iterator_train__batch_size": 4}, {"window": 8}),
+        ({"warmup_epochs": 48, "noise_rate": 0.0}, {"ramp_epochs": 2}),
+        ({"warmup_epochs": 50, "noise_rate": 0.0}, {"ramp_epochs": 0}),
     ],
 )
 def test_how_auto_is_settled(params, settings, monkeypatch):
+    seen = settings_of(DLTClassifier(**params), X, GIVEN, monkeypatch)
+    for name, value in settings.items():
+        assert getattr(seen, name) == value
+    np.testing.assert_allclose(seen.prior, np.bincount(GIVEN) / N)
+
+
+def test_auto_has_its_limits(monkeypatch):
+    rows, y = np.random.default_rng(0).normal(size=(900, 2)), np.arange(900) % 80
+    est = DLTClassifier(noise_rate=0.5, batch_size=2, class_prior="uniform")
+    seen = settings_of(est, rows, y, monkeypatch)
+    assert seen.lambda_noisy == 150
+    assert seen.window == 200
+    assert seen.prior is None
+
+
+def test_batches_of_another_size_than_the_estimators():
+    est = DLTClassifier(noise_rate=0.2, max_epochs=5, iterator_train__batch_size=30)
+    assert est.fit(X, GIVEN).thresholds_.shape == (4, 2)
+
+
+def test_views_are_the_methods_own():
+    est = DLTClassifier(iterator_train__views=(None,))
+    with pytest.raises(ValueError, match=r"iterator_train__views.*Use augment"):
+        est.fit(X, GIVEN)
+
+
+def settings_of(est, rows, y, monkeypatch):
     seen = []
 
     def stop(net, rows, epochs):
@@ -416,10 +522,8 @@ def test_how_auto_is_settled(params, settings, monkeypatch):
 
     monkeypatch.setattr(ThresholdNet, "train_stage", stop)
     with pytest.raises(KeyboardInterrupt):
-        DLTClassifier(**params).fit(X, GIVEN)
-    for name, value in settings.items():
-        assert getattr(seen[0], name) == value
-    np.testing.assert_allclose(seen[0].prior, np.bincount(GIVEN) / N)
+        est.fit(rows, y)
+    return seen[0]
 
 
 def views_of(est, rows):

@@ -60,7 +60,8 @@ def test_equal_gaps_are_one_group():
         (np.ones((3, 2)), np.ones((3, 2)), 0.5, r"shape \(n_samples,\)"),
         (np.ones(0), np.ones(0), 0.5, r"Got \(0,\)"),
         (np.ones(3), np.ones(3), 1.0, r"threshold must be in the range \(0, 1\)"),
-        (np.array([1, np.nan, 2]), np.ones(3), 0.5, "NaN"),
+        (np.array([1, np.nan, 2]), np.ones(3), 0.5, "finite"),
+        (np.array([1, np.inf, 2]), np.ones(3), 0.5, "finite"),
     ],
 )
 def test_bad_losses_are_refused(early, late, threshold, message):
@@ -93,6 +94,9 @@ def test_without_noise_the_contradicted_share_decides():
     found = estimate_noise_rate(run(np.zeros(2000, dtype=bool)), random_state=0)
     assert found.separation <= 2
     assert found.rate == found.contradicted < 0.1
+    low, high = found.interval
+    assert low == 0, "contradicted labels are noise and the network's mistakes together"
+    assert high >= found.rate
 
 
 def test_the_contradicted_share_is_an_upper_bound():
@@ -143,6 +147,40 @@ def test_nothing_to_estimate_from(judged):
         dynamics.append(loss=np.ones(10), correct=np.ones(10))
     with pytest.raises(ValueError, match="needs rows and epochs"):
         estimate_noise_rate(dynamics, judged=judged)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"threshold": 0.0}, "threshold must be in the range"),
+        ({"judged": np.ones(50, dtype=int)}, "judged must be a boolean mask"),
+        ({"judged": np.ones(49, dtype=bool)}, r"of shape \(50,\)"),
+        ({"n_bootstrap": 0}, "n_bootstrap must be at least 1"),
+    ],
+)
+def test_bad_parameters_are_refused(params, message):
+    with pytest.raises(ValueError, match=message):
+        estimate_noise_rate(run(np.arange(50) < 10, n_epochs=5), **params)
+
+
+def test_losses_are_not_negative():
+    dynamics = TrainingDynamics(10, ["loss", "correct"])
+    dynamics.append(loss=np.full(10, -1.0), correct=np.ones(10))
+    with pytest.raises(ValueError, match="at least 0"):
+        estimate_noise_rate(dynamics)
+
+
+def test_the_best_separated_early_stage_is_chosen():
+    # Wrong labels are contradicted and have large losses in epochs 2 to 8, and are noise after it.
+    wrong, rng = np.arange(2000) < 600, np.random.default_rng(0)
+    dynamics = TrainingDynamics(2000, ["loss", "correct"])
+    for epoch in range(40):
+        seen = wrong & (epoch < 8)
+        loss = np.where(seen, 4, rng.exponential(0.2 if epoch < 8 else 4, 2000))
+        dynamics.append(loss=loss, correct=~seen)
+    found = estimate_noise_rate(dynamics, n_bootstrap=5, random_state=0)
+    assert found.early_epoch == 8
+    assert found.rate == pytest.approx(0.3, abs=0.01)
 
 
 def test_unrecorded_losses_are_named():

@@ -9,13 +9,14 @@ import torch
 from scipy.special import log_softmax
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback
+from skorch.history import History
 from torch import nn
 
 import noisyfit.recorder
 from noisyfit.data import BatchLoader, Rows, TensorSource
 from noisyfit.dynamics import QUANTITIES
 from noisyfit.engine import NoisyNet
-from noisyfit.recorder import DynamicsRecorder, given_label_statistics
+from noisyfit.recorder import DynamicsRecorder, SelectionQuality, given_label_statistics
 
 CPU = torch.device("cpu")
 
@@ -316,10 +317,8 @@ def test_nothing_of_an_epoch_is_left_behind():
 def test_an_unknown_mode_or_quantity_is_refused():
     with pytest.raises(ValueError, match=r"mode must be 'training' or 'evaluation'\. Got 'eval'"):
         DynamicsRecorder(mode="eval").initialize()
-    X, y = problem()
-    net = noisy_net(small_net(), DynamicsRecorder(50, ["entropy"]))
     with pytest.raises(ValueError, match="Unknown quantities"):
-        net.partial_fit(rows_of(X, y), None, epochs=1)
+        noisy_net(small_net(), DynamicsRecorder(50, ["entropy"]))
 
 
 def test_the_recorder_takes_the_batches_of_the_loader():
@@ -333,3 +332,47 @@ def test_the_recorder_takes_the_batches_of_the_loader():
         recorder.on_batch_end(None, batch=batch, training=False, y_pred=logits + torch.nan)
     recorder.on_epoch_end(None, dataset_train=rows)
     np.testing.assert_array_equal(recorder.dynamics_.margin[:, 0], [np.nan] * 7 + [0] * 3)
+
+
+def split_of_two_batches(is_right):
+    """An epoch of 6 rows in two batches: rows 0, 1, 2 and 5 are kept."""
+    quality = SelectionQuality(is_right)
+
+    class Net:
+        device = "cpu"
+        history = History()
+
+    class Data:
+        source = range(6)
+
+    Net.history.new_epoch()
+    quality.on_train_begin(Net, X=Data)
+    quality.on_epoch_begin(Net)
+    for ids, kept in (([0, 1, 2, 3], [1, 1, 1, 0]), ([5, 4], [1, 0])):
+        batch = ({"index": torch.tensor(ids)}, None)
+        quality.on_batch_end(Net, batch=batch, kept=torch.tensor(kept, dtype=torch.bool))
+    quality.on_epoch_end(Net)
+    return Net.history[-1]
+
+
+def test_selection_quality_by_hand():
+    epoch = split_of_two_batches(np.array([1, 1, 0, 1, 1, 0], dtype=bool))
+    assert epoch["kept_precision"] == 2 / 4
+    assert epoch["kept_recall"] == 2 / 4
+    epoch = split_of_two_batches(np.array([1, 1, 0, 0, 0, 1], dtype=bool))
+    assert epoch["kept_precision"] == 3 / 4
+    assert epoch["kept_recall"] == 1
+
+
+def test_selection_quality_of_nothing():
+    epoch = split_of_two_batches(np.zeros(6, dtype=bool))
+    assert epoch["kept_precision"] == 0
+    assert np.isnan(epoch["kept_recall"])
+
+
+@pytest.mark.parametrize(
+    "is_right", [np.arange(6), np.ones((6, 1), dtype=bool), np.ones(7, dtype=bool), np.ones(6)]
+)
+def test_selection_quality_takes_a_mask(is_right):
+    with pytest.raises(ValueError, match=r"boolean mask of shape \(6,\)"):
+        split_of_two_batches(is_right)
