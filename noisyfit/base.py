@@ -337,8 +337,7 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
         return _TABLE_LR if task.is_table else _OTHER_LR
 
     def _batch_size(self, n_samples: int) -> int:
-        nested = self._nested_kwargs("iterator_train")
-        size = nested["batch_size"] if "batch_size" in nested else self.batch_size
+        size: Any = self._nested_kwargs("iterator_train").get("batch_size", self.batch_size)
         return auto_batch_size(n_samples) if size == "auto" else size
 
     def _user_callbacks(self) -> list:
