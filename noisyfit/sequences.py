@@ -1,0 +1,85 @@
+"""Sequences of recorded probabilities: fill what is missing, bring all to one length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def as_sequences(sequences: ArrayLike | Sequence[ArrayLike]) -> np.ndarray:
+    """Return sequences as a checked float32 array, missing epochs interpolated row by row.
+
+    Parameters
+    ----------
+    sequences : array-like of shape (n_samples, n_epochs)
+        Probability of the given label in each epoch, in [0, 1]; NaN where none was recorded.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_epochs), float32
+
+    Raises
+    ------
+    ValueError
+        If a value lies outside [0, 1], a row has no value at all, or the array is not 2-D.
+
+    Examples
+    --------
+    >>> as_sequences([[0.2, float("nan"), 0.6, float("nan")]])
+    array([[0.2, 0.4, 0.6, 0.6]], dtype=float32)
+    """
+    values = np.asarray(sequences, dtype=np.float32)
+    if values.ndim != 2 or values.shape[1] == 0:
+        raise ValueError(
+            "sequences must have the shape (n_samples, n_epochs) with at least one epoch. Got "
+            f"{values.shape} instead."
+        )
+    missing = np.isnan(values)
+    if (values[~missing] < 0).any() or (values[~missing] > 1).any():
+        raise ValueError(
+            "sequences must hold probabilities of the given label, in [0, 1]. Got values from "
+            f"{np.nanmin(values):g} to {np.nanmax(values):g}; apply softmax to logits first."
+        )
+    empty = np.flatnonzero(missing.all(axis=1))
+    if len(empty):
+        raise ValueError(
+            f"{len(empty)} sequences have no recorded epoch, the first is row {empty[0]}; leave "
+            "them out."
+        )
+    incomplete = np.flatnonzero(missing.any(axis=1))
+    if len(incomplete):
+        values, epochs = values.copy(), np.arange(values.shape[1])
+        for i in incomplete:
+            known = ~missing[i]
+            values[i] = np.interp(epochs, epochs[known], values[i, known])
+    return values
+
+
+def resample(sequences: np.ndarray, length: int) -> np.ndarray:
+    """Stretch or shrink sequences linearly to another length; their ends stay.
+
+    Parameters
+    ----------
+    sequences : ndarray of shape (n_samples, n_epochs)
+    length : int
+
+    Returns
+    -------
+    ndarray of shape (n_samples, length), float32
+
+    Examples
+    --------
+    >>> resample(np.array([[0.0, 1.0]]), 3)
+    array([[0. , 0.5, 1. ]], dtype=float32)
+    """
+    n_epochs = sequences.shape[1]
+    if n_epochs == length:
+        return sequences.astype(np.float32, copy=False)
+    at = np.linspace(0, n_epochs - 1, length)
+    left = np.minimum(at.astype(np.int64), max(n_epochs - 2, 0))
+    share = (at - left).astype(np.float32)
+    right = np.minimum(left + 1, n_epochs - 1)
+    resampled = sequences[:, left] * (1 - share) + sequences[:, right] * share
+    return resampled.astype(np.float32, copy=False)

@@ -1,0 +1,216 @@
+"""DynamicsLSTM: a trained detector as an object, and its file."""
+
+import copy
+import json
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from sklearn.base import BaseEstimator, clone
+
+from noisyfit.detector import DynamicsLSTM
+from noisyfit.metrics import auroc
+from noisyfit.modules import SequenceLSTM
+
+
+def curves(n=1000, n_epochs=20, rate=0.25, seed=0):
+    """Probabilities that rise early for right labels and late for wrong ones."""
+    rng = np.random.default_rng(seed)
+    is_noisy = rng.random(n) < rate
+    start = np.where(is_noisy, 0.7, 0.15) + rng.normal(0, 0.12, n)
+    at = np.linspace(0, 1, n_epochs)
+    p = 1 / (1 + np.exp(12 * (start[:, None] - at))) + rng.normal(0, 0.05, (n, n_epochs))
+    return p.clip(0, 1).astype(np.float32), is_noisy
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return DynamicsLSTM(max_epochs=15, recording="evaluation", random_state=0).fit(
+        *curves(), data_sets=["curves"]
+    )
+
+
+def test_it_ranks_sequences_that_it_has_not_seen(trained):
+    sequences, is_noisy = curves(seed=1)
+    p = trained.predict_proba(sequences)
+    assert p.shape == (1000,)
+    assert p.dtype == np.float64
+    assert p.min() >= 0
+    assert p.max() <= 1
+    assert auroc(is_noisy, p) > 0.97
+    assert trained.held_out_["auroc"] > 0.95
+    assert trained.training_length_ == 20
+
+
+@pytest.mark.parametrize("n_epochs", [5, 10, 40, 200])
+def test_sequences_of_other_lengths(trained, n_epochs):
+    sequences, is_noisy = curves(n_epochs=n_epochs, seed=2)
+    assert auroc(is_noisy, trained.predict_proba(sequences)) > 0.95
+
+
+def test_missing_epochs_hardly_matter(trained):
+    sequences, _ = curves(seed=3)
+    full = trained.predict_proba(sequences)
+    sequences[np.random.default_rng(0).random(sequences.shape) < 0.1] = np.nan
+    assert np.corrcoef(full, trained.predict_proba(sequences))[0, 1] > 0.98
+
+
+def test_the_order_of_epochs_matters(trained):
+    sequences, _ = curves(seed=1)
+    shuffled = np.random.default_rng(0).permuted(sequences, axis=1)
+    assert np.abs(trained.predict_proba(shuffled) - trained.predict_proba(sequences)).max() > 0.2
+
+
+def test_rows_do_not_influence_each_other(trained):
+    sequences, _ = curves(n=50, seed=4)
+    together, order = trained.predict_proba(sequences), np.random.default_rng(0).permutation(50)
+    np.testing.assert_allclose(trained.predict_proba(sequences[order]), together[order], atol=1e-6)
+    alone = [trained.predict_proba(row[None])[0] for row in sequences[:5]]
+    np.testing.assert_allclose(alone, together[:5], atol=1e-6)
+
+
+def test_the_network_is_that_of_the_paper(trained):
+    assert sum(p.numel() for p in trained.module_.parameters()) == 50_562
+    fresh = SequenceLSTM().lstm
+    for name, parameter in fresh.named_parameters():
+        if name.startswith("bias"):
+            assert (parameter == 0.01).all()
+        else:
+            gram = parameter.T @ parameter
+            torch.testing.assert_close(gram, torch.eye(len(gram)), atol=1e-5, rtol=0)
+
+
+def test_the_same_seed_gives_the_same_detector():
+    one, other = (
+        DynamicsLSTM(max_epochs=8, random_state=3).fit(*curves(n=400, n_epochs=10))
+        for _ in range(2)
+    )
+    sequences, _ = curves(n=20, n_epochs=10, seed=5)
+    np.testing.assert_array_equal(one.predict_proba(sequences), other.predict_proba(sequences))
+
+
+def test_global_generators_are_left_alone():
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    DynamicsLSTM(max_epochs=8, random_state=3).fit(*curves(n=400, n_epochs=5))
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert (np.random.get_state()[1] == before[1]).all()  # noqa: NPY002
+
+
+def test_a_detector_that_learns_nothing_is_refused():
+    sequences, is_noisy = curves(n=200, n_epochs=5)
+    with pytest.raises(RuntimeError, match=r"Training collapsed.*lower lr \(now 1e-12\)"):
+        DynamicsLSTM(max_epochs=2, lr=1e-12, random_state=0).fit(0 * sequences, is_noisy)
+
+
+def test_fine_tuning_makes_another_detector(trained):
+    # On another data set all labels are learned within the first third of the epochs.
+    slow, is_noisy = curves(n_epochs=60, seed=6)
+    sequences = slow[:, 20:]
+    before = copy.deepcopy(trained.module_.state_dict())
+    tuned = trained.fine_tune(sequences, is_noisy, max_epochs=8)
+    errors = [
+        np.abs(detector.predict_proba(sequences) - is_noisy).mean() for detector in (trained, tuned)
+    ]
+    assert errors[1] < 0.7 * errors[0]
+    assert tuned.training_length_ == trained.training_length_
+    for name, value in trained.module_.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+class Holder(BaseEstimator):
+    def __init__(self, detector=None):
+        self.detector = detector
+
+
+def test_it_passes_through_clone_and_pickle(trained):
+    sequences, _ = curves(n=30, seed=7)
+    expected = trained.predict_proba(sequences)
+    for other in (clone(Holder(trained)).detector, pickle.loads(pickle.dumps(trained))):
+        np.testing.assert_array_equal(other.predict_proba(sequences), expected)
+
+
+def test_untrained():
+    with pytest.raises(RuntimeError, match="not trained yet; call fit or load"):
+        DynamicsLSTM().predict_proba([[0.5, 0.6]])
+
+
+@pytest.mark.parametrize(
+    ("is_noisy", "message"),
+    [
+        (np.zeros(100, dtype=bool), "Got 100 and 0"),
+        (np.arange(100) < 5, "Got 95 and 5"),
+        (np.zeros(99, dtype=bool), r"each of 100 sequences.*shape \(99,\)"),
+        (np.full(100, 2), "one mark, True or False"),
+    ],
+)
+def test_bad_marks_are_refused(is_noisy, message):
+    with pytest.raises(ValueError, match=message):
+        DynamicsLSTM().fit(np.full((100, 5), 0.5), is_noisy)
+
+
+# The file
+
+
+def test_a_file_gives_back_the_same_detector(trained, tmp_path):
+    path = tmp_path / "detector.safetensors"
+    trained.save(path)
+    assert path.stat().st_size < 400_000
+    loaded = DynamicsLSTM.load(path)
+    sequences, _ = curves(seed=8)
+    np.testing.assert_array_equal(loaded.predict_proba(sequences), trained.predict_proba(sequences))
+    for name in ("training_length_", "recording", "data_sets_", "held_out_"):
+        assert getattr(loaded, name) == getattr(trained, name)
+
+
+def rewrite(path, change):
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    weights = load_file(path)
+    change(metadata, weights)
+    save_file(weights, path, metadata)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m, w: m.pop("format"), "holds no detector: its format is None"),
+        (lambda m, w: m.update(version="2"), "has version '2'.*reads version 1. Update noisyfit"),
+        (lambda m, w: m.update(header=m["header"].replace("20", "21")), "SHA-256"),
+        (lambda m, w: w["linear.bias"].add_(1), "SHA-256"),
+        (lambda m, w: w.pop("linear.bias"), "SHA-256"),
+    ],
+)
+def test_tampered_files_are_refused(trained, tmp_path, change, message):
+    path = tmp_path / "detector.safetensors"
+    trained.save(path)
+    rewrite(path, change)
+    with pytest.raises(ValueError, match=message):
+        DynamicsLSTM.load(path)
+
+
+def test_damaged_and_foreign_files_are_refused(trained, tmp_path):
+    path = tmp_path / "detector.safetensors"
+    trained.save(path)
+    whole = path.read_bytes()
+    for contents in (b"", b"no safetensors", whole[: len(whole) // 2], pickle.dumps(trained)):
+        path.write_bytes(contents)
+        with pytest.raises(ValueError, match="no file of safetensors, or damaged"):
+            DynamicsLSTM.load(path)
+    with pytest.raises(FileNotFoundError, match="There is no file"):
+        DynamicsLSTM.load(tmp_path / "missing")
+
+
+def test_every_flipped_byte_is_noticed(trained, tmp_path):
+    path = tmp_path / "detector.safetensors"
+    trained.save(path)
+    whole = bytearray(path.read_bytes())
+    for at in np.random.default_rng(0).integers(len(whole), size=40):
+        damaged = whole.copy()
+        damaged[at] ^= 0x10
+        path.write_bytes(damaged)
+        with pytest.raises((ValueError, json.JSONDecodeError)):
+            DynamicsLSTM.load(path)
