@@ -169,6 +169,17 @@ def markdown(head: list[str], rows: list[list]) -> str:
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
+def machine(r: dict) -> str:
+    """Say in a line what a result was run with."""
+    h = r["hardware"]
+    where = h["cpu"] if h["device"] == "cpu" else f"{h['device']} ({h['cpu']})"
+    return (
+        f"{r['config']['module']}, batches of {r['config']['batch_size']}, {r['precision']}; "
+        f"{where}, {h['threads']} thread(s), {r['jobs']} process(es) at a time, "
+        f"torch {h['torch']}, Python {h['python']}, noisyfit {h['noisyfit']}"
+    )
+
+
 # Runs
 
 

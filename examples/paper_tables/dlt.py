@@ -37,7 +37,7 @@ import time
 
 import numpy as np
 import torch
-from cifar import append, hardware, markdown, plain, read, source, split, train_all
+from cifar import append, hardware, machine, markdown, plain, read, source, split, train_all
 from skorch.callbacks import Callback
 
 from noisyfit import DLTClassifier
@@ -167,21 +167,11 @@ def table(results: list[dict]) -> str:
                 f"{r['seconds'] / 60:.1f}",
             ]
         )
-    machines = sorted({_machine(r) for r in results})
+    machines = sorted({machine(r) for r in results})
     return markdown(head, body) + "\n\n" + "\n".join(f"Run with {one}." for one in machines)
 
 
 SHOWN = ("auroc", "mask_f1")
-
-
-def _machine(r: dict) -> str:
-    h = r["hardware"]
-    where = h["cpu"] if h["device"] == "cpu" else f"{h['device']} ({h['cpu']})"
-    return (
-        f"{r['config']['module']}, batches of {r['config']['batch_size']}, {r['precision']}; "
-        f"{where}, {h['threads']} thread(s), {r['jobs']} process(es) at a time, "
-        f"torch {h['torch']}, Python {h['python']}, noisyfit {h['noisyfit']}"
-    )
 
 
 def configurations(args: argparse.Namespace) -> list[dict]:

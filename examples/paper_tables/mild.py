@@ -37,7 +37,7 @@ import time
 
 import numpy as np
 import torch
-from cifar import append, hardware, markdown, plain, read, source, split, train_all
+from cifar import append, hardware, machine, markdown, plain, read, source, split, train_all
 from skorch.callbacks import Callback
 
 from noisyfit import MILDSelector
@@ -193,7 +193,7 @@ def table(results: list[dict]) -> str:
                 f"{r['seconds'] / 60:.1f}",
             ]
         )
-    machines = sorted({_machine(r) for r in results})
+    machines = sorted({machine(r) for r in results})
     return markdown(head, rows) + "\n\n" + "\n".join(f"Run with {one}." for one in machines)
 
 
@@ -225,16 +225,6 @@ def _sorted(results: list[dict]) -> list[dict]:
 
 def _label(result: dict) -> tuple:
     return result["config"]["method"], result["config"]["seed"]
-
-
-def _machine(r: dict) -> str:
-    h = r["hardware"]
-    where = h["cpu"] if h["device"] == "cpu" else f"{h['device']} ({h['cpu']})"
-    return (
-        f"{r['config']['module']}, batches of {r['config']['batch_size']}, {r['precision']}; "
-        f"{where}, {h['threads']} thread(s), {r['jobs']} process(es) at a time, "
-        f"torch {h['torch']}, Python {h['python']}, noisyfit {h['noisyfit']}"
-    )
 
 
 # Command line
