@@ -137,7 +137,7 @@ class DLTClassifier(BaseNoisyClassifier):
     See Also
     --------
     noisyfit.noise_rate.estimate_noise_rate : How the noise rate is estimated.
-    MILDSelector : A third of the time; trains on the kept rows alone.
+    MILDSelector : Quicker; trains on the kept rows alone.
 
     Notes
     -----
