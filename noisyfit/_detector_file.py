@@ -13,7 +13,13 @@ from safetensors.torch import save_file
 from torch import nn
 
 FORMAT, VERSION = "noisyfit.DynamicsLSTM", 1
-_FIELDS = {"training_length": int, "recording": str, "data_sets": list, "held_out": dict}
+_FIELDS = {
+    "training_length": int,
+    "recording": str,
+    "data_sets": list,
+    "held_out": dict,
+    "noise_rate": float,
+}
 
 
 def write_detector(
@@ -26,7 +32,7 @@ def write_detector(
     path : str or Path
     weights : dict of str to tensor
     header : dict
-        ``training_length``, ``recording``, ``data_sets``, ``held_out``: all JSON.
+        ``training_length``, ``recording``, ``data_sets``, ``held_out``, ``noise_rate``: all JSON.
     """
     weights = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
     text = json.dumps(header, sort_keys=True)

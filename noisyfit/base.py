@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABCMeta, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
@@ -29,6 +30,7 @@ from noisyfit.data import Rows, StreamSource, View
 from noisyfit.dynamics import TrainingDynamics
 from noisyfit.engine import NoisyNet, resolve_device, resolve_precision
 from noisyfit.inputs import (
+    Scaler,
     check_labels,
     check_trusted,
     check_X,
@@ -38,6 +40,7 @@ from noisyfit.inputs import (
     make_rows,
 )
 from noisyfit.progress import EpochProgress
+from noisyfit.recorded_run import RecordedRun
 from noisyfit.scaling import TableScaler
 
 _TABLE_LR, _OTHER_LR = 0.1, 0.02
@@ -50,12 +53,23 @@ class FitTask:
     rows: Rows
     y: np.ndarray
     """Given labels, encoded as 0 to n_classes - 1: (n_samples,), int64."""
-    n_classes: int
     trusted: np.ndarray
     """Rows whose label was verified: (n_samples,), bool."""
     streams: RandomStreams
-    is_table: bool
-    """Whether the rows are vectors that were brought to a common scale."""
+    classes: np.ndarray
+    """The labels that the codes stand for: (n_classes,)."""
+    scaler: Scaler | None
+    """What brings the inputs to a common scale."""
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the rows are vectors that were brought to a common scale."""
+        return isinstance(self.scaler, TableScaler)
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        return len(self.classes)
 
     @property
     def n_samples(self) -> int:
@@ -134,27 +148,30 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
         FloatingPointError
             If training diverges.
         """
+        X, task = self._make_task(X, y, trusted)
+        with seeded(task.streams.training, task.device):
+            result = self._fit(task)
+        self.classes_ = task.classes
+        self._scaler = task.scaler
+        self._row_dtype = getattr(X, "dtype", None)
+        self._set_fitted(task, result)
+        return self
+
+    def _make_task(self, X: Any, y: Any, trusted: Any = None) -> tuple[Any, FitTask]:
+        """Check what `fit` was given; return the checked X and the task."""
         self.check_nested_params()
         X, y = check_X_y(self, X, y)
         encoder = LabelEncoder().fit(y)
         encoded = encoder.transform(y).astype(np.int64)
-        streams = spawn_streams(self.random_state)
         scaler = fit_scaler(X) if self.standardize else None
-        task = FitTask(
+        return X, FitTask(
             rows=make_rows(X, encoded, resolve_device(self.device), scaler),
             y=encoded,
-            n_classes=len(encoder.classes_),
             trusted=check_trusted(trusted, len(encoded)),
-            streams=streams,
-            is_table=isinstance(scaler, TableScaler),
+            streams=spawn_streams(self.random_state),
+            classes=encoder.classes_,
+            scaler=scaler,
         )
-        with seeded(streams.training, task.device):
-            result = self._fit(task)
-        self.classes_ = encoder.classes_
-        self._scaler = scaler
-        self._row_dtype = getattr(X, "dtype", None)
-        self._set_fitted(task, result)
-        return self
 
     def _set_fitted(self, task: FitTask, result: FitResult) -> None:
         scores = np.where(task.trusted, 0.0, np.asarray(result.noise_scores, dtype=np.float64))
@@ -321,6 +338,28 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
             settings |= {f"{prefix}__{name}": value for name, value in nested.items()}
         settings["iterator_valid__num_workers"] = settings["iterator_train__num_workers"]
         return net_class(module, callbacks=callbacks, **(settings | kwargs)).initialize()
+
+    def _make_run(
+        self,
+        task: FitTask,
+        recording: str,
+        quantities: Iterable[str],
+        progress: EpochProgress,
+        *,
+        keeps_net: bool = True,
+    ) -> RecordedRun:
+        """Return a run that records the dynamics of all rows; each net has its own callbacks."""
+        return RecordedRun(
+            lambda own: self._make_net(
+                task, [*self._user_callbacks(), *own, ("progress", progress)]
+            ),
+            task.rows,
+            task.y,
+            tuple(quantities),
+            recording,
+            task.streams.split,
+            keeps_net=keeps_net,
+        )
 
     def _standard_view(self, task: FitTask) -> View | None:
         """Augmentation of plain training."""

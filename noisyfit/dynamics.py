@@ -6,7 +6,10 @@ are the metrics of the literature.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from scipy.special import expit
 
 QUANTITIES = ("correct", "given_prob", "margin", "loss")
 _LARGEST = float(np.finfo(np.float16).max)
@@ -29,8 +32,8 @@ class TrainingDynamics:
 
     Notes
     -----
-    A row that was not trained in an epoch, because a selection had dropped it, is NaN there. Values
-    are stored as float16 and saturate at 65504 in size.
+    A row that was not recorded in an epoch, because a selection had dropped it, is NaN there.
+    Values are stored as float16 and saturate at 65504 in size.
 
     Examples
     --------
@@ -76,6 +79,15 @@ class TrainingDynamics:
     def margin(self) -> np.ndarray:
         """Logit of the given label minus the largest other logit: (n_samples, n_epochs)."""
         return self._matrix("margin")
+
+    @property
+    def relative_prob(self) -> np.ndarray:
+        """Probability of the given label as against its strongest rival alone, from the margin.
+
+        :math:`p_y / (p_y + \\max_{c \\ne y} p_c)`, the logistic function of the margin:
+        (n_samples, n_epochs), in [0, 1]; above one half where the prediction is the given label.
+        """
+        return expit(self.margin)
 
     @property
     def loss(self) -> np.ndarray:
@@ -146,6 +158,43 @@ class TrainingDynamics:
             part._columns[name] = list(self._columns[name])
         part._trained = list(self._trained)
         return part
+
+    @classmethod
+    def combine(cls, parts: Sequence[TrainingDynamics]) -> TrainingDynamics:
+        """Put records of different rows over the same epochs together.
+
+        Parameters
+        ----------
+        parts : sequence of TrainingDynamics
+            Of equally many rows, epochs and the same quantities. Where several have recorded a row
+            in an epoch, the last counts.
+
+        Returns
+        -------
+        TrainingDynamics
+        """
+        first = parts[0]
+        combined = cls(first.n_samples, first.quantities)
+        for epoch in range(first.n_epochs):
+            values = {name: np.full(first.n_samples, np.nan) for name in first.quantities}
+            for part in parts:
+                recorded = part._trained_mask(epoch)
+                for name, value in values.items():
+                    value[recorded] = part._column(name, epoch)[recorded]
+            combined.append(**values)
+        return combined
+
+    def extend(self, later: TrainingDynamics) -> None:
+        """Add the epochs of a later stage, without copying them.
+
+        Parameters
+        ----------
+        later : TrainingDynamics
+            Of equally many rows and the same quantities.
+        """
+        for name, columns in self._columns.items():
+            columns.extend(later._columns[name])
+        self._trained.extend(later._trained)
 
     def trained_epochs(self) -> np.ndarray:
         """Count the epochs in which each row was trained: (n_samples,), int64."""

@@ -13,9 +13,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask
 from noisyfit.calibration import break_ties, calibrate, combine_noise_rates
 from noisyfit.dynamics import TrainingDynamics
-from noisyfit.engine import NoisyNet
 from noisyfit.mixture import WeibullMixture, shift_positive
-from noisyfit.recorder import DynamicsRecorder, given_label_statistics
+from noisyfit.recorded_run import RecordedRun
+from noisyfit.recorder import RECORDINGS, given_label_statistics
 from noisyfit.selection import group_means, selection_metric, spare_last_rows, widest_gap
 
 MAX_AUTO_ROUNDS = 10
@@ -63,8 +63,10 @@ class MILDSelector(BaseNoisyClassifier):
         as in the paper. ``"crossing"``: from where the components' densities cross. A float in
         (0, 1): all but this share of the rows with the smallest metric, the fixed ratio R of the
         paper's ablation. ``"scale_raw"`` repeats the published code, see Notes.
-    recording : {"training", "evaluation"}, default="training"
-        Take predictions from the training step itself, or from a pass of their own each epoch.
+    recording : {"training", "evaluation", "held_out"}, default="training"
+        Take predictions from the training step itself, from a pass of their own each epoch, or
+        from five further nets, each row's from the one that does not train on it; that costs five
+        times as much, and helps where wrong labels are learned at once.
     record : sequence of str, default=("correct",)
         What to keep in ``dynamics_``: ``"correct"``, ``"given_prob"``, ``"margin"``, ``"loss"``.
     optimizer : torch.optim.Optimizer class, default=torch.optim.SGD
@@ -187,7 +189,7 @@ class MILDSelector(BaseNoisyClassifier):
             StrOptions({"scale", "crossing", "scale_raw"}),
             Interval(Real, 0, 1, closed="neither"),
         ],
-        "recording": [StrOptions({"training", "evaluation"})],
+        "recording": [StrOptions(set(RECORDINGS))],
         "record": ["array-like"],
     }
     _optimizer_defaults: ClassVar[dict[str, Any]] = {"momentum": 0.9, "weight_decay": 5e-3}
@@ -241,21 +243,19 @@ class MILDSelector(BaseNoisyClassifier):
         n_rounds = MAX_AUTO_ROUNDS if self.rounds == "auto" else int(self.rounds)
         lengths = [self.first_epochs or self.max_epochs] + [self.max_epochs] * (n_rounds - 1)
         quantities = tuple(dict.fromkeys([*self.record, "correct", "margin"]))
-        recorder = DynamicsRecorder(task.n_samples, quantities, mode=self.recording)
-        callbacks = [*self._user_callbacks(), ("dynamics", recorder)]
-        progress = self._progress(sum(lengths))
+        progress = self._progress(sum(lengths) * RecordedRun.n_nets(self.recording))
 
         dropped_round = np.zeros(task.n_samples, dtype=np.int64)
         evidence = np.zeros(task.n_samples)
         rounds: list[Round] = []
         mixtures: list[WeibullMixture | None] = []
         with closing(progress):
-            net = self._make_net(task, [*callbacks, ("progress", progress)])
+            run = self._make_run(task, self.recording, quantities, progress)
             for number, epochs in enumerate(lengths, start=1):
                 progress.stage(f"{type(self).__name__} round {number}/{n_rounds}")
                 rows = np.flatnonzero(dropped_round == 0)
-                net.train_stage(task.rows.subset(dropped_round == 0), epochs)
-                recent = recorder.dynamics_.epochs(start=sum(lengths[: number - 1]))
+                run.train_stage(dropped_round == 0, epochs)
+                recent = run.dynamics.epochs(start=sum(lengths[: number - 1]))
                 C = self._metric(recent, rows)
                 evidence[rows] += C
                 mixture, summary, drop = self._select(C, recent.mean("margin")[rows], task, rows)
@@ -268,20 +268,20 @@ class MILDSelector(BaseNoisyClassifier):
                     break
                 dropped_round[rows[drop]] = number
 
-        dynamics = recorder.dynamics_
+        assert run.net is not None, "by default a run keeps a net that trains on all rows"
         lengths = lengths[: len(rounds)]
-        scores = self._scores(net, task, evidence, dropped_round, lengths, dynamics, rounds[0])
+        scores = self._scores(run, task, evidence, dropped_round, lengths, rounds[0])
         suspicious = (scores[rows] > 0.5) & learned
         late = rows[self._spare(suspicious, scores[rows], task, rows)]
         dropped_round[late] = len(rounds)
         rounds[-1] = rounds[-1]._replace(n_dropped=len(late))
         return FitResult(
-            net=net,
+            net=run.net,
             noise_scores=scores,
             clean_mask=dropped_round == 0,
             noise_rate=float(np.where(task.trusted, 0.0, scores).mean()),
-            dynamics=dynamics.select(tuple(self.record)),
-            history=_history(net, lengths),
+            dynamics=run.dynamics.select(tuple(self.record)),
+            history=_history(run.history(), lengths),
             attributes={
                 "dropped_round_": dropped_round,
                 "rounds_": rounds,
@@ -352,21 +352,20 @@ class MILDSelector(BaseNoisyClassifier):
 
     def _scores(
         self,
-        net: NoisyNet,
+        run: RecordedRun,
         task: FitTask,
         evidence: np.ndarray,
         dropped_round: np.ndarray,
         lengths: list[int],
-        dynamics: TrainingDynamics,
         first: Round,
     ) -> np.ndarray:
-        logits = net.logits(task.rows)
+        logits = run.logits()
         wrong = logits.argmax(axis=1) != task.y
         trained = np.cumsum(lengths)[dropped_round - 1]
         missed = sum(lengths) - trained
         total = evidence + missed * np.where(wrong, 1.0, -self.lam)
         # The final verdict counts as one more epoch: recorded margins are float16 and can tie.
-        margin = dynamics.mean("margin") * trained + (missed + 1) * given_margin(logits, task.y)
+        margin = run.dynamics.mean("margin") * trained + (missed + 1) * given_margin(logits, task.y)
         scores, judged = np.zeros(task.n_samples), ~task.trusted
         if judged.any():
             rate = combine_noise_rates(
@@ -385,6 +384,6 @@ def given_margin(logits: np.ndarray, y: np.ndarray) -> np.ndarray:
     return statistics[0].numpy()
 
 
-def _history(net: NoisyNet, lengths: list[int]) -> list[dict[str, Any]]:
+def _history(epochs: list[dict[str, Any]], lengths: list[int]) -> list[dict[str, Any]]:
     number = np.repeat(np.arange(1, len(lengths) + 1), lengths)
-    return [{"round": int(number[i]), **epoch} for i, epoch in enumerate(net.epoch_history())]
+    return [{"round": int(number[i]), **epoch} for i, epoch in enumerate(epochs)]

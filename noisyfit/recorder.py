@@ -10,6 +10,7 @@ from skorch.callbacks import Callback
 
 from noisyfit.dynamics import QUANTITIES, TrainingDynamics
 
+RECORDINGS = ("training", "evaluation", "held_out")
 _PENDING_LOGITS = 2**22
 
 
@@ -19,12 +20,16 @@ class DynamicsRecorder(Callback):
     Parameters
     ----------
     n_samples : int or None, default=None
-        Rows of the whole data set; None: as many as the rows of the first training set seen.
+        Rows of the whole data set; None: as many as the rows of the first data set recorded.
     record : sequence of {"correct", "given_prob", "margin", "loss"}, default=("correct",)
-    mode : {"training", "evaluation"}, default="training"
+    mode : {"training", "evaluation", "held_out"}, default="training"
         ``"training"`` takes the values from the forward pass of the training step: before the
         update, on the augmented input, with batch normalisation in training mode. It costs no pass
         of its own. ``"evaluation"`` makes one more pass over the training rows after each epoch.
+        ``"held_out"`` makes that pass over the rows of `held_out` instead, which the net should
+        not be trained on; `noisyfit.recorded_run.RecordedRun` covers all rows that way.
+    held_out : Rows or torch Dataset with labels, default=None
+        What is recorded in mode ``"held_out"``.
 
     Attributes
     ----------
@@ -35,8 +40,8 @@ class DynamicsRecorder(Callback):
     The module must return logits, as for ``torch.nn.CrossEntropyLoss``.
 
     In mode ``"training"`` the batches must carry row ids, ``({"x": ..., "index": ids}, y)``, as
-    those of `noisyfit.data.BatchLoader` do. In mode ``"evaluation"`` any skorch net will do: there
-    the id of a row is its position in the training set.
+    those of `noisyfit.data.BatchLoader` do. In the other modes any skorch net will do: there the id
+    of a row is its position in the data set that is recorded.
 
     Examples
     --------
@@ -59,15 +64,22 @@ class DynamicsRecorder(Callback):
         n_samples: int | None = None,
         record: tuple[str, ...] | list[str] = ("correct",),
         mode: str = "training",
+        held_out: Any = None,
     ) -> None:
         self.n_samples = n_samples
         self.record = record
         self.mode = mode
+        self.held_out = held_out
 
     def initialize(self) -> DynamicsRecorder:
         """Start with empty records."""
-        if self.mode not in ("training", "evaluation"):
-            raise ValueError(f"mode must be 'training' or 'evaluation'. Got {self.mode!r} instead.")
+        if self.mode not in RECORDINGS:
+            raise ValueError(f"mode must be one of {RECORDINGS}. Got {self.mode!r} instead.")
+        if (self.mode == "held_out") != (self.held_out is not None):
+            raise ValueError(
+                "mode='held_out' needs the rows to record as `held_out`, and no other mode takes "
+                f"any. Got mode={self.mode!r} and {self.held_out!r}."
+            )
         TrainingDynamics(0, self.record)  # refuses unknown quantities before any training
         self.__dict__.pop("dynamics_", None)
         return self
@@ -84,7 +96,8 @@ class DynamicsRecorder(Callback):
     def on_epoch_begin(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
         """Make room for one epoch."""
         if not hasattr(self, "dynamics_"):
-            n_samples = len(dataset_train) if self.n_samples is None else self.n_samples
+            recorded = self.held_out if self.mode == "held_out" else dataset_train
+            n_samples = len(recorded) if self.n_samples is None else self.n_samples
             self.dynamics_ = TrainingDynamics(n_samples, self.record)
         shape = (len(self.dynamics_.quantities), self.dynamics_.n_samples)
         self._epoch = torch.full(shape, torch.nan, device=net.device)
@@ -107,8 +120,8 @@ class DynamicsRecorder(Callback):
 
     def on_epoch_end(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
         """Move the epoch's values to the container, in one transfer."""
-        if self.mode == "evaluation":
-            self._evaluate(net, dataset_train)
+        if self.mode != "training":
+            self._evaluate(net, self.held_out if self.mode == "held_out" else dataset_train)
         self._flush()
         values = self._epoch.cpu().numpy()
         self.dynamics_.append(**dict(zip(self.dynamics_.quantities, values, strict=True)))

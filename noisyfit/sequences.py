@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import ArrayLike
 
 
-def as_sequences(sequences: ArrayLike | Sequence[ArrayLike]) -> np.ndarray:
+def as_sequences(sequences: ArrayLike, first_row: int = 0) -> np.ndarray:
     """Return sequences as a checked float32 array, missing epochs interpolated row by row.
 
     Parameters
     ----------
     sequences : array-like of shape (n_samples, n_epochs)
         Probability of the given label in each epoch, in [0, 1]; NaN where none was recorded.
+    first_row : int, default=0
+        Number of the first of them, for the messages.
 
     Returns
     -------
@@ -45,15 +45,12 @@ def as_sequences(sequences: ArrayLike | Sequence[ArrayLike]) -> np.ndarray:
     empty = np.flatnonzero(missing.all(axis=1))
     if len(empty):
         raise ValueError(
-            f"{len(empty)} sequences have no recorded epoch, the first is row {empty[0]}; leave "
-            "them out."
+            f"Row {empty[0] + first_row} of sequences has no recorded epoch; leave such rows out."
         )
     incomplete = np.flatnonzero(missing.any(axis=1))
     if len(incomplete):
-        values, epochs = values.copy(), np.arange(values.shape[1])
-        for i in incomplete:
-            known = ~missing[i]
-            values[i] = np.interp(epochs, epochs[known], values[i, known])
+        values = values.copy()
+        values[incomplete] = _interpolate(values[incomplete], ~missing[incomplete])
     return values
 
 
@@ -83,3 +80,15 @@ def resample(sequences: np.ndarray, length: int) -> np.ndarray:
     right = np.minimum(left + 1, n_epochs - 1)
     resampled = sequences[:, left] * (1 - share) + sequences[:, right] * share
     return resampled.astype(np.float32, copy=False)
+
+
+def _interpolate(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Fill the unknown values of each row linearly; beyond the known ones, by the nearest."""
+    n_epochs = values.shape[1]
+    at = np.arange(n_epochs)
+    left = np.maximum.accumulate(np.where(known, at, -1), axis=1)
+    right = np.minimum.accumulate(np.where(known, at, n_epochs)[:, ::-1], axis=1)[:, ::-1]
+    left, right = np.where(left < 0, right, left), np.where(right == n_epochs, left, right)
+    share = ((at - left) / np.maximum(right - left, 1)).astype(np.float32)
+    before, after = (np.take_along_axis(values, side, axis=1) for side in (left, right))
+    return (1 - share) * before + share * after

@@ -181,3 +181,37 @@ def test_a_missing_or_superfluous_quantity_is_refused(values):
 def test_another_length_is_refused(shape):
     with pytest.raises(ValueError, match=r"correct has shape .*, expected \(2,\)"):
         TrainingDynamics(2, ["correct"]).append(correct=np.zeros(shape))
+
+
+def test_relative_probability_is_that_of_two_classes():
+    logits = np.array([[2.0, 0.5, -1.0], [0.0, 3.0, 1.0]])
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    dynamics = TrainingDynamics(2, ["margin"])
+    dynamics.append(margin=np.array([logits[0, 0] - logits[0, 1], logits[1, 2] - logits[1, 1]]))
+    expected = [p[0, 0] / (p[0, 0] + p[0, 1]), p[1, 2] / (p[1, 2] + p[1, 1])]
+    np.testing.assert_allclose(dynamics.relative_prob[:, 0], expected, rtol=1e-3)
+
+
+def test_records_of_different_rows_are_combined():
+    parts = []
+    for rows in ([0, 2], [1]):
+        part = TrainingDynamics(4, ["correct", "margin"])
+        for epoch in range(3):
+            values = np.full(4, np.nan)
+            values[rows] = np.array(rows) + 10 * epoch
+            part.append(correct=np.where(np.isnan(values), np.nan, values > 10), margin=values)
+        parts.append(part)
+    both = TrainingDynamics.combine(parts)
+    nan = np.nan
+    np.testing.assert_array_equal(
+        both.margin, [[0, 10, 20], [1, 11, 21], [2, 12, 22], [nan, nan, nan]]
+    )
+    np.testing.assert_array_equal(both.correct, [[0, 0, 1], [0, 1, 1], [0, 1, 1], [nan] * 3])
+
+
+def test_extending_adds_epochs():
+    first, second = (TrainingDynamics(2, ["loss"]) for _ in range(2))
+    first.append(loss=np.array([1.0, 2.0]))
+    second.append(loss=np.array([3.0, np.nan]))
+    first.extend(second)
+    np.testing.assert_array_equal(first.loss, [[1, 3], [2, np.nan]])

@@ -36,6 +36,8 @@ FLOORS = {
     "engine": 2,
     "threshold_net": 2.5,
     "detector": 2.5,
+    "recorded_run": 2.5,
+    "debugging": 5,
     "base": 3,
     "mild": 4,
     "dlt": 4,

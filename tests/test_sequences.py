@@ -33,7 +33,7 @@ def test_the_input_is_left_alone():
         (np.zeros((3, 0)), "at least one epoch"),
         ([[0.1, 1.2]], r"in \[0, 1\]. Got values from 0.1 to 1.2; apply softmax"),
         ([[-0.1, 0.2]], r"in \[0, 1\]"),
-        ([[0.1, 0.2], [NAN, NAN]], "1 sequences have no recorded epoch, the first is row 1"),
+        ([[0.1, 0.2], [NAN, NAN]], "Row 1 of sequences has no recorded epoch"),
         ([[0.1, float("inf")]], r"in \[0, 1\]"),
     ],
 )

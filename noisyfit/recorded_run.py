@@ -1,0 +1,183 @@
+"""`RecordedRun`: train on all rows and record their dynamics, in sample or held out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from noisyfit.data import Rows
+from noisyfit.dynamics import TrainingDynamics
+from noisyfit.engine import NoisyNet
+from noisyfit.recorder import DynamicsRecorder
+
+N_FOLDS = 5
+
+
+class RecordedRun:
+    """Training in stages, with the dynamics of every row recorded in one of three ways.
+
+    Parameters
+    ----------
+    make_net : callable
+        Makes an initialised net from a list of callbacks.
+    rows : Rows
+        All rows.
+    y : ndarray of shape (n_samples,), int64
+        Their given labels, encoded.
+    quantities : tuple of {"correct", "given_prob", "margin", "loss"}
+    recording : {"training", "evaluation", "held_out"}
+        The first two as in `noisyfit.recorder.DynamicsRecorder`, of one net that trains on all
+        rows. ``"held_out"``: five nets, each of which leaves out a fifth of each class; a row's
+        dynamics are those of the net that does not train on it.
+    random_state : numpy.random.Generator
+        Deals the rows to the folds.
+    keeps_net : bool, default=True
+        Whether, for ``"held_out"``, a sixth net trains on all rows.
+
+    Attributes
+    ----------
+    net : NoisyNet or None
+        The net that trains on all rows; None for ``"held_out"`` unless `keeps_net`.
+    fold : ndarray of shape (n_samples,), int64
+        Net that leaves the row out; -1 for rows that none does: all of them where one net is
+        recorded in sample, and those that are the only one of their class, without which no net
+        could know it.
+    dynamics : TrainingDynamics
+        Over all stages so far.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from noisyfit.data import Rows, TensorSource
+    >>> from noisyfit.engine import NoisyNet
+    >>> X, y = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32), np.arange(50) % 2
+    >>> rows = Rows(TensorSource(X, torch.device("cpu")), torch.from_numpy(y))
+    >>> run = RecordedRun(
+    ...     lambda callbacks: NoisyNet(torch.nn.Linear(2, 2), callbacks=callbacks).initialize(),
+    ...     rows, y, ("given_prob",), "held_out", np.random.default_rng(0), keeps_net=False,
+    ... )
+    >>> run.train_stage(np.ones(50, dtype=bool), epochs=3)
+    >>> run.dynamics.given_prob.shape, np.bincount(run.fold)
+    ((50, 3), array([10, 10, 10, 10, 10]))
+    """
+
+    def __init__(
+        self,
+        make_net: Callable[[list], NoisyNet],
+        rows: Rows,
+        y: np.ndarray,
+        quantities: tuple[str, ...],
+        recording: str,
+        random_state: np.random.Generator,
+        *,
+        keeps_net: bool = True,
+    ) -> None:
+        n_samples = len(y)
+        self.rows, self.recording = rows, recording
+        self.dynamics = TrainingDynamics(n_samples, quantities)
+        self.net: NoisyNet | None = None
+        self.fold = np.full(n_samples, -1)
+        self._recorders: list[DynamicsRecorder] = []
+        self._nets: list[NoisyNet] = []
+        settings: dict[str, Any] = {"n_samples": n_samples, "record": quantities, "mode": recording}
+        if recording != "held_out":
+            self._add(make_net, settings)
+            self.net = self._nets[0]
+            return
+        self.fold = deal_folds(y, random_state)
+        for _ in range(N_FOLDS):
+            self._add(make_net, settings | {"held_out": rows})
+        if keeps_net:
+            self.net = make_net([])
+
+    def _add(self, make_net: Callable[[list], NoisyNet], settings: dict[str, Any]) -> None:
+        recorder = DynamicsRecorder(**settings)
+        self._recorders.append(recorder)
+        self._nets.append(make_net([("dynamics", recorder)]))
+
+    @staticmethod
+    def n_nets(recording: str, *, keeps_net: bool = True) -> int:
+        """Count the nets that a run trains: what it costs in plain runs, near enough.
+
+        Parameters
+        ----------
+        recording : {"training", "evaluation", "held_out"}
+        keeps_net : bool, default=True
+
+        Returns
+        -------
+        int
+        """
+        return N_FOLDS + keeps_net if recording == "held_out" else 1
+
+    def train_stage(self, keep: np.ndarray, epochs: int) -> None:
+        """Train every net on, on the kept rows that are not its own to leave out.
+
+        Parameters
+        ----------
+        keep : ndarray of shape (n_samples,), bool
+            Rows that take part. Others have no record in these epochs.
+        epochs : int
+            Length of the stage, see `noisyfit.engine.NoisyNet.train_stage`.
+        """
+        start = self.dynamics.n_epochs
+        for fold, net in enumerate(self._nets):
+            if self.recording == "held_out":
+                # A row in no fold is looked at by the first net, which trains on it.
+                own = (self.fold == fold) | ((self.fold == -1) & (fold == 0))
+                self._recorders[fold].held_out = self.rows.subset(keep & own)
+            net.train_stage(self.rows.subset(keep & (self.fold != fold)), epochs)
+        if self.recording == "held_out" and self.net is not None:
+            self.net.train_stage(self.rows.subset(keep), epochs)
+        parts = [recorder.dynamics_.epochs(start=start) for recorder in self._recorders]
+        self.dynamics.extend(parts[0] if len(parts) == 1 else TrainingDynamics.combine(parts))
+
+    def logits(self) -> np.ndarray:
+        """Compute the logits of all rows by the nets that were recorded.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes), float32
+            For ``"held_out"`` those of the net that left the row out.
+        """
+        parts = [net.logits(self.rows) for net in self._nets]
+        return (
+            parts[0] if len(parts) == 1 else np.stack(parts)[self.fold, np.arange(len(self.fold))]
+        )
+
+    def history(self) -> list[dict[str, Any]]:
+        """List the epochs of the net that trains on all rows; without one, of all nets."""
+        if self.net is not None:
+            return self.net.epoch_history()
+        histories = enumerate(net.epoch_history() for net in self._nets)
+        return [{"fold": fold, **epoch} for fold, epochs in histories for epoch in epochs]
+
+
+def deal_folds(y: np.ndarray, random_state: np.random.Generator) -> np.ndarray:
+    """Deal the rows of each class to the folds in random order.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples,), int64
+        Encoded labels.
+    random_state : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), int64
+        From 0 to 4; -1 for a row that is the only one of its class.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> fold = deal_folds(np.array([0] * 10 + [1] * 5 + [2]), np.random.default_rng(0))
+    >>> np.bincount(fold[:10]), np.bincount(fold[10:15]), fold[15]
+    (array([2, 2, 2, 2, 2]), array([1, 1, 1, 1, 1]), np.int64(-1))
+    """
+    order = np.lexsort((random_state.random(len(y)), y))
+    fold = np.empty(len(y), dtype=np.int64)
+    fold[order] = np.arange(len(y)) % N_FOLDS
+    fold[np.bincount(y)[y] == 1] = -1
+    return fold
