@@ -1,7 +1,9 @@
 """scikit-learn estimators for training torch networks on noisy labels."""
 
+from noisyfit.debugging import debug_labels
 from noisyfit.dlt import DLTClassifier
+from noisyfit.dynamics_lstm import DynamicsLSTMDetector
 from noisyfit.mild import MILDSelector
 
-__all__ = ["DLTClassifier", "MILDSelector"]
+__all__ = ["DLTClassifier", "DynamicsLSTMDetector", "MILDSelector", "debug_labels"]
 __version__ = "0.1.0.dev0"

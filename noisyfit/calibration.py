@@ -133,3 +133,31 @@ def combine_noise_rates(contradicted: float, noisy_weight: float, wrong_share: f
         return float(contradicted)
     hardness = float(np.clip(2 * wrong_share, 0, 1))
     return float((1 - hardness) * contradicted + hardness * noisy_weight)
+
+
+def detector_noise_rate(mean_probability: float, loss_gap_rate: float, separation: float) -> float:
+    """Estimate the noise rate from a detector's probabilities and from the gap of losses.
+
+    Parameters
+    ----------
+    mean_probability : float
+        Mean of the detector's probabilities: drawn towards the rate that it was trained with, and
+        all there is where hard rows and wrong labels cannot be told apart.
+    loss_gap_rate : float
+        Rate of `noisyfit.noise_rate.estimate_noise_rate`: the better one where losses fall into two
+        groups, far too large where they do not.
+    separation : float
+        Ashman's D between these groups.
+
+    Returns
+    -------
+    float
+        The first up to a separation of 2, the second from 4 on, a mixture in between.
+
+    Examples
+    --------
+    >>> [detector_noise_rate(0.25, 0.35, D) for D in (1.5, 3, 5)]
+    [0.25, 0.3, 0.35]
+    """
+    trust = float(np.clip((separation - 2) / 2, 0, 1))
+    return trust * loss_gap_rate + (1 - trust) * mean_probability

@@ -82,9 +82,9 @@ class TrainingDynamics:
 
     @property
     def relative_prob(self) -> np.ndarray:
-        """Probability of the given label as against its strongest rival alone, from the margin.
+        r"""Probability of the given label as against its strongest rival alone, from the margin.
 
-        :math:`p_y / (p_y + \\max_{c \\ne y} p_c)`, the logistic function of the margin:
+        :math:`p_y / (p_y + \max_{c \ne y} p_c)`, the logistic function of the margin:
         (n_samples, n_epochs), in [0, 1]; above one half where the prediction is the given label.
         """
         return expit(self.margin)

@@ -13,6 +13,8 @@ from skorch.callbacks import PassthroughScoring
 
 from noisyfit.data import BatchLoader, Rows
 
+_ROWS_AT_ONCE = 16
+
 
 class NoisyNet(NeuralNet):
     """skorch net that trains on `Rows` and lets a method replace nothing but the loss.
@@ -69,6 +71,11 @@ class NoisyNet(NeuralNet):
     def infer(self, x: Any, **fit_params: Any) -> torch.Tensor:
         """Compute the logits of a batch; only the inputs reach the module, never the row ids."""
         x = x["x"] if isinstance(x, dict) else x
+        n_rows = len(x)
+        if not self.module_.training:
+            # Matrix products take odd rows at the end another way, with another rounding: a row's
+            # prediction would depend on how many others are asked for.
+            x = torch.cat([x, x.new_zeros(-n_rows % _ROWS_AT_ONCE, *x.shape[1:])])
         autocast = (
             torch.autocast(torch.device(self.device).type, self.precision)
             if self.precision is not None
@@ -76,7 +83,7 @@ class NoisyNet(NeuralNet):
         )
         with autocast:
             logits = self.module_(x.to(self.device), **fit_params)
-        return logits.float()
+        return logits[:n_rows].float()
 
     def training_loss(self, X: dict[str, Any], y: torch.Tensor) -> dict[str, torch.Tensor]:
         """Loss of one batch. **The** hook of a method.

@@ -1,10 +1,11 @@
 """Every estimator, with settings that are quick on toy data. A new method adds its lines here."""
 
-from noisyfit import DLTClassifier, MILDSelector
+from noisyfit import DLTClassifier, DynamicsLSTMDetector, MILDSelector
 
 QUICK = [
     MILDSelector(rounds=2, max_epochs=10, random_state=0),
     DLTClassifier(estimation_epochs=6, max_epochs=12, random_state=0),
+    DynamicsLSTMDetector(max_epochs=12, random_state=0),
 ]
 """One instance of each estimator, for our own checks; tests fit clones."""
 
@@ -18,6 +19,15 @@ CHECKED = [
         strategy="last_epoch",
         noise_rate=0.1,
         max_epochs=20,
+        batch_size=16,
+        module__hidden=(32,),
+        optimizer__momentum=0.5,
+    ),
+    DynamicsLSTMDetector(),
+    DynamicsLSTMDetector(
+        recording="held_out",
+        remove=0.1,
+        max_epochs=10,
         batch_size=16,
         module__hidden=(32,),
         optimizer__momentum=0.5,

@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from sklearn.base import BaseEstimator, clone
 
+from noisyfit._grouped_loss import GroupedLoss
 from noisyfit.detector import DynamicsLSTM
 from noisyfit.metrics import auroc
 from noisyfit.modules import SequenceLSTM
@@ -100,7 +102,7 @@ def test_global_generators_are_left_alone():
 
 def test_a_detector_that_learns_nothing_is_refused():
     sequences, is_noisy = curves(n=200, n_epochs=5)
-    with pytest.raises(RuntimeError, match=r"Training collapsed.*lower lr \(now 1e-12\)"):
+    with pytest.raises(RuntimeError, match=r"Training collapsed.*Lower lr \(now 1e-12\)"):
         DynamicsLSTM(max_epochs=2, lr=1e-12, random_state=0).fit(0 * sequences, is_noisy)
 
 
@@ -214,3 +216,83 @@ def test_every_flipped_byte_is_noticed(trained, tmp_path):
         path.write_bytes(damaged)
         with pytest.raises((ValueError, json.JSONDecodeError)):
             DynamicsLSTM.load(path)
+
+
+# Several runs
+
+
+def two_runs(seed=0, n=600):
+    """An easy run with few errors and a hard one with many, whose sequences lie lower."""
+    easy, wrong_easy = curves(n, rate=0.1, seed=seed)
+    hard, wrong_hard = curves(n, rate=0.5, seed=seed + 100)
+    rng = np.random.default_rng(seed)
+    hard = (0.4 * hard + rng.normal(0, 0.1, hard.shape)).clip(0, 1).astype(np.float32)
+    groups = np.repeat(["easy", "hard"], n)
+    return np.r_[easy, hard], np.r_[wrong_easy, wrong_hard], groups
+
+
+def test_groups_are_ranked_within():
+    sequences, is_noisy, groups = two_runs()
+    detector = DynamicsLSTM(max_epochs=15, random_state=0)
+    detector.fit(sequences, is_noisy, groups=groups)
+    new, wrong, of = two_runs(seed=1)
+    p = detector.predict_proba(new)
+    for name in ("easy", "hard"):
+        assert auroc(wrong[of == name], p[of == name]) > 0.9
+    # One curve for all: the probabilities are calibrated over both runs together.
+    assert p.mean() == pytest.approx(is_noisy.mean(), abs=0.05)
+    assert detector.noise_rate_ == is_noisy.mean()
+
+
+def test_the_loss_of_groups_by_hand():
+    groups = np.array([0, 0, 0, 1])
+    loss = GroupedLoss(groups, np.array([True, False, False, True]))
+    # Offsets: the log-odds of a wrong label, with one of each kind added.
+    torch.testing.assert_close(loss.offset.detach().exp(), torch.tensor([2 / 3, 2.0]))
+    with torch.no_grad():
+        loss.log_scale.copy_(torch.tensor([0.0, np.log(3.0)]))
+    logits, ids = torch.tensor([[0.5, 1.5], [0.2, 0.1]]), torch.tensor([2, 3])
+    odds = np.array([np.exp(1.0) * 2 / 3, np.exp(3 * -0.1) * 2])
+    p = odds / (1 + odds)
+    expected = [-np.log(p[0]), -np.log(1 - p[1]) + 1e-4 * np.log(3) ** 2]
+    got = loss(logits, torch.tensor([1, 0]), ids).detach().numpy()
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
+def test_an_offset_for_each_group_changes_what_is_learned():
+    # All sequences of the second run lie lower, and it has more errors; within a run, wrong labels
+    # begin lower.
+    rng = np.random.default_rng(0)
+    level = np.repeat([0.8, 0.3], 500)
+    is_noisy = rng.random(1000) < np.repeat([0.05, 0.6], 500)
+    sequences = level[:, None] + rng.normal(0, 0.05, (1000, 8))
+    sequences[:, :4] -= 0.1 * is_noisy[:, None]
+    sequences = sequences.clip(0, 1)
+    plain = DynamicsLSTM(max_epochs=8, random_state=0).fit(sequences, is_noisy)
+    gap = np.diff(plain.predict_proba(np.array([[0.8] * 8, [0.3] * 8])))
+    assert gap > 0.3
+    grouped = DynamicsLSTM(max_epochs=8, random_state=0).fit(sequences, is_noisy, groups=level)
+    p = grouped.predict_proba(np.array([[0.8] * 8, [0.3] * 8]))
+    assert abs(np.diff(p)) < 0.5 * gap
+
+
+def test_bad_groups_are_refused():
+    sequences, is_noisy = curves(n=100)
+    with pytest.raises(ValueError, match=r"one entry for each of 100 sequences.*\(99,\)"):
+        DynamicsLSTM().fit(sequences, is_noisy, groups=np.zeros(99))
+
+
+# The one that ships
+
+
+def test_the_shipped_detector():
+    shipped = DynamicsLSTM.pretrained()
+    assert len(shipped.data_sets_) >= 15
+    assert 0 < shipped.noise_rate_ < 0.5
+    assert shipped.held_out_["auroc"] > 0.7
+    sequences, is_noisy = curves(n_epochs=30)
+    p = shipped.predict_proba(sequences)
+    assert auroc(is_noisy, p) > 0.9
+    assert p.std() > 1e-3
+    file = files("noisyfit") / "pretrained" / "dynamics_lstm.safetensors"
+    assert file.stat().st_size < 400_000

@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import noisyfit.engine
 from noisyfit.data import BatchLoader, Rows, TensorSource
 from noisyfit.engine import NoisyNet, resolve_device, resolve_precision
+from noisyfit.modules import MLP
 from noisyfit.recorder import DynamicsRecorder
 
 CPU = torch.device("cpu")
@@ -478,3 +479,13 @@ def test_no_batch_waits_for_the_cuda_device():
 def test_an_unknown_device_is_refused(device):
     with pytest.raises(ValueError, match=f"device must be 'auto', .* Got '{device}' instead"):
         resolve_device(device)
+
+
+@pytest.mark.parametrize("n_rows", [1, 7, 15, 16, 33])
+def test_a_prediction_does_not_depend_on_the_other_rows(n_rows):
+    X, y = torch.randn(40, 5, generator=torch.Generator().manual_seed(0)).numpy(), np.zeros(40)
+    torch.manual_seed(0)
+    net = NoisyNet(MLP(5, 3), batch_size=64).initialize()
+    rows = Rows(TensorSource(X, torch.device("cpu")), torch.from_numpy(y.astype(np.int64)))
+    part = rows.subset(np.arange(40) >= 40 - n_rows)
+    np.testing.assert_array_equal(net.logits(part), net.logits(rows)[-n_rows:])

@@ -26,6 +26,7 @@ FLOORS = {
     "thresholds": 0,
     "sequences": 0,
     "_detector_file": 0,
+    "_grouped_loss": 0,
     "_seeding": 0,
     "data": 1,
     "dynamics": 1,

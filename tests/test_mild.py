@@ -460,6 +460,7 @@ def test_aum_comes_free():
         {"full": True},
         {"full": True, "lam": 0.5},
         {"recording": "evaluation"},
+        {"recording": "held_out"},
         {"threshold": "crossing"},
         {"threshold": 0.8},
         {"optimizer": torch.optim.AdamW, "lr": 0.005},

@@ -1,0 +1,424 @@
+"""Detectors of training dynamics on CIFAR-10, beside Table 1 of the paper (Jia et al., AAAI 2023).
+
+Ranks the labels of the training images by an LSTM that reads training dynamics, by AUM and by the
+mean probability of the given label (Figures 3 and 4), trains a network on what each leaves of them,
+and measures its accuracy on the test images (Table 1).
+
+    python examples/paper_tables/dynamics_lstm.py --data DIR --out dynamics_lstm.jsonl
+    python examples/paper_tables/dynamics_lstm.py --data DIR --small --out dynamics_lstm_small.jsonl
+    python examples/paper_tables/dynamics_lstm.py --table --out dynamics_lstm.jsonl
+
+DIR holds torchvision's ``cifar-10-batches-py``, or ``cifar10_jpeg_full.npz`` (all 60,000 images as
+JPEG of quality 75; every result names the images it was measured on). A finished result is one JSON
+line in --out; a run that is called again skips what is there with the same configuration. The
+folder OUT.partial keeps the recorded dynamics and trained detectors, which are made again without
+it. A detector that ships with other weights is measured by the same call, without recording again;
+after any other change of the library, --again --methods NAME does the same. Tables show the newest
+results.
+
+One recorded run on all rows serves everything: its network is "Standard", its dynamics are ranked.
+
+- LSTM, trained: as in the paper, on CIFAR-10 itself, whose clean labels are flipped for it at a
+  rate of 20 % (`DynamicsLSTMDetector.fit_detector`). It so knows the clean labels of the very
+  images that it judges, under another draw of noise and another seed.
+- LSTM, shipped: the detector that comes with noisyfit. It sees no clean label here, but CIFAR-10 is
+  one of the data sets that it was trained on.
+- AUM and the trained LSTM leave out as many rows as there are wrong labels, where the paper chose
+  the share by hand; the shipped one is told no noise rate and estimates it.
+- Oracle trains on the rows whose label is right.
+
+Noise as in the paper's code: "symmetric" draws from the nine other classes, so that symmetric-0.4
+makes 40 % of the labels wrong; the paper's "asymmetric" is "pair", from class y to y + 1. Reported
+is the accuracy after the last epoch, where the code of the paper takes the best one on test images.
+
+Differences to the paper: a cosine instead of two steps of the learning rate; 45,000 training
+images, the same as in the other tables here; retraining like the recorded run, where the paper's
+takes 300 epochs of larger batches; the LSTM reads the probability of the given label relative to
+the strongest rival and is trained at a learning rate of 0.003, see `DynamicsLSTM`; dynamics are a
+by-product of training, as the paper says (its code records in passes of their own, as --recording
+evaluation does). AUM is that of the same run, without the threshold of its authors.
+
+--small: 5,000 training and 2,000 test images, a small convolutional network (width 16), 20 epochs:
+a check that the script works, not a reproduction. Six settings take 31 trainings of a minute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from cifar import hardware, machine, markdown, plain, read, source, split, train_all
+
+from noisyfit import DynamicsLSTMDetector
+from noisyfit.detector import DynamicsLSTM
+from noisyfit.dynamics import QUANTITIES, TrainingDynamics
+from noisyfit.engine import resolve_device, resolve_precision
+from noisyfit.inputs import fit_scaler, make_rows
+from noisyfit.metrics import auroc, average_precision, precision_at_recall
+from noisyfit.modules import ConvNet, ResNet32
+from noisyfit.noise import corrupt_labels, transition_matrix
+
+# Setting: test accuracy in per cent, Table 1. Figures 3 and 4 give no numbers.
+PAPER = {
+    "symmetric-0.2": {"standard": 75.0, "aum": 90.2, "trained": 91.1, "oracle": 91.0},
+    "symmetric-0.4": {"standard": 56.7, "aum": 87.5, "trained": 88.9, "oracle": 90.3},
+    "symmetric-0.6": {"standard": 36.7, "aum": 82.1, "trained": 83.5, "oracle": 89.2},
+    "symmetric-0.8": {"standard": 16.6, "aum": 54.4, "trained": 55.5, "oracle": 87.4},
+    "pair-0.2": {},
+    "pair-0.4": {},
+}
+METHODS = {
+    "standard": "Standard",
+    "aum": "AUM",
+    "trained": "LSTM, trained",
+    "shipped": "LSTM, shipped",
+    "oracle": "Oracle",
+}
+RANKINGS = METHODS | {"standard": "mean probability"}
+FIGURES = (average_precision, auroc, precision_at_recall)
+MODULES = {"ResNet32": ResNet32, "ConvNet": ConvNet}
+
+
+# Data
+
+
+class Data(NamedTuple):
+    """Training rows with true and given labels, test rows, and the seeds of the networks."""
+
+    X: np.ndarray
+    y: np.ndarray
+    given: np.ndarray
+    X_test: np.ndarray
+    y_test: np.ndarray
+    recording_seed: int
+    retraining_seed: int
+    detector_seed: int
+
+
+def load(config: dict, folder: str) -> Data:
+    """Take the rows that the other tables take for this seed, and corrupt their labels."""
+    rows = split(config | {"setting": "symmetric-0"}, folder)
+    # The first three streams are those of the split.
+    noise, *streams = np.random.SeedSequence(config["seed"]).spawn(7)[3:]
+    given = rows.y
+    if config["method"] != "detector":
+        kind, rate = config["setting"].split("-")
+        matrix = transition_matrix(kind, 10, float(rate))
+        given = corrupt_labels(rows.y, matrix, np.random.default_rng(noise), exact=True).labels
+    seeds = (int(stream.generate_state(1)[0]) for stream in streams)
+    return Data(rows.X, rows.y, given, rows.X_test, rows.y_test, *seeds)
+
+
+# What is made once and kept in OUT.partial
+
+
+def kept_file(config: dict, options: dict, ending: str) -> Path:
+    """Name a file by all that its contents depend on."""
+    parts = {key: value for key, value in config.items() if key not in ("method", "weights")}
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+    folder = Path(options["out"] + ".partial")
+    folder.mkdir(exist_ok=True)
+    return folder / f"{config['setting']}-seed{config['seed']}-{digest}.{ending}"
+
+
+@contextmanager
+def unfinished(path: Path) -> Iterator[str]:
+    """Give a file its name once it is whole; several processes may write the same one."""
+    new = f"{path}.{os.getpid()}"
+    yield new
+    os.replace(new, path)
+
+
+def record(config: dict, options: dict, data: Data) -> tuple[TrainingDynamics, float]:
+    """Train on all rows; return their dynamics and the test accuracy of the network."""
+    path = kept_file(config, options, "npz")
+    if not path.exists():
+        dynamics, accuracy = train(config, options, data, data.given, data.recording_seed)
+        values = {name: getattr(dynamics, name) for name in QUANTITIES}
+        with unfinished(path) as new, open(new, "wb") as file:
+            np.savez(file, accuracy=accuracy, **values)
+    kept = np.load(path)
+    columns = [kept[name].T for name in QUANTITIES]
+    dynamics = TrainingDynamics(len(data.given), QUANTITIES)
+    for epoch in zip(*columns, strict=True):
+        dynamics.append(**dict(zip(QUANTITIES, epoch, strict=True)))
+    return dynamics, float(kept["accuracy"])
+
+
+def trained_detector(config: dict, options: dict, data: Data) -> DynamicsLSTM:
+    """Train a detector on the true labels, some of which are flipped for it."""
+    path = kept_file(config | {"setting": "detector"}, options, "safetensors")
+    if not path.exists():
+        new = DynamicsLSTM(device=options["device"], random_state=data.detector_seed)
+        network = estimator(config, options, data.detector_seed)
+        trained = network.fit_detector(data.X, data.y, rate=0.2, detector=new)
+        with unfinished(path) as unnamed:
+            trained.save(unnamed)
+    return DynamicsLSTM.load(path, device=options["device"])
+
+
+def shipped_weights() -> str:
+    """Tell versions of the shipped detector apart."""
+    weights = DynamicsLSTM.pretrained(device="cpu").module_.state_dict()
+    values = b"".join(value.numpy().tobytes() for value in weights.values())
+    return hashlib.sha256(values).hexdigest()[:12]
+
+
+# One run
+
+
+class OfRecords(DynamicsLSTMDetector):
+    """The estimator with records of an earlier run, `records`, in place of a run of its own."""
+
+    def _record(self, *args, **kwargs):
+        return SimpleNamespace(dynamics=self.records, history=list)
+
+
+def estimator(
+    config: dict, options: dict, seed: int, kind: type = DynamicsLSTMDetector, **more
+) -> DynamicsLSTMDetector:
+    return kind(
+        MODULES[config["module"]],
+        **config["parameters"],
+        **more,
+        recording=config["recording"],
+        record=QUANTITIES,
+        lr=config["lr"],
+        batch_size=config["batch_size"],
+        precision=config["precision"],
+        device=options["device"],
+        random_state=seed,
+    )
+
+
+def train(
+    config: dict, options: dict, data: Data, labels: np.ndarray, seed: int, rows=slice(None)
+) -> tuple[TrainingDynamics, float]:
+    """Train on some rows; return their dynamics and the test accuracy after the last epoch."""
+    X, y = data.X[rows], labels[rows]
+    run = estimator(config, options, seed).record_run(X, y)
+    test = make_rows(data.X_test, None, resolve_device(options["device"]), fit_scaler(X))
+    predicted = np.unique(y)[run.net.logits(test).argmax(axis=1)]
+    return run.dynamics, float((predicted == data.y_test).mean())
+
+
+def by_detector(config: dict, options: dict, data: Data, dynamics: TrainingDynamics) -> dict:
+    """Judge the recorded dynamics, and train on what is left."""
+    wrong = data.given != data.y
+    if config["method"] == "shipped":
+        choice = {}
+    else:
+        # A little less than the share: 5000 * (1 - 0.8) is 999.99.
+        choice = {"remove": wrong.mean() - 1e-9}
+        choice["detector"] = trained_detector(config, options, data)
+    network = estimator(config, options, data.retraining_seed, OfRecords, **choice)
+    network.records = dynamics
+    network.fit(data.X, data.given)
+    return {
+        "estimated_noise_rate": network.noise_rate_,
+        "keep": np.flatnonzero(network.clean_mask_),
+        "ranking": ranking(wrong, network.noise_scores_),
+        "accuracy": network.score(data.X_test, data.y_test),
+    }
+
+
+def ranking(wrong: np.ndarray, suspicion: np.ndarray) -> dict[str, float]:
+    return {figure.__name__: figure(wrong, suspicion) for figure in FIGURES}
+
+
+def measure(config: dict, options: dict, data: Data) -> dict:
+    """Rank the labels, keep some rows and train on them."""
+    method, wrong = config["method"], data.given != data.y
+    measured: dict = {}
+    if method != "oracle":
+        dynamics, accuracy = record(config, options, data)
+    if method == "standard":
+        measured["ranking"] = ranking(wrong, -dynamics.confidence())
+        return measured | {"keep": np.arange(len(wrong)), "accuracy": accuracy}
+    if method in ("trained", "shipped"):
+        return by_detector(config, options, data, dynamics)
+    if method == "aum":
+        measured["ranking"] = ranking(wrong, -dynamics.aum())
+        best = np.argsort(-dynamics.aum(), kind="stable")[: np.count_nonzero(~wrong)]
+        measured["keep"] = np.sort(best)
+    else:
+        measured["keep"] = np.flatnonzero(~wrong)
+    plainly = config | {"recording": "training"}  # nobody reads these dynamics
+    seed, keep = data.retraining_seed, measured["keep"]
+    _, measured["accuracy"] = train(plainly, options, data, data.given, seed, keep)
+    return measured
+
+
+def run(config: dict, options: dict) -> dict:
+    """Train once, at most after what the run needs from OUT.partial, and return the result line."""
+    torch.set_num_threads(options["threads"])
+    torch.backends.cudnn.benchmark = True
+    method, start = config["method"], time.time()
+    data = load(config, options["data"])
+    wrong = data.given != data.y
+    name = f"{config['setting']} seed {config['seed']} {method}"
+    print(name, f"starts: {wrong.mean():.2%} of {len(wrong)} labels wrong", flush=True)
+    if method == "detector":
+        measured = {"held_out": trained_detector(config, options, data).held_out_}
+    else:
+        if method == "shipped":  # the file may have been replaced since this run was planned
+            config = config | {"weights": shipped_weights()}
+        measured = measure(config, options, data)
+        keep = measured.pop("keep")
+        measured |= {"kept": len(keep), "kept_right": plain(1 - wrong[keep].mean())}
+    print(name, measured, f"{time.time() - start:.0f} s", flush=True)
+    device = resolve_device(options["device"])
+    return {
+        "config": config,
+        "noise_rate": plain(wrong.mean()),
+        **measured,
+        "seconds": time.time() - start,
+        "hardware": hardware(device),
+        "precision": str(resolve_precision(config["precision"], device, True) or torch.float32),
+        "jobs": options["jobs"],
+    }
+
+
+# Tables
+
+
+def newest(results: list[dict]) -> list[dict]:
+    """Keep the last result of each run, whichever detector shipped, in the order of the tables."""
+    last = {}
+    for r in results:
+        parts = {key: value for key, value in r["config"].items() if key != "weights"}
+        if parts["method"] != "detector":
+            last[json.dumps(parts, sort_keys=True)] = r
+    settings, methods = list(PAPER), list(METHODS)
+
+    def place(r: dict) -> tuple:
+        c = r["config"]
+        order = settings.index(c["setting"]), c["seed"], methods.index(c["method"])
+        return c["module"] != "ResNet32", *order
+
+    return sorted(last.values(), key=place)
+
+
+def table(results: list[dict]) -> str:
+    """Markdown tables of the newest results; shares and accuracies in per cent."""
+    head = [
+        *("setting", "method", "seed", "wrong labels", "images", "epochs", "kept"),
+        *("of them right", "rate found", "**last epoch**", "paper", "min"),
+    ]
+    figures_head = [
+        *("setting", "ranked by", "seed", "wrong labels", "average precision", "AUROC"),
+        "precision at 95 % recall",
+    ]
+    body, figures = [], []
+    for r in newest(results):
+        config = r["config"]
+        method, same_network = config["method"], config["module"] == "ResNet32"
+        paper = PAPER[config["setting"]].get(method, "-") if same_network else "-"
+        rate = r.get("estimated_noise_rate")
+        wrong = f"{r['noise_rate']:.2%}"
+        body.append(
+            [
+                *(config["setting"], METHODS[method], config["seed"], wrong),
+                f"{config['n_train']:,} {config['images']}",
+                *(config["parameters"]["max_epochs"], f"{r['kept']:,}"),
+                f"{100 * r['kept_right']:.2f}",
+                "-" if rate is None else f"{rate:.2%}",
+                *(f"{100 * r['accuracy']:.2f}", paper, f"{r['seconds'] / 60:.1f}"),
+            ]
+        )
+        if "ranking" in r:
+            values = [f"{r['ranking'][figure.__name__]:.4f}" for figure in FIGURES]
+            figures.append([config["setting"], RANKINGS[method], config["seed"], wrong, *values])
+    parts = [markdown(head, body), markdown(figures_head, figures), NOTE]
+    machines = sorted({machine(r) for r in results})
+    return "\n\n".join([*parts, "\n".join(f"Run with {one}." for one in machines)])
+
+
+NOTE = (
+    "LSTM, trained: on the true labels of the same images, a fifth of them flipped. LSTM, shipped: "
+    "CIFAR-10 images are among those that it was trained on, so this is no measurement on an "
+    "unseen data set; it leaves out as many rows as it takes for wrong, AUM and the trained LSTM "
+    "as many as there are wrong labels (except the last tenth of a class, in the case of LSTMs)."
+)
+
+
+# Command line
+
+
+def configurations(args: argparse.Namespace) -> list[dict]:
+    """All runs that the command line asks for."""
+    small = args.small
+    if small:
+        parameters = {"optimizer__momentum": 0.9, "optimizer__weight_decay": 5e-4}
+        parameters |= {"max_epochs": args.epochs or 20, "module__width": 16}
+    else:
+        parameters = {"optimizer__nesterov": True, "optimizer__weight_decay": 1e-4}
+        parameters |= {"max_epochs": args.epochs or 200, "optimizer__momentum": 0.9}
+    shared = {
+        "parameters": parameters,
+        "module": "ConvNet" if small else "ResNet32",
+        "lr": 0.05 if small else 0.1,
+        "batch_size": 64 if small else 128,
+        "recording": args.recording,
+        "precision": args.precision,
+        "n_train": args.limit or (5000 if small else 45_000),
+        "n_eval": args.limit or (2000 if small else 10_000),
+        "images": source(args.data),
+    }
+    made = []
+    for seed in args.seeds:
+        if "trained" in args.methods:
+            made.append({"setting": "detector", "method": "detector", "seed": seed, **shared})
+        for setting in args.settings:
+            for method in args.methods:
+                config = {"setting": setting, "method": method, "seed": seed, **shared}
+                made.append(
+                    config | ({"weights": shipped_weights()} if method == "shipped" else {})
+                )
+    return made
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", help="folder with the images")
+    parser.add_argument("--settings", nargs="+", choices=PAPER, default=list(PAPER), metavar="NAME")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--epochs", type=int, help="200 by default")
+    parser.add_argument("--recording", default="training", choices=["training", "evaluation"])
+    parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, on one device")
+    parser.add_argument("--small", action="store_true", help="a size for a CPU, see above")
+    parser.add_argument("--out", default="dynamics_lstm.jsonl")
+    parser.add_argument("--table", action="store_true", help="only print --out")
+    parser.add_argument("--again", action="store_true", help="also what --out has already")
+    parser.add_argument("--limit", type=int, help=argparse.SUPPRESS)  # images, to try the script
+    args = parser.parse_args()
+    if not args.table:
+        if args.data is None:
+            parser.error("--data is needed")
+        # What others build on comes first, and the detector that ships, which may change, last.
+        for stage in (["detector"], ["standard"], ["aum", "trained", "oracle"], ["shipped"]):
+            done = [line["config"] for line in read(args.out)]
+            todo = [config for config in configurations(args) if config["method"] in stage]
+            todo = [config for config in todo if args.again or config not in done]
+            print(f"{', '.join(stage)}: {len(todo)} runs to do", flush=True)
+            train_all(run, todo, args)
+    print(table(read(args.out)))
+
+
+if __name__ == "__main__":
+    main()

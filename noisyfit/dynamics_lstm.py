@@ -1,0 +1,395 @@
+"""`DynamicsLSTMDetector`: an LSTM reads training dynamics (Jia et al. 2023)."""
+
+from __future__ import annotations
+
+import copy
+from contextlib import closing
+from dataclasses import replace
+from numbers import Real
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from scipy.special import logit
+from sklearn.base import clone
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from noisyfit._seeding import seeded
+from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask
+from noisyfit.calibration import calibrate, detector_noise_rate
+from noisyfit.data import Rows
+from noisyfit.detector import DynamicsLSTM
+from noisyfit.dynamics import TrainingDynamics
+from noisyfit.noise import corrupt_labels, transition_matrix
+from noisyfit.noise_rate import estimate_noise_rate
+from noisyfit.progress import EpochProgress
+from noisyfit.recorded_run import RecordedRun
+from noisyfit.recorder import RECORDINGS
+from noisyfit.selection import spare_last_rows
+
+_FLIPPED_SHARE = 0.2
+_SMALLEST = 1e-12
+
+
+class DynamicsLSTMDetector(BaseNoisyClassifier):
+    r"""Find wrong labels with an LSTM that has learned to read training dynamics.
+
+    The network trains on all rows, and a detector reads how each row's label was learned [1]_. The
+    one that ships was trained beforehand on other data sets, so that no clean label is needed. Rows
+    that it takes for wrong are left out, and a fresh network is trained on the others.
+
+    Parameters
+    ----------
+    module : torch.nn.Module class or instance, default=None
+        Network that returns logits. None: `noisyfit.modules.MLP` for tables, `ConvNet` for images.
+        ``n_features`` or ``n_channels``, and ``n_classes`` are passed where its signature has
+        them.
+    detector : "pretrained" or DynamicsLSTM, default="pretrained"
+        The detector that ships, or one of your own, see `fit_detector`.
+    recording : {"training", "evaluation", "held_out"}, default="training"
+        Where the dynamics come from. ``"training"``: from the training step itself, at no cost.
+        ``"evaluation"``: from a pass of its own each epoch. ``"held_out"``: from five networks in
+        cross-validation, each row's from the one that does not train on it; that costs five times
+        as much, and pays where few rows are memorised at once, see Notes.
+    fine_tune : bool, default=False
+        Adapt the detector to the data set: a fifth of the labels that it takes for right is flipped
+        on purpose, the network trains on the result, the detector on what that looks like. Costs a
+        second run, and needs 20 flipped and 20 unflipped labels.
+    remove : "estimated" or float, default="estimated"
+        Share :math:`\rho` of the rows that is left out, those with the highest scores;
+        :math:`\lfloor n(1-\rho) \rfloor` are kept. ``"estimated"``: the estimated noise rate. Or a
+        float in [0, 1).
+    record : sequence of str, default=("given_prob", "margin")
+        What to keep in ``dynamics_``: ``"correct"``, ``"given_prob"``, ``"margin"``, ``"loss"``.
+    optimizer : torch.optim.Optimizer class, default=torch.optim.SGD
+        SGD gets ``momentum=0.9`` and ``weight_decay=5e-3`` unless ``optimizer__*`` says otherwise.
+    lr : float or "auto", default="auto"
+        Learning rate at the start, from where a cosine takes it to zero. ``"auto"``: 0.1 for
+        tables, which are scaled for it, and 0.02 for everything else.
+    max_epochs : int, default=50
+        Epochs of the recorded run, and again of the retraining.
+    batch_size : int or "auto", default="auto"
+        ``"auto"``: about 50 steps an epoch, 16 to 128 rows.
+    standardize : bool, default=True
+        Standardise the columns of a table and the channels of ``uint8`` images.
+    augment : callable, "auto" or None, default="auto"
+        Batched transform of the training inputs. ``"auto"``: random crops, with flips where there
+        are three channels; nothing for tables.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        ``"auto"``: bfloat16 for images on hardware with units for it, else float32.
+    device : str or torch.device, default="auto"
+        ``"auto"``: CUDA where there is one.
+    callbacks : list of skorch callbacks, default=None
+        Copied for each network.
+    random_state : int, RandomState instance or None, default=None
+        Makes a fit repeatable; torch's and numpy's global generators are left alone.
+    verbose : int, default=0
+        1 shows one progress bar over all networks, 2 skorch's table of epochs.
+    **net_params : object
+        ``module__<name>``, ``optimizer__<name>``, ``iterator_train__<name>`` (such as
+        ``num_workers``).
+
+    Attributes
+    ----------
+    noise_scores_ : ndarray of shape (n_samples,)
+        Probability that the given label is wrong, in [0, 1].
+    clean_mask_ : ndarray of shape (n_samples,), bool
+        Rows that the final network was trained on.
+    noise_rate_ : float
+        Estimated share of wrong labels, close to the mean of ``noise_scores_``.
+    corrected_labels_ : ndarray of shape (n_samples,)
+        The given label where clean, else the network's prediction.
+    detector_ : DynamicsLSTM
+        The detector that was used.
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+    net_ : NoisyNet
+        The skorch net that was trained on the kept rows.
+    history_ : list of dict
+        One entry an epoch: ``stage``, ``train_loss``, ``lr``, ``dur``, and ``fold`` if held out.
+    dynamics_ : TrainingDynamics
+        What was recorded in the first run.
+    n_features_in_ : int
+        Number of features, or of channels.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns of a data frame.
+
+    Notes
+    -----
+    *What the detector reads* differs from the paper where there are more than two classes: not the
+    probability of the given label, but that relative to the strongest rival alone,
+    :math:`p_y / (p_y + \max_{c \ne y} p_c)`. It tells whether the label was predicted, which the
+    former does not, and counts for more with many classes and with pair noise
+    (``docs/detector_card.md`` has the figures). The detector that ships was trained on both, so
+    that it also judges probabilities that another training loop has logged.
+
+    *How many rows are left out*. The paper removes a share chosen by hand. Here it is the noise
+    rate that `noisyfit.calibration.detector_noise_rate` estimates: from the gap between early and
+    late losses where they fall into two groups, from the detector's mean probability where they do
+    not. A class keeps at least a tenth of its rows.
+
+    *Scores* rank the rows as the detector does. How sure it may be depends on the data set, which
+    it does not know: a logistic curve, fitted to whether the final network contradicts the label,
+    turns its log-odds into probabilities whose mean is the noise rate.
+
+    *Recording*. The published code records in a pass of its own in evaluation mode, the paper
+    speaks of a by-product of training; both are there. ``"held_out"`` is neither's.
+
+    References
+    ----------
+    .. [1] Jia et al., "Learning from Training Dynamics: Identifying Mislabeled Data Beyond Manually
+       Designed Features", AAAI 2023.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_digits
+    >>> from noisyfit import DynamicsLSTMDetector
+    >>> X, y = load_digits(return_X_y=True)
+    >>> given = y.copy()
+    >>> given[:200] = (y[:200] + 1) % 10
+    >>> est = DynamicsLSTMDetector(max_epochs=20, random_state=0).fit(X, given)
+    >>> bool(est.noise_scores_[:200].mean() > 0.6 > 0.1 > est.noise_scores_[200:].mean())
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list]] = {
+        **BaseNoisyClassifier._parameter_constraints,
+        "detector": [StrOptions({"pretrained"}), DynamicsLSTM],
+        "recording": [StrOptions(set(RECORDINGS))],
+        "fine_tune": ["boolean"],
+        "remove": [StrOptions({"estimated"}), Interval(Real, 0, 1, closed="left")],
+        "record": ["array-like"],
+    }
+    _optimizer_defaults: ClassVar[dict[str, Any]] = {"momentum": 0.9, "weight_decay": 5e-3}
+
+    def __init__(
+        self,
+        module: Any = None,
+        *,
+        detector: str | DynamicsLSTM = "pretrained",
+        recording: str = "training",
+        fine_tune: bool = False,
+        remove: str | float = "estimated",
+        record: Any = ("given_prob", "margin"),
+        optimizer: Any = torch.optim.SGD,
+        lr: float | str = "auto",
+        max_epochs: int = 50,
+        batch_size: int | str = "auto",
+        standardize: bool = True,
+        augment: Any = "auto",
+        precision: str = "auto",
+        device: str | torch.device = "auto",
+        callbacks: list | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+        **net_params: Any,
+    ) -> None:
+        self.module = module
+        self.detector = detector
+        self.recording = recording
+        self.fine_tune = fine_tune
+        self.remove = remove
+        self.record = record
+        self.optimizer = optimizer
+        self.lr = lr
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.standardize = standardize
+        self.augment = augment
+        self.precision = precision
+        self.device = device
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.verbose = verbose
+        self._net_params = net_params
+
+    def record_run(self, X: Any, y: Any = None) -> RecordedRun:
+        """Train as `fit` does in its first half, and return what was recorded.
+
+        Parameters
+        ----------
+        X : array-like, CSR matrix or torch Dataset
+        y : array-like of shape (n_samples,), or None for a Dataset that has the labels
+
+        Returns
+        -------
+        RecordedRun
+            Its ``dynamics`` are the records, its ``logits()`` those of the recorded nets. The
+            estimator itself is left as it is.
+        """
+        estimator = clone(self)
+        _, task = estimator._make_task(X, y)
+        return estimator._run_alone(task, "recording")
+
+    def fit_detector(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        noise: Any = "symmetric",
+        rate: float | None = None,
+        detector: DynamicsLSTM | None = None,
+    ) -> DynamicsLSTM:
+        """Train a detector on rows whose labels are (nearly) all right, steps 1 and 2 of the paper.
+
+        Some labels are flipped on purpose, the estimator's network trains on the result, and the
+        detector learns to tell the flipped labels by their dynamics.
+
+        Parameters
+        ----------
+        X : array-like, CSR matrix or torch Dataset
+        y : array-like of shape (n_samples,), or None for a Dataset that has the labels
+            Clean labels. If some are wrong, the detector learns from them as right ones.
+        noise : {"symmetric", "pair"} or array-like of shape (n_classes, n_classes), \
+                default="symmetric"
+            How labels are flipped: by name, or as a transition matrix, see `noisyfit.noise`.
+        rate : float or None, default=None
+            Share of labels to flip, in (0, 1). None: 0.2. A matrix has its own.
+        detector : DynamicsLSTM or None, default=None
+            Settings of the detector, copied and trained from scratch; None: the defaults.
+
+        Returns
+        -------
+        DynamicsLSTM
+            To be passed as ``detector`` to an estimator for the data set in question.
+
+        Raises
+        ------
+        ValueError
+            For noise that cannot be made, or fewer than 20 flipped or unflipped labels.
+        RuntimeError
+            If the detector learns nothing.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_digits
+        >>> from noisyfit import DynamicsLSTMDetector
+        >>> X, y = load_digits(return_X_y=True)
+        >>> est = DynamicsLSTMDetector(max_epochs=15, random_state=0)
+        >>> detector = est.fit_detector(X[:900], y[:900], noise="pair", rate=0.3)
+        >>> round(detector.noise_rate_, 1)
+        0.3
+        """
+        estimator = clone(self)
+        _, task = estimator._make_task(X, y)
+        flipped_task, flipped = estimator._flip(task, _matrix(noise, rate, task.n_classes))
+        sequences = estimator._run_alone(flipped_task, "recording").dynamics.relative_prob
+        new = DynamicsLSTM(random_state=self.random_state) if detector is None else detector
+        new = copy.deepcopy(new)
+        new.recording = self.recording
+        return new.fit(sequences, flipped)
+
+    def _fit(self, task: FitTask) -> FitResult:
+        detector = self._load_detector()
+        n_nets = RecordedRun.n_nets(self.recording, keeps_net=False)
+        with closing(self._progress(self.max_epochs * (n_nets * (1 + self.fine_tune) + 1))) as bar:
+            run = self._record(task, "recording", bar)
+            stages = {"recording": run.history()}
+            suspicion, rate = self._judge(detector, run.dynamics, task)
+            drop = self._drop(suspicion, rate, task)
+            if self.fine_tune:
+                detector, stages["fine-tuning"] = self._fine_tune(detector, task, ~drop, bar)
+                suspicion, rate = self._judge(detector, run.dynamics, task)
+                drop = self._drop(suspicion, rate, task)
+            bar.stage(f"{type(self).__name__} retraining")
+            net = self._make_net(task, [*self._user_callbacks(), ("progress", bar)])
+            net.train_stage(task.rows.subset(~drop), self.max_epochs)
+            stages["retraining"] = net.epoch_history()
+        scores, judged = np.zeros(task.n_samples), ~task.trusted
+        if judged.any():
+            wrong = net.logits(task.rows).argmax(axis=1) != task.y
+            # The rate counts trusted rows, which are right.
+            judged_rate = min(1.0, rate / judged.mean())
+            scores[judged] = calibrate(suspicion[judged], wrong[judged], judged_rate)
+        return FitResult(
+            net=net,
+            noise_scores=scores,
+            clean_mask=~drop,
+            noise_rate=rate,
+            dynamics=run.dynamics.select(tuple(self.record)),
+            history=[{"stage": name, **epoch} for name, part in stages.items() for epoch in part],
+            attributes={"detector_": detector},
+        )
+
+    def _load_detector(self) -> DynamicsLSTM:
+        if isinstance(self.detector, str):
+            return DynamicsLSTM.pretrained(device=self.device)
+        self.detector.check_fitted()
+        return self.detector
+
+    def _run_alone(self, task: FitTask, stage: str) -> RecordedRun:
+        n_nets = RecordedRun.n_nets(self.recording, keeps_net=False)
+        with (
+            closing(self._progress(self.max_epochs * n_nets)) as bar,
+            seeded(task.streams.training, task.device),
+        ):
+            return self._record(task, stage, bar)
+
+    def _record(
+        self, task: FitTask, stage: str, bar: EpochProgress, keep: np.ndarray | None = None
+    ) -> RecordedRun:
+        """Train on the rows to keep and record them."""
+        bar.stage(f"{type(self).__name__} {stage}")
+        quantities = dict.fromkeys([*self.record, "margin", "loss", "correct"])
+        run = self._make_run(task, self.recording, quantities, bar, keeps_net=False)
+        keep = np.ones(task.n_samples, dtype=bool) if keep is None else keep
+        run.train_stage(keep, self.max_epochs)
+        return run
+
+    @staticmethod
+    def _judge(
+        detector: DynamicsLSTM, dynamics: TrainingDynamics, task: FitTask
+    ) -> tuple[np.ndarray, float]:
+        """Return the detector's log-odds and the noise rate; trusted labels are right."""
+        suspicion, judged = np.full(task.n_samples, -np.inf), ~task.trusted
+        if not judged.any():
+            return suspicion, 0.0
+        p = detector.predict_proba(dynamics.relative_prob[judged])
+        suspicion[judged] = logit(np.clip(p, _SMALLEST, 1 - _SMALLEST))
+        gap = estimate_noise_rate(dynamics, judged=judged, n_bootstrap=1, random_state=0)
+        rate = detector_noise_rate(float(p.mean()), gap.rate, gap.separation)
+        return suspicion, float(judged.mean() * rate)
+
+    def _drop(self, suspicion: np.ndarray, rate: float, task: FitTask) -> np.ndarray:
+        """Mark the rows that are not retrained on."""
+        share = rate if self.remove == "estimated" else float(self.remove)
+        n_kept = int(task.n_samples * (1 - share) + 1e-6)  # 5000 * (1 - 0.8) is 999.999...
+        drop = np.zeros(task.n_samples, dtype=bool)
+        drop[np.argsort(suspicion, kind="stable")[n_kept:]] = True
+        return spare_last_rows(drop, suspicion, task.y, np.bincount(task.y), task.trusted)
+
+    def _flip(
+        self, task: FitTask, matrix: np.ndarray, rows: np.ndarray | None = None
+    ) -> tuple[FitTask, np.ndarray]:
+        """Return the task with some labels of `rows` replaced, and which."""
+        corrupted = corrupt_labels(
+            task.y, matrix, task.streams.split, classes=np.arange(task.n_classes)
+        )
+        flipped = corrupted.flipped if rows is None else corrupted.flipped & rows
+        y = np.where(flipped, corrupted.labels, task.y)
+        rows_ = Rows(task.rows.source, torch.from_numpy(y), task.rows.scaler)
+        return replace(task, rows=rows_, y=y), flipped
+
+    def _fine_tune(
+        self, detector: DynamicsLSTM, task: FitTask, kept: np.ndarray, bar: EpochProgress
+    ) -> tuple[DynamicsLSTM, list[dict[str, Any]]]:
+        """Train the detector further on flips among the rows that it takes for clean."""
+        matrix = transition_matrix("symmetric", task.n_classes, _FLIPPED_SHARE)
+        flipped_task, flipped = self._flip(task, matrix, kept)
+        run = self._record(flipped_task, "fine-tuning", bar, kept)
+        tuned = copy.deepcopy(detector)
+        tuned.random_state = int(task.streams.split.integers(2**31))
+        tuned = tuned.fine_tune(run.dynamics.relative_prob[kept], flipped[kept])
+        return tuned, run.history()
+
+
+def _matrix(noise: Any, rate: float | None, n_classes: int) -> np.ndarray:
+    """Return the transition matrix that the user has asked for."""
+    if isinstance(noise, str):
+        return transition_matrix(noise, n_classes, _FLIPPED_SHARE if rate is None else rate)  # type: ignore[arg-type]
+    if rate is not None:
+        raise ValueError(
+            f"rate is for noise with a name; a transition matrix has its own. Got rate={rate!r}."
+        )
+    return np.asarray(noise)
