@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-from noisyfit.calibration import break_ties, calibrate, combine_noise_rates
+from noisyfit.calibration import (
+    break_ties,
+    calibrate,
+    combine_noise_rates,
+    detector_noise_rate,
+)
 
 few_levels = st.lists(
     st.tuples(st.integers(-20, 20), st.integers(-50, 50)), min_size=1, max_size=60
@@ -199,3 +204,8 @@ def test_the_noise_rate_trusts_the_network_where_clean_rows_are_easy(
     contradicted, noisy_weight, wrong_share, rate
 ):
     assert combine_noise_rates(contradicted, noisy_weight, wrong_share) == pytest.approx(rate)
+
+
+def test_the_noise_rate_trusts_the_gap_of_losses_once_groups_are_separated():
+    rates = [detector_noise_rate(0.2, 0.4, separation) for separation in (0, 2, 2.5, 3, 4, 9)]
+    np.testing.assert_allclose(rates, [0.2, 0.2, 0.25, 0.3, 0.4, 0.4])

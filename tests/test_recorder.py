@@ -11,6 +11,7 @@ from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback
 from skorch.history import History
 from torch import nn
+from torch.utils.data import TensorDataset
 
 import noisyfit.recorder
 from noisyfit.data import BatchLoader, Rows, TensorSource
@@ -376,3 +377,28 @@ def test_selection_quality_of_nothing():
 def test_selection_quality_takes_a_mask(is_right):
     with pytest.raises(ValueError, match=r"boolean mask of shape \(6,\)"):
         split_of_two_batches(is_right)
+
+
+def test_held_out_rows_of_a_plain_skorch_net():
+    X, y = problem()
+    held_out = TensorDataset(torch.from_numpy(X[40:]), torch.from_numpy(y[40:]))
+    recorder = DynamicsRecorder(record=["given_prob"], mode="held_out", held_out=held_out)
+    net = NeuralNetClassifier(
+        small_net(),
+        criterion=nn.CrossEntropyLoss,
+        max_epochs=3,
+        callbacks=[recorder],
+        train_split=None,
+        verbose=0,
+    ).fit(X[:40], y[:40])
+    proba = torch.from_numpy(net.forward(X[40:]).numpy()).softmax(1).numpy()
+    expected = proba[np.arange(len(y) - 40), y[40:]]
+    recorded = dict(net.callbacks_)["DynamicsRecorder"].dynamics_.given_prob
+    assert recorded.shape == (len(y) - 40, 3)
+    np.testing.assert_allclose(recorded[:, -1], expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("kwargs", [{"mode": "held_out"}, {"held_out": [1, 2]}], ids=str)
+def test_held_out_rows_belong_to_their_mode(kwargs):
+    with pytest.raises(ValueError, match="mode='held_out' needs the rows to record"):
+        DynamicsRecorder(**kwargs).initialize()

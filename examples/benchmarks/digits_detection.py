@@ -1,4 +1,4 @@
-"""Find the wrong labels of scikit-learn's digits: MILDSelector and DLTClassifier against cleanlab.
+"""Find the wrong labels of scikit-learn's digits: all methods against cleanlab.
 
 Measures, on 75 % of the digits whose labels were corrupted, how well wrong labels are ranked
 (AUROC, average precision), flagged (F1), counted (error of the noise rate) and how well the scores
@@ -8,6 +8,7 @@ learning rate, batch size and cosine schedule:
 
 - MILDSelector with its defaults, and once on the pixels scaled to [0, 1] instead of standardised;
 - DLTClassifier with its defaults: a weaker weight decay (5e-4, as in its paper), mixup, two views;
+- DynamicsLSTMDetector with its defaults and the detector that ships, which has not seen digits;
 - cleanlab's self-confidence on 5-fold out-of-fold probabilities of a skorch net, trained for as
   many epochs as MILD in all, and for 5, 10 and 20, which suit it better; also on those pixels,
   for 10 and 20. The last table names its best setting by the AUROC itself, which favours it:
@@ -38,7 +39,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict, train_te
 from skorch import NeuralNetClassifier
 from skorch.callbacks import LRScheduler
 
-from noisyfit import DLTClassifier, MILDSelector
+from noisyfit import DLTClassifier, DynamicsLSTMDetector, MILDSelector
 from noisyfit.base import auto_batch_size
 from noisyfit.metrics import detection_report
 from noisyfit.modules import MLP
@@ -47,7 +48,7 @@ from noisyfit.scaling import TableScaler
 
 SETTINGS = [("symmetric", 0.2), ("symmetric", 0.4), ("pair", 0.2), ("pair", 0.4)]
 DETECTION = ["auroc", "average_precision", "mask_f1", "noise_rate_error"]
-MILD, DLT = "MILDSelector", "DLTClassifier"
+MILD, DLT, LSTM = "MILDSelector", "DLTClassifier", "DynamicsLSTMDetector"
 AS_MILD = "epochs as MILD"
 COLUMNS = [*DETECTION, "expected_calibration_error", "seconds"]
 
@@ -117,6 +118,7 @@ def one_seed(kind: str, rate: float, seed: int) -> list[dict]:
     for method, estimator in (
         (MILD, MILDSelector(random_state=run_seed)),
         (DLT, DLTClassifier(random_state=run_seed)),
+        (LSTM, DynamicsLSTMDetector(random_state=run_seed)),
     ):
         record = fit_record(estimator, X, given, wrong)
         records.append({"method": method, **record, "accuracy": estimator.score(X_test, y_test)})
@@ -210,6 +212,7 @@ ACCURACY = [
     "plain training, 20 epochs",
     MILD,
     DLT,
+    LSTM,
     "oracle: the clean rows only",
 ]
 
