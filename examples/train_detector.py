@@ -6,8 +6,8 @@ Records the 240 runs of `detector/corpus.py` into WORK/runs, one file each, and 
 be stopped at any time: a second call goes on where the first ended. On one machine, with the same
 versions and thread count, a second call in an empty folder gives the same file.
 
-``--leave-out NAME`` leaves a data set out of the training, as `detector/leave_one_out.py` does to
-measure how a detector does on a data set that it has not seen.
+``--leave-out NAME`` leaves a data set out of the training, as `benchmarks/detector_transfer.py`
+does to measure how a detector does on a data set that it has not seen.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from detector.corpus import Run, corpus, record_all
+from detector.corpus import SOURCES, Run, corpus, record_all
 from scipy.special import expit
 
 import noisyfit
@@ -73,9 +73,13 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="folder of the data sets")
     parser.add_argument("--work", required=True, help="folder for recorded runs")
     parser.add_argument("--jobs", type=int, default=1, help="processes that record")
-    parser.add_argument("--leave-out", help="data set to leave out")
-    parser.add_argument("--out", default=SHIPPED, type=Path)
+    parser.add_argument("--leave-out", choices=SOURCES, help="data set to leave out")
+    parser.add_argument("--out", type=Path, help="by default, in place of the one that ships")
     args = parser.parse_args()
+    if args.out is None:
+        if args.leave_out:
+            parser.error("--leave-out needs --out: it would replace the detector that ships")
+        args.out = SHIPPED
     folder = Path(args.work) / "runs"
     record_all(corpus(), args.data, str(folder), args.jobs)
     detector = train([run for run in corpus() if run.source != args.leave_out], folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,12 @@ from safetensors.torch import save_file
 from torch import nn
 
 FORMAT, VERSION = "noisyfit.DynamicsLSTM", 1
-_FIELDS = {
-    "training_length": int,
-    "recording": str,
-    "data_sets": list,
-    "held_out": dict,
-    "noise_rate": float,
+_FIELDS: dict[str, Callable[[Any], bool]] = {
+    "training_length": lambda value: type(value) is int and 1 <= value <= 100_000,
+    "recording": lambda value: isinstance(value, str),
+    "data_sets": lambda value: isinstance(value, list),
+    "held_out": lambda value: isinstance(value, dict),
+    "noise_rate": lambda value: isinstance(value, float) and 0 < value < 1,
 }
 
 
@@ -34,6 +35,8 @@ def write_detector(
     header : dict
         ``training_length``, ``recording``, ``data_sets``, ``held_out``, ``noise_rate``: all JSON.
     """
+    if not Path(path).absolute().parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {str(Path(path).parent)!r}.")
     weights = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
     text = json.dumps(header, sort_keys=True)
     metadata = {"format": FORMAT, "version": str(VERSION), "header": text}
@@ -79,16 +82,27 @@ def read_detector(path: str | Path, module: nn.Module) -> dict[str, Any]:
     text = metadata.get("header", "")
     if metadata.get("sha256") != _digest(weights, text):
         raise ValueError(f"{str(path)!r} is damaged: its contents do not fit their SHA-256.")
-    header = json.loads(text)
-    wrong = [name for name, kind in _FIELDS.items() if not isinstance(header.get(name), kind)]
-    expected = {name: value.shape for name, value in module.state_dict().items()}
-    if wrong or {name: value.shape for name, value in weights.items()} != expected:
+    header = _parse(text)
+    wrong = [name for name, is_valid in _FIELDS.items() if not is_valid(header.get(name))]
+    expected = {name: (value.shape, value.dtype) for name, value in module.state_dict().items()}
+    if wrong or {name: (value.shape, value.dtype) for name, value in weights.items()} != expected:
         raise ValueError(
             f"{str(path)!r} does not hold the weights of a {type(module).__name__}, or lacks "
-            f"entries of the header: {wrong}."
+            f"valid entries of the header: {wrong}."
         )
+    if not all(value.isfinite().all() for value in weights.values()):
+        raise ValueError(f"{str(path)!r} holds weights that are not finite.")
     module.load_state_dict(weights)
     return header
+
+
+def _parse(text: str) -> dict[str, Any]:
+    """Return the header, empty where it is no JSON object."""
+    try:
+        header = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return header if isinstance(header, dict) else {}
 
 
 def _digest(weights: dict[str, torch.Tensor], header: str) -> str:

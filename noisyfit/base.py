@@ -180,6 +180,7 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
         assert np.isfinite(scores).all(), "noise scores are finite"
         assert 0 <= scores.min() <= scores.max() <= 1, "noise scores lie in [0, 1]"
         assert 0 <= result.noise_rate <= 1, "the noise rate lies in [0, 1]"
+        self._trusted = task.trusted
         self.noise_scores_ = scores
         self.clean_mask_ = clean
         self.noise_rate_ = float(result.noise_rate)

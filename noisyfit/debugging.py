@@ -11,7 +11,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from noisyfit.base import BaseNoisyClassifier
-from noisyfit.inputs import check_labels
+from noisyfit.inputs import check_labels, dataset_targets
 
 
 class DebuggedLabels(NamedTuple):
@@ -33,14 +33,14 @@ def debug_labels(
     est : noisyfit estimator
         If fitted, on X and y. Otherwise a clone of it is fitted, and `est` left as it is.
     X : array-like, CSR matrix or torch Dataset of shape (n_samples, n_features)
-    y : array-like of shape (n_samples,)
+    y : array-like of shape (n_samples,), or None for a Dataset that has the labels
         Given labels.
     share : float, default=0.1
         Share of **all** rows to replace, in [0, 1]: those with the highest noise scores, rounded
-        down to whole rows.
+        down to whole rows. Trusted rows are never replaced.
     truth : array-like of shape (n_samples,), default=None
-        True labels, of which only those of the replaced rows are looked at: what an expert would
-        say. None: the estimator's predictions.
+        True labels, of which only those of the replaced rows are looked at, the others may be
+        missing: what an expert would say. None: the estimator's predictions.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def debug_labels(
     Raises
     ------
     ValueError
-        If `est` was fitted on another number of rows, or `truth` has another length or type.
+        If `est` was fitted on other rows or labels, or `truth` has another length or type.
 
     Notes
     -----
@@ -75,10 +75,11 @@ def debug_labels(
     >>> int(replaced.sum()), bool((labels != y).sum() < 0.5 * (given != y).sum())
     (107, True)
     """
-    if not isinstance(share, Real) or not 0 <= share <= 1:
+    if not isinstance(est, BaseNoisyClassifier):
+        raise TypeError(f"est must be a noisyfit estimator. Got {type(est).__name__} instead.")
+    if isinstance(share, bool) or not isinstance(share, Real) or not 0 <= share <= 1:
         raise ValueError(f"share must be a number in [0, 1]. Got {share!r} instead.")
-    given = check_labels(y)
-    truth = None if truth is None else _check_truth(truth, given)
+    given = check_labels(dataset_targets(X) if y is None else y)
     try:
         check_is_fitted(est)
     except NotFittedError:
@@ -88,22 +89,43 @@ def debug_labels(
             f"est was fitted on {len(est.noise_scores_)} rows, but y has {len(given)}. Pass what "
             "it was fitted on, or an estimator that is not fitted yet."
         )
+    # Trusted labels come last whatever their score, and are never replaced.
+    order = np.argsort(np.where(est._trusted, 1.0, -est.noise_scores_), kind="stable")
     replaced = np.zeros(len(given), dtype=bool)
-    replaced[np.argsort(-est.noise_scores_, kind="stable")[: int(share * len(given))]] = True
-    return DebuggedLabels(
-        np.where(replaced, est.predict(X) if truth is None else truth, given), replaced
-    )
+    replaced[order[: int(share * len(given) + 1e-6)]] = True
+    replaced &= ~est._trusted
+    right = _predictions(est, X, given) if truth is None else _check_truth(truth, given, replaced)
+    return DebuggedLabels(np.where(replaced, right, given), replaced)
 
 
-def _check_truth(truth: Any, given: np.ndarray) -> np.ndarray:
-    truth = check_labels(truth)
-    if truth.shape != given.shape or _type(truth) != _type(given):
+def _predictions(est: BaseNoisyClassifier, X: Any, given: np.ndarray) -> np.ndarray:
+    unknown = np.setdiff1d(given, est.classes_)
+    predicted = est.predict(X)
+    if len(unknown) or len(predicted) != len(given):
+        raise ValueError(
+            f"X and y must be what est was fitted on. Got {len(predicted)} rows and {len(given)} "
+            f"labels, with labels that est has not seen: {unknown.tolist()}."
+        )
+    return predicted
+
+
+def _check_truth(truth: Any, given: np.ndarray, replaced: np.ndarray) -> np.ndarray:
+    truth = np.asarray(truth)
+    looked_at = truth[replaced] if truth.shape == given.shape else truth
+    if truth.shape != given.shape or (len(looked_at) and _type(looked_at) != _type(given)):
         raise ValueError(
             f"truth must hold {len(given)} labels of the type of y, {given.dtype}. Got an array of "
             f"{truth.dtype} of shape {truth.shape} instead."
         )
-    return truth
+    if len(looked_at):
+        check_labels(looked_at)
+    # What is not looked at may be missing.
+    filled = given.astype(np.result_type(given, looked_at))
+    filled[replaced] = looked_at
+    return filled
 
 
 def _type(labels: np.ndarray) -> str:
-    return "i" if labels.dtype.kind in "iu" else labels.dtype.kind
+    if labels.dtype.kind in "OUT":
+        return "text" if all(isinstance(label, str) for label in labels) else "mixed"
+    return "number" if labels.dtype.kind in "iuf" else labels.dtype.kind

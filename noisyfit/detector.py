@@ -6,27 +6,20 @@ import copy
 from collections.abc import Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import train_test_split
-from skorch.callbacks import Callback
 
 from noisyfit._detector_file import read_detector, write_detector
-from noisyfit._grouped_loss import GroupedLoss
+from noisyfit._detector_training import train_detector
 from noisyfit._seeding import seeded, spawn_streams
-from noisyfit.data import Rows, TensorSource
-from noisyfit.engine import NoisyNet, resolve_device
-from noisyfit.metrics import auroc, average_precision
+from noisyfit.engine import resolve_device
 from noisyfit.modules import SequenceLSTM
+from noisyfit.recorder import RECORDINGS
 from noisyfit.sequences import as_sequences, resample
 
-_HELD_OUT = 0.1
-_LEAST_STD = 1e-3
+ANY_RECORDING = "any"
 _PRETRAINED = "pretrained/dynamics_lstm.safetensors"
 _BATCH_OF_PREDICTION = 512  # its states stay in the processor's cache
 _BATCH_ON_DEVICE = 65536
@@ -47,9 +40,10 @@ class DynamicsLSTM:
         Learning rate of AdamW at the start, from where a cosine takes it to zero. The published 0.1
         ends, for some seeds, in a detector that gives the same answer to every sequence.
     batch_size : int, default=64
-    recording : {"training", "evaluation", "held_out"}, default="training"
-        How the sequences were recorded, see `noisyfit.recorder.DynamicsRecorder`. Only kept, and
-        written to files: sequences to be judged should be recorded in the same way.
+    recording : {"training", "evaluation", "held_out", "any"}, default="training"
+        How the sequences were recorded, see `noisyfit.recorder.DynamicsRecorder`; ``"any"`` for a
+        mixture. Only kept, and written to files: sequences to be judged should be recorded in the
+        same way.
     device : str or torch.device, default="auto"
     random_state : int, RandomState instance or None, default=None
 
@@ -149,17 +143,23 @@ class DynamicsLSTM:
         ValueError
             For sequences or marks that cannot be used.
         RuntimeError
-            If every epoch ends with the same verdict on all sequences.
+            If no epoch ranks the held-out sequences better than chance.
         """
+        if self.recording not in (*RECORDINGS, ANY_RECORDING):
+            raise ValueError(
+                f"recording must be one of {(*RECORDINGS, ANY_RECORDING)}. Got {self.recording!r}."
+            )
+        if isinstance(data_sets, str):
+            raise ValueError(f"data_sets must be a list of names. Got {data_sets!r}.")
         values = as_sequences(sequences)
-        marks = _check_marks(is_noisy, len(values))
+        marks = check_marks(is_noisy, len(values))
         codes = None if groups is None else _check_groups(groups, len(values))
         streams = spawn_streams(self.random_state)
         with seeded(streams.init, "cpu"):
             module = SequenceLSTM()
+        self._train(module, values, marks, self.max_epochs, self.lr, codes)
         self.training_length_ = values.shape[1]
         self.data_sets_ = list(data_sets)
-        self._train(module, values, marks, self.max_epochs, self.lr, codes)
         return self
 
     def fine_tune(
@@ -182,8 +182,9 @@ class DynamicsLSTM:
         self.check_fitted()
         tuned = copy.deepcopy(self)
         values = resample(as_sequences(sequences), self.training_length_)
-        marks = _check_marks(is_noisy, len(values))
-        tuned._train(tuned.module_, values, marks, max_epochs or self.max_epochs, self.lr / 10)
+        marks = check_marks(is_noisy, len(values))
+        epochs = self.max_epochs if max_epochs is None else max_epochs
+        tuned._train(tuned.module_, values, marks, epochs, self.lr / 10)
         return tuned
 
     def predict_proba(self, sequences: ArrayLike) -> np.ndarray:
@@ -202,10 +203,12 @@ class DynamicsLSTM:
         """
         self.check_fitted()
         array = np.asarray(sequences)
+        if array.ndim != 2:
+            as_sequences(array)  # says what is wrong with the shape
         device, length = resolve_device(self.device), self.training_length_
         module = self.module_.to(device).eval()
         size = _BATCH_OF_PREDICTION if device.type == "cpu" else _BATCH_ON_DEVICE
-        p = np.empty(len(array) if array.ndim else 0)
+        p = np.empty(len(array))
         with torch.inference_mode():
             # Checked and resampled batch by batch: no second copy of all sequences is made.
             for start in range(0, max(len(p), 1), size):
@@ -237,6 +240,8 @@ class DynamicsLSTM:
     @classmethod
     def load(cls, path: str | Path, *, device: str | torch.device = "auto") -> DynamicsLSTM:
         """Read a detector from a file that `save` wrote.
+
+        Settings of its training, such as `lr`, are not in the file and have their defaults.
 
         Parameters
         ----------
@@ -307,107 +312,18 @@ class DynamicsLSTM:
         lr: float,
         groups: np.ndarray | None = None,
     ) -> None:
-        streams, device = spawn_streams(self.random_state), resolve_device(self.device)
-        seed = int(streams.split.integers(2**31))
-        train, held_out = train_test_split(
-            np.arange(len(marks)), test_size=_HELD_OUT, stratify=marks, random_state=seed
+        self.module_, self.held_out_ = train_detector(
+            module,
+            sequences,
+            marks,
+            groups,
+            max_epochs=max_epochs,
+            lr=lr,
+            batch_size=self.batch_size,
+            device=resolve_device(self.device),
+            streams=spawn_streams(self.random_state),
         )
-        settings: dict[str, Any] = {}
-        if groups is not None:
-            settings = {
-                "criterion": GroupedLoss,
-                "criterion__groups": groups[train],
-                "criterion__marks": marks[train],
-                "optimizer__param_groups": [
-                    (name, {"lr": 10 * lr, "weight_decay": 0.0}) for name in ("log_scale", "offset")
-                ],
-            }
-        best = _BestEpoch(
-            _rows(sequences[held_out], marks[held_out], device),
-            marks[held_out],
-            None if groups is None else groups[held_out],
-        )
-        with seeded(streams.training, device):
-            net = _DetectorNet(
-                module,
-                optimizer=torch.optim.AdamW,
-                lr=lr,
-                batch_size=self.batch_size,
-                max_epochs=max_epochs,
-                device=device,
-                iterator_train__shuffle=True,
-                iterator_train__generator=streams.shuffle,
-                callbacks=[best],
-                **settings,
-            ).initialize()
-            rows = _rows(sequences[train], marks[train], device)
-            net.train_stage(rows, max_epochs)
-        if best.state is None:
-            raise RuntimeError(
-                f"Training collapsed: after none of {max_epochs} epochs did the detector tell the "
-                "held-out sequences of wrong labels from those of right ones. Lower lr (now "
-                f"{lr:g}), train the detector for longer, or record a longer run."
-            )
-        net.module_.load_state_dict(best.state)
-        if groups is not None:
-            _recalibrate(net.module_.linear, _log_odds(net.logits(rows)), marks[train])
         self.noise_rate_ = float(marks.mean())
-        self.module_ = net.module_.cpu().eval()
-        self.held_out_ = best.figures
-
-
-class _DetectorNet(NoisyNet):
-    """Net whose criterion may want to know which rows are in the batch."""
-
-    def training_loss(self, X: dict[str, Any], y: torch.Tensor) -> dict[str, torch.Tensor]:
-        if not isinstance(self.criterion_, GroupedLoss):
-            return super().training_loss(X, y)
-        logits = self.infer(X)
-        sample_loss = self.criterion_(logits, y, X["index"])
-        return {"loss": sample_loss.mean(), "y_pred": logits, "sample_loss": sample_loss}
-
-
-def _recalibrate(linear: torch.nn.Linear, log_odds: np.ndarray, marks: np.ndarray) -> None:
-    """Give all groups one scale and offset: those that fit best, as part of the last layer."""
-    curve = LogisticRegression(C=np.inf).fit(log_odds[:, None], marks)
-    with torch.no_grad():
-        for parameter in (linear.weight, linear.bias):
-            parameter *= float(curve.coef_[0, 0])
-        linear.bias[1] += float(curve.intercept_[0])
-
-
-def _log_odds(logits: np.ndarray) -> np.ndarray:
-    return logits[:, 1].astype(np.float64) - logits[:, 0]
-
-
-class _BestEpoch(Callback):
-    """Keeps the weights of the epoch that ranks held-out sequences best."""
-
-    def __init__(self, rows: Rows, marks: np.ndarray, groups: np.ndarray | None) -> None:
-        self.rows, self.marks = rows, marks
-        groups = np.zeros(len(marks), dtype=np.int64) if groups is None else groups
-        parts = [np.flatnonzero(groups == group) for group in np.unique(groups)]
-        self.parts = [part for part in parts if 0 < marks[part].sum() < len(part)]
-        self.state: dict[str, torch.Tensor] | None = None
-        self.figures: dict[str, Any] = {}
-
-    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        p = expit(_log_odds(net.logits(self.rows)))
-        figures = {
-            name: float(np.mean([figure(self.marks[part], p[part]) for part in self.parts]))
-            for name, figure in (("auroc", auroc), ("average_precision", average_precision))
-        }
-        net.history.record("held_out_auroc", figures["auroc"])
-        judges = p.std() > _LEAST_STD and figures["auroc"] > 0.5
-        # Of equals, the one that was trained longest.
-        if judges and figures["auroc"] >= self.figures.get("auroc", -1):
-            self.figures = figures
-            self.state = {k: v.detach().clone() for k, v in net.module_.state_dict().items()}
-
-
-def _rows(sequences: np.ndarray, marks: np.ndarray, device: torch.device) -> Rows:
-    labels = torch.from_numpy(marks.astype(np.int64))
-    return Rows(TensorSource(sequences[:, :, None], device), labels)
 
 
 def _check_groups(groups: ArrayLike, n_samples: int) -> np.ndarray:
@@ -420,7 +336,23 @@ def _check_groups(groups: ArrayLike, n_samples: int) -> np.ndarray:
     return codes.astype(np.int64)
 
 
-def _check_marks(is_noisy: ArrayLike, n_samples: int) -> np.ndarray:
+def check_marks(is_noisy: ArrayLike, n_samples: int) -> np.ndarray:
+    """Return marks of wrong labels as booleans.
+
+    Parameters
+    ----------
+    is_noisy : array-like of shape (n_samples,), bool
+    n_samples : int
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), bool
+
+    Raises
+    ------
+    ValueError
+        For other values or shapes, or fewer than 20 marks of either kind.
+    """
     marks = np.asarray(is_noisy)
     if marks.shape != (n_samples,) or not np.isin(marks, (0, 1)).all():
         raise ValueError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from contextlib import closing
 from dataclasses import replace
 from numbers import Real
@@ -18,7 +19,7 @@ from noisyfit._seeding import seeded
 from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask
 from noisyfit.calibration import calibrate, detector_noise_rate
 from noisyfit.data import Rows
-from noisyfit.detector import DynamicsLSTM
+from noisyfit.detector import ANY_RECORDING, DynamicsLSTM, check_marks
 from noisyfit.dynamics import TrainingDynamics
 from noisyfit.noise import corrupt_labels, transition_matrix
 from noisyfit.noise_rate import estimate_noise_rate
@@ -45,7 +46,8 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         ``n_features`` or ``n_channels``, and ``n_classes`` are passed where its signature has
         them.
     detector : "pretrained" or DynamicsLSTM, default="pretrained"
-        The detector that ships, or one of your own, see `fit_detector`.
+        The detector that ships, or one of your own that has learned from relative probabilities,
+        see Notes, as `fit_detector` teaches it.
     recording : {"training", "evaluation", "held_out"}, default="training"
         Where the dynamics come from. ``"training"``: from the training step itself, at no cost.
         ``"evaluation"``: from a pass of its own each epoch. ``"held_out"``: from five networks in
@@ -120,8 +122,9 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
     probability of the given label, but that relative to the strongest rival alone,
     :math:`p_y / (p_y + \max_{c \ne y} p_c)`. It tells whether the label was predicted, which the
     former does not, and counts for more with many classes and with pair noise
-    (``docs/detector_card.md`` has the figures). The detector that ships was trained on both, so
-    that it also judges probabilities that another training loop has logged.
+    (``docs/benchmarks.md`` has the figures). The detector that ships was trained on these; it also
+    takes probabilities of the given label that another training loop has logged, and does about as
+    well on them as their mean.
 
     *How many rows are left out*. The paper removes a share chosen by hand. Here it is the noise
     rate that `noisyfit.calibration.detector_noise_rate` estimates: from the gap between early and
@@ -219,6 +222,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
             estimator itself is left as it is.
         """
         estimator = clone(self)
+        estimator._validate_params()
         _, task = estimator._make_task(X, y)
         return estimator._run_alone(task, "recording")
 
@@ -271,12 +275,16 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         >>> round(detector.noise_rate_, 1)
         0.3
         """
+        if not isinstance(detector, DynamicsLSTM | None):
+            raise TypeError(f"detector must be a DynamicsLSTM or None. Got {detector!r}.")
         estimator = clone(self)
+        estimator._validate_params()
         _, task = estimator._make_task(X, y)
         flipped_task, flipped = estimator._flip(task, _matrix(noise, rate, task.n_classes))
+        check_marks(flipped, task.n_samples)
         sequences = estimator._run_alone(flipped_task, "recording").dynamics.relative_prob
-        new = DynamicsLSTM(random_state=self.random_state) if detector is None else detector
-        new = copy.deepcopy(new)
+        default = DynamicsLSTM(device=self.device, random_state=self.random_state)
+        new = copy.deepcopy(default if detector is None else detector)
         new.recording = self.recording
         return new.fit(sequences, flipped)
 
@@ -316,6 +324,13 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         if isinstance(self.detector, str):
             return DynamicsLSTM.pretrained(device=self.device)
         self.detector.check_fitted()
+        if self.detector.recording not in (ANY_RECORDING, self.recording):
+            warnings.warn(
+                f"The detector has learned from dynamics recorded in mode "
+                f"{self.detector.recording!r}, this run is recorded in mode {self.recording!r}.",
+                UserWarning,
+                stacklevel=4,
+            )
         return self.detector
 
     def _run_alone(self, task: FitTask, stage: str) -> RecordedRun:
@@ -377,6 +392,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         """Train the detector further on flips among the rows that it takes for clean."""
         matrix = transition_matrix("symmetric", task.n_classes, _FLIPPED_SHARE)
         flipped_task, flipped = self._flip(task, matrix, kept)
+        check_marks(flipped[kept], int(kept.sum()))
         run = self._record(flipped_task, "fine-tuning", bar, kept)
         tuned = copy.deepcopy(detector)
         tuned.random_state = int(task.streams.split.integers(2**31))

@@ -72,10 +72,12 @@ class NoisyNet(NeuralNet):
         """Compute the logits of a batch; only the inputs reach the module, never the row ids."""
         x = x["x"] if isinstance(x, dict) else x
         n_rows = len(x)
-        if not self.module_.training:
+        missing = -n_rows % _ROWS_AT_ONCE
+        if missing and not self.module_.training:
             # Matrix products take odd rows at the end another way, with another rounding: a row's
             # prediction would depend on how many others are asked for.
-            x = torch.cat([x, x.new_zeros(-n_rows % _ROWS_AT_ONCE, *x.shape[1:])])
+            x = torch.cat([x, x[:1].expand(missing, *x.shape[1:])])
+            x = x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
         autocast = (
             torch.autocast(torch.device(self.device).type, self.precision)
             if self.precision is not None

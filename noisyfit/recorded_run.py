@@ -128,7 +128,9 @@ class RecordedRun:
                 # A row in no fold is looked at by the first net, which trains on it.
                 own = (self.fold == fold) | ((self.fold == -1) & (fold == 0))
                 self._recorders[fold].held_out = self.rows.subset(keep & own)
-            net.train_stage(self.rows.subset(keep & (self.fold != fold)), epochs)
+            others = keep & (self.fold != fold)
+            # All rows that are left may belong to one fold.
+            net.train_stage(self.rows.subset(others if others.any() else keep), epochs)
         if self.recording == "held_out" and self.net is not None:
             self.net.train_stage(self.rows.subset(keep), epochs)
         parts = [recorder.dynamics_.epochs(start=start) for recorder in self._recorders]
@@ -144,7 +146,9 @@ class RecordedRun:
         """
         parts = [net.logits(self.rows) for net in self._nets]
         return (
-            parts[0] if len(parts) == 1 else np.stack(parts)[self.fold, np.arange(len(self.fold))]
+            parts[0]
+            if len(parts) == 1
+            else np.stack(parts)[np.maximum(self.fold, 0), np.arange(len(self.fold))]
         )
 
     def history(self) -> list[dict[str, Any]]:

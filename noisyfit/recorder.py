@@ -96,8 +96,10 @@ class DynamicsRecorder(Callback):
     def on_epoch_begin(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
         """Make room for one epoch."""
         if not hasattr(self, "dynamics_"):
-            recorded = self.held_out if self.mode == "held_out" else dataset_train
-            n_samples = len(recorded) if self.n_samples is None else self.n_samples
+            n_samples = self.n_samples
+            if n_samples is None:
+                recorded = self.held_out if self.mode == "held_out" else dataset_train
+                n_samples = len(getattr(recorded, "source", recorded))  # the ids are its own
             self.dynamics_ = TrainingDynamics(n_samples, self.record)
         shape = (len(self.dynamics_.quantities), self.dynamics_.n_samples)
         self._epoch = torch.full(shape, torch.nan, device=net.device)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+_ROUNDING = 1e-5
+
 
 def as_sequences(sequences: ArrayLike, first_row: int = 0) -> np.ndarray:
     """Return sequences as a checked float32 array, missing epochs interpolated row by row.
@@ -37,7 +39,7 @@ def as_sequences(sequences: ArrayLike, first_row: int = 0) -> np.ndarray:
             f"{values.shape} instead."
         )
     missing = np.isnan(values)
-    if (values[~missing] < 0).any() or (values[~missing] > 1).any():
+    if (values[~missing] < -_ROUNDING).any() or (values[~missing] > 1 + _ROUNDING).any():
         raise ValueError(
             "sequences must hold probabilities of the given label, in [0, 1]. Got values from "
             f"{np.nanmin(values):g} to {np.nanmax(values):g}; apply softmax to logits first."
@@ -51,7 +53,7 @@ def as_sequences(sequences: ArrayLike, first_row: int = 0) -> np.ndarray:
     if len(incomplete):
         values = values.copy()
         values[incomplete] = _interpolate(values[incomplete], ~missing[incomplete])
-    return values
+    return values.clip(0, 1)
 
 
 def resample(sequences: np.ndarray, length: int) -> np.ndarray:

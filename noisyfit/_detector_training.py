@@ -1,0 +1,176 @@
+"""Training of a detector: choose the epoch, learn from several runs at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.optimize import brentq
+from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import train_test_split
+from skorch.callbacks import Callback
+from torch import nn
+
+from noisyfit._grouped_loss import GroupedLoss
+from noisyfit._seeding import RandomStreams, seeded
+from noisyfit.data import Rows, TensorSource
+from noisyfit.engine import NoisyNet
+from noisyfit.metrics import auroc, average_precision
+from noisyfit.modules import SequenceLSTM
+
+_HELD_OUT = 0.1
+_LEAST_STD = 1e-3
+
+
+def train_detector(
+    module: SequenceLSTM,
+    sequences: np.ndarray,
+    marks: np.ndarray,
+    groups: np.ndarray | None,
+    *,
+    max_epochs: int,
+    lr: float,
+    batch_size: int,
+    device: torch.device,
+    streams: RandomStreams,
+) -> tuple[SequenceLSTM, dict[str, float]]:
+    """Train on nine tenths of the sequences; keep the epoch that ranks the last tenth best.
+
+    Parameters
+    ----------
+    module : SequenceLSTM
+        As it is to start from; trained in place.
+    sequences : ndarray of shape (n_samples, n_epochs), float32
+    marks : ndarray of shape (n_samples,), bool
+        Whether each label is wrong.
+    groups : ndarray of shape (n_samples,), int64, or None
+        Training run of each sequence.
+    max_epochs, batch_size : int
+    lr : float
+        At the start, from where a cosine takes it to zero.
+    device : torch.device
+    streams : RandomStreams
+
+    Returns
+    -------
+    module : SequenceLSTM
+        On the CPU, in evaluation mode.
+    held_out : dict
+        ``"auroc"`` and ``"average_precision"`` on the last tenth.
+    """
+    seed = int(streams.split.integers(2**31))
+    train, held_out = train_test_split(
+        np.arange(len(marks)), test_size=_HELD_OUT, stratify=marks, random_state=seed
+    )
+    settings: dict[str, Any] = {}
+    if groups is not None:
+        settings = {
+            "criterion": GroupedLoss,
+            "criterion__groups": groups[train],
+            "criterion__marks": marks[train],
+            "optimizer__param_groups": [
+                (name, {"lr": 10 * lr, "weight_decay": 0.0}) for name in ("log_scale", "offset")
+            ],
+        }
+    best = _BestEpoch(
+        _rows(sequences[held_out], marks[held_out], device),
+        marks[held_out],
+        None if groups is None else groups[held_out],
+    )
+    if not best.parts:
+        raise ValueError(
+            "No group has both right and wrong labels among the held-out sequences. Give "
+            "larger groups, or none."
+        )
+    with seeded(streams.training, device):
+        net = _DetectorNet(
+            module,
+            optimizer=torch.optim.AdamW,
+            lr=lr,
+            batch_size=batch_size,
+            max_epochs=max_epochs,
+            device=device,
+            iterator_train__shuffle=True,
+            iterator_train__generator=streams.shuffle,
+            callbacks=[best],
+            **settings,
+        ).initialize()
+        rows = _rows(sequences[train], marks[train], device)
+        net.train_stage(rows, max_epochs)
+    if best.state is None:
+        raise RuntimeError(
+            f"Training collapsed: after none of {max_epochs} epochs did the detector tell the "
+            "held-out sequences of wrong labels from those of right ones. Lower lr (now "
+            f"{lr:g}), train the detector for longer, or record a longer run."
+        )
+    net.module_.load_state_dict(best.state)
+    if groups is not None:
+        scale = float(net.criterion_.log_scale.detach().mean().exp())
+        _recalibrate(net.module_.linear, _log_odds(net.logits(rows)), marks[train], scale)
+    return net.module_.cpu().eval(), best.figures
+
+
+class _DetectorNet(NoisyNet):
+    """Net whose criterion may want to know which rows are in the batch."""
+
+    def training_loss(self, X: dict[str, Any], y: torch.Tensor) -> dict[str, torch.Tensor]:
+        if not isinstance(self.criterion_, GroupedLoss):
+            return super().training_loss(X, y)
+        logits = self.infer(X)
+        sample_loss = self.criterion_(logits, y, X["index"])
+        return {"loss": sample_loss.mean(), "y_pred": logits, "sample_loss": sample_loss}
+
+
+def _recalibrate(
+    linear: nn.Linear, log_odds: np.ndarray, marks: np.ndarray, mean_scale: float
+) -> None:
+    """Give all groups one scale and offset: those that fit best, as part of the last layer.
+
+    Where the groups' levels run against the order within them, the best scale would be negative and
+    turn the ranking round; the mean scale of the groups takes its place.
+    """
+    curve = LogisticRegression(C=np.inf).fit(log_odds[:, None], marks)
+    scale, offset = float(curve.coef_[0, 0]), float(curve.intercept_[0])
+    if scale <= 0:
+        scale, rate = mean_scale, marks.mean()
+        offset = brentq(lambda b: expit(scale * log_odds + b).mean() - rate, -100, 100)
+    with torch.no_grad():
+        for parameter in (linear.weight, linear.bias):
+            parameter *= scale
+        linear.bias[1] += offset
+
+
+def _log_odds(logits: np.ndarray) -> np.ndarray:
+    return logits[:, 1].astype(np.float64) - logits[:, 0]
+
+
+class _BestEpoch(Callback):
+    """Keeps the weights of the epoch that ranks held-out sequences best."""
+
+    def __init__(self, rows: Rows, marks: np.ndarray, groups: np.ndarray | None) -> None:
+        self.rows, self.marks = rows, marks
+        groups = np.zeros(len(marks), dtype=np.int64) if groups is None else groups
+        parts = [np.flatnonzero(groups == group) for group in np.unique(groups)]
+        self.parts = [part for part in parts if 0 < marks[part].sum() < len(part)]
+        self.state: dict[str, torch.Tensor] | None = None
+        self.figures: dict[str, Any] = {}
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        p = expit(_log_odds(net.logits(self.rows)))
+        figures = {
+            name: float(np.mean([figure(self.marks[part], p[part]) for part in self.parts]))
+            for name, figure in (("auroc", auroc), ("average_precision", average_precision))
+        }
+        net.history.record("held_out_auroc", figures["auroc"])
+        judges = p.std() > _LEAST_STD and figures["auroc"] > 0.5
+        # Of equals, the one that was trained longest.
+        if judges and figures["auroc"] >= self.figures.get("auroc", -1):
+            self.figures = figures
+            self.state = {k: v.detach().clone() for k, v in net.module_.state_dict().items()}
+
+
+def _rows(sequences: np.ndarray, marks: np.ndarray, device: torch.device) -> Rows:
+    labels = torch.from_numpy(marks.astype(np.int64))
+    return Rows(TensorSource(sequences[:, :, None], device), labels)
