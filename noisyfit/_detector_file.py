@@ -111,5 +111,5 @@ def _digest(weights: dict[str, torch.Tensor], header: str) -> str:
     for name in sorted(weights):
         value = weights[name]
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.numpy().tobytes())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -1,6 +1,7 @@
 """debug_labels: a budget of corrections, spent on the most suspicious labels."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import make_blobs
 from sklearn.linear_model import LogisticRegression
@@ -72,6 +73,7 @@ def test_nothing_or_everything(est, share):
     [
         ({"share": 1.5}, r"share must be a number in \[0, 1\]. Got 1.5"),
         ({"share": "a tenth"}, "Got 'a tenth'"),
+        ({"share": True}, "Got True"),
         ({"truth": TRUE[:-1]}, r"truth must hold 300 labels.*shape \(299,\)"),
         ({"truth": TRUE.astype(str)}, "labels of the type of y, int64"),
     ],
@@ -84,3 +86,39 @@ def test_bad_arguments_are_refused(est, kwargs, message):
 def test_an_estimator_of_other_rows_is_refused(est):
     with pytest.raises(ValueError, match="fitted on 300 rows, but y has 299"):
         debug_labels(est, X[:-1], GIVEN[:-1])
+
+
+def test_trusted_rows_are_never_replaced():
+    trusted = np.arange(300) % 2 == 0
+    est = MILDSelector(rounds=1, max_epochs=5, random_state=0).fit(X, GIVEN, trusted=trusted)
+    labels, replaced = debug_labels(est, X, GIVEN, share=0.8)
+    assert not replaced[trusted].any()
+    assert replaced.sum() == 150
+    np.testing.assert_array_equal(labels[trusted], GIVEN[trusted])
+
+
+def test_a_share_is_not_rounded_down_by_a_binary_fraction(est):
+    assert debug_labels(est, X, GIVEN, share=0.29).replaced.sum() == 87  # 300 * .29 = 86.99...
+
+
+def test_truth_may_be_missing_where_it_is_not_looked_at():
+    names = np.array(["ant", "bee", "caterpillar"])
+    fresh = MILDSelector(rounds=1, max_epochs=5, random_state=0)
+    _, replaced = debug_labels(fresh, X, names[GIVEN])
+    truth = np.where(replaced, names[TRUE], None)
+    labels, _ = debug_labels(fresh, X, pd.Series(names[GIVEN]), truth=truth)
+    np.testing.assert_array_equal(labels, np.where(replaced, names[TRUE], names[GIVEN]))
+    truth = np.where(replaced, TRUE, np.nan)
+    fitted = MILDSelector(rounds=1, max_epochs=5, random_state=0).fit(X, GIVEN)
+    labels, _ = debug_labels(fitted, X, GIVEN, truth=truth)
+    np.testing.assert_array_equal(labels, np.where(replaced, TRUE, GIVEN))
+
+
+def test_labels_of_another_coding_are_refused(est):
+    with pytest.raises(ValueError, match=r"labels that est has not seen: \[10, 11, 12\]"):
+        debug_labels(est, X, GIVEN + 10)
+
+
+def test_other_estimators_are_refused():
+    with pytest.raises(TypeError, match="Got LogisticRegression instead"):
+        debug_labels(LogisticRegression(), X, GIVEN)

@@ -11,6 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from sklearn.base import BaseEstimator, clone
 
+import noisyfit._detector_training
+from noisyfit._detector_file import write_detector
 from noisyfit._grouped_loss import GroupedLoss
 from noisyfit.detector import DynamicsLSTM
 from noisyfit.metrics import auroc
@@ -296,3 +298,119 @@ def test_the_shipped_detector():
     assert p.std() > 1e-3
     file = files("noisyfit") / "pretrained" / "dynamics_lstm.safetensors"
     assert file.stat().st_size < 400_000
+
+
+def test_groups_whose_levels_run_against_their_order_are_not_turned_round():
+    # Within a run wrong labels lie lower; the run with most errors lies higher.
+    rng = np.random.default_rng(0)
+    level = np.repeat([0.8, 0.3], 600)
+    is_noisy = rng.random(1200) < np.repeat([0.6, 0.05], 600)
+    sequences = level[:, None] + rng.normal(0, 0.03, (1200, 8)) - 0.12 * is_noisy[:, None]
+    detector = DynamicsLSTM(max_epochs=12, random_state=0)
+    p = detector.fit(sequences.clip(0, 1), is_noisy, groups=level).predict_proba(
+        sequences.clip(0, 1)
+    )
+    for group in (0.8, 0.3):
+        assert auroc(is_noisy[level == group], p[level == group]) > 0.9
+    assert p.mean() == pytest.approx(is_noisy.mean(), abs=0.02)
+
+
+def test_groups_of_one_kind_only_are_refused():
+    sequences, is_noisy = curves(n=200)
+    with pytest.raises(ValueError, match="No group has both"):
+        DynamicsLSTM().fit(sequences, is_noisy, groups=is_noisy)
+
+
+def test_the_best_epoch_is_kept(monkeypatch):
+    sequences, is_noisy = curves(n=300)
+    falling = iter(np.linspace(0.9, 0.6, 6))
+    monkeypatch.setattr(noisyfit._detector_training, "auroc", lambda *args: next(falling))
+    first = DynamicsLSTM(max_epochs=6, random_state=0).fit(sequences, is_noisy)
+    assert first.held_out_["auroc"] == 0.9
+    monkeypatch.setattr(noisyfit._detector_training, "auroc", lambda *args: 0.8)
+    last = DynamicsLSTM(max_epochs=6, random_state=0).fit(sequences, is_noisy)
+    apart = np.abs(first.predict_proba(sequences) - last.predict_proba(sequences)).max()
+    assert apart > 0.1  # of equals, the last is kept
+
+
+def test_fine_tuning_is_gentle(trained):
+    sequences, is_noisy = curves(n=400, seed=9)
+    tuned = trained.fine_tune(sequences, is_noisy, max_epochs=1)
+    steps = -(-360 // trained.batch_size)
+    for old, new in zip(trained.module_.parameters(), tuned.module_.parameters(), strict=True):
+        # A step of AdamW moves no weight by much more than the learning rate.
+        assert (old - new).abs().max() < 2 * steps * trained.lr / 10
+
+
+def test_a_failed_fit_leaves_the_old_detector():
+    sequences, is_noisy = curves(n=300, n_epochs=8)
+    detector = DynamicsLSTM(max_epochs=5, random_state=0).fit(sequences, is_noisy)
+    before = detector.predict_proba(sequences)
+    longer, marks = curves(n=300, n_epochs=16)
+    with pytest.raises(RuntimeError, match="Training collapsed"):
+        detector.fit(0 * longer, marks)
+    np.testing.assert_array_equal(detector.predict_proba(sequences), before)
+
+
+@pytest.mark.parametrize("sequences", [0.5, [0.5, 0.6], np.full((4, 3, 1), 0.5)], ids=str)
+def test_wrong_shapes_are_named(trained, sequences):
+    with pytest.raises(ValueError, match="must have the shape"):
+        trained.predict_proba(sequences)
+
+
+def test_no_rows_and_rounding_are_fine(trained):
+    assert trained.predict_proba(np.empty((0, 7))).shape == (0,)
+    p = trained.predict_proba(np.array([[0.0, 1.0 + 1e-6], [-1e-7, 0.5]], dtype=np.float16))
+    assert np.isfinite(p).all()
+
+
+def test_bad_settings_are_refused(tmp_path, trained):
+    sequences, is_noisy = curves(n=100)
+    with pytest.raises(ValueError, match="recording must be one of"):
+        DynamicsLSTM(recording="online").fit(sequences, is_noisy)
+    with pytest.raises(ValueError, match="data_sets must be a list"):
+        DynamicsLSTM().fit(sequences, is_noisy, data_sets="digits")
+    with pytest.raises(FileNotFoundError, match="There is no folder"):
+        trained.save(tmp_path / "missing" / "detector.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("training_length", 0),
+        ("training_length", -3),
+        ("training_length", True),
+        ("training_length", 10**9),
+        ("noise_rate", float("nan")),
+        ("noise_rate", 1.0),
+        ("recording", None),
+    ],
+)
+def test_entries_of_the_header_are_checked(trained, tmp_path, name, value):
+    path = tmp_path / "detector.safetensors"
+    header = {"training_length": 20, "recording": "any", "data_sets": [], "held_out": {}}
+    write_detector(path, trained.module_.state_dict(), header | {"noise_rate": 0.2, name: value})
+    with pytest.raises(ValueError, match=f"lacks valid entries of the header: .*{name}"):
+        DynamicsLSTM.load(path)
+
+
+@pytest.mark.parametrize("header", [[1], "text", 3])
+def test_a_header_that_is_no_object(trained, tmp_path, header):
+    path = tmp_path / "detector.safetensors"
+    write_detector(path, trained.module_.state_dict(), header)
+    with pytest.raises(ValueError, match="lacks valid entries of the header"):
+        DynamicsLSTM.load(path)
+
+
+def test_weights_that_are_not_finite_or_of_another_type(trained, tmp_path):
+    path = tmp_path / "detector.safetensors"
+    header = {"training_length": 20, "recording": "any", "data_sets": [], "held_out": {}}
+    header["noise_rate"] = 0.2
+    weights = {name: value.clone() for name, value in trained.module_.state_dict().items()}
+    write_detector(path, {n: w.bfloat16() for n, w in weights.items()}, header)
+    with pytest.raises(ValueError, match="does not hold the weights"):
+        DynamicsLSTM.load(path)
+    weights["linear.bias"][0] = torch.nan
+    write_detector(path, weights, header)
+    with pytest.raises(ValueError, match="not finite"):
+        DynamicsLSTM.load(path)

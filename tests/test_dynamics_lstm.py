@@ -104,6 +104,8 @@ def test_trusted_rows_are_kept_and_not_counted():
     est = quick(remove=0.5, max_epochs=5).fit(X, GIVEN, trusted=trusted)
     assert est.clean_mask_[trusted].all()
     assert (est.noise_scores_[trusted] == 0).all()
+    assert est.noise_rate_ == pytest.approx(WRONG[~trusted].mean() * (~trusted).mean(), abs=0.07)
+    assert est.noise_scores_.mean() == pytest.approx(est.noise_rate_, abs=0.01)
     everything = quick(max_epochs=2).fit(X[:100], GIVEN[:100], trusted=np.ones(100, dtype=bool))
     assert everything.noise_rate_ == 0
 
@@ -193,8 +195,46 @@ def test_fine_tuning_changes_a_copy():
     for old, now in zip(before, shipped.module_.parameters(), strict=True):
         assert torch.equal(old, now)
     assert auroc(WRONG, est.noise_scores_) > 0.99
+    # Judged again by the tuned one, whose order the scores have.
+    order = np.argsort(est.detector_.predict_proba(est.dynamics_.relative_prob), kind="stable")
+    assert (np.diff(est.noise_scores_[order]) >= 0).all()
+    again = quick(detector=shipped, fine_tune=True).fit(X, GIVEN)
+    np.testing.assert_array_equal(est.noise_scores_, again.noise_scores_)
     stages = [epoch["stage"] for epoch in est.history_]
     assert stages == ["recording"] * 20 + ["fine-tuning"] * 20 + ["retraining"] * 20
+
+
+def test_fine_tuning_leaves_suspicious_rows_out():
+    seen = []
+
+    class Watched(MLP):
+        def forward(self, x):
+            if self.training:
+                seen.append(len(x))
+            return super().forward(x)
+
+    n, kept = 400, 300
+    quick(module=Watched, fine_tune=True, remove=0.25, max_epochs=1).fit(X[:n], GIVEN[:n])
+    assert sum(seen) == n + kept + kept
+
+
+def test_a_detector_of_another_recording_is_warned_about():
+    detector = DynamicsLSTM.pretrained()
+    detector.recording = "held_out"
+    with pytest.warns(UserWarning, match="recorded in mode 'held_out', this run .* 'training'"):
+        quick(detector=detector, max_epochs=1).fit(X[:100], GIVEN[:100])
+
+
+def test_fit_detector_says_how_the_dynamics_were_recorded():
+    detector = quick(recording="held_out", max_epochs=10).fit_detector(X[:600], TRUE[:600])
+    assert detector.recording == "held_out"
+
+
+@pytest.mark.parametrize("params", [{"max_epochs": 0}, {"augment": 3}, {"remove": 2}], ids=str)
+def test_recording_alone_checks_parameters(params):
+    for call in ("record_run", "fit_detector"):
+        with pytest.raises(ValueError, match="parameter"):
+            getattr(quick(**params), call)(X, GIVEN)
 
 
 def test_too_few_rows_to_fine_tune_on():

@@ -85,6 +85,17 @@ def test_the_only_row_of_a_class_is_never_left_out():
     assert run.fold[-1] == -1
     assert run.dynamics.given_prob[-1, -1] > 0.5
     assert run.net is None
+    logits, last = torch.from_numpy(run.logits()[-1:]), torch.tensor([2])
+    p = given_label_statistics(logits, last, ("given_prob",)).item()
+    assert run.dynamics.given_prob[-1, -1] == pytest.approx(p, abs=1e-3)
+    assert {epoch["fold"] for epoch in run.history()} == set(range(N_FOLDS))
+
+
+def test_rows_of_a_single_fold_may_be_all_that_is_left():
+    y = np.arange(20) % 2
+    run = make_run(y, "held_out", keeps_net=False)
+    run.train_stage(run.fold == 2, 2)
+    assert not np.isnan(run.dynamics.given_prob[run.fold == 2]).any()
 
 
 def test_epochs_of_all_nets_are_in_the_history():
