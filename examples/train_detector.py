@@ -4,7 +4,7 @@
 
 Records the 240 runs of `detector/corpus.py` into WORK/runs, one file each, and trains on them. Can
 be stopped at any time: a second call goes on where the first ended. On one machine, with the same
-versions and thread count, a second call in an empty folder gives the same file.
+versions and thread count, a second call in an empty folder gives the same weights.
 
 ``--leave-out NAME`` leaves a data set out of the training, as `benchmarks/detector_transfer.py`
 does to measure how a detector does on a data set that it has not seen.
