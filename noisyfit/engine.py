@@ -71,13 +71,6 @@ class NoisyNet(NeuralNet):
     def infer(self, x: Any, **fit_params: Any) -> torch.Tensor:
         """Compute the logits of a batch; only the inputs reach the module, never the row ids."""
         x = x["x"] if isinstance(x, dict) else x
-        n_rows = len(x)
-        missing = -n_rows % _ROWS_AT_ONCE
-        if missing and not self.module_.training:
-            # Matrix products take odd rows at the end another way, with another rounding: a row's
-            # prediction would depend on how many others are asked for.
-            x = torch.cat([x, x[:1].expand(missing, *x.shape[1:])])
-            x = x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
         autocast = (
             torch.autocast(torch.device(self.device).type, self.precision)
             if self.precision is not None
@@ -85,7 +78,21 @@ class NoisyNet(NeuralNet):
         )
         with autocast:
             logits = self.module_(x.to(self.device), **fit_params)
-        return logits[:n_rows].float()
+        return logits.float()
+
+    def evaluation_step(self, batch: Any, training: bool = False) -> torch.Tensor:
+        """Compute the logits of a batch without gradient.
+
+        Matrix products take odd rows at the end another way, with another rounding: a row's
+        prediction would depend on how many others are asked for. The first row fills up the batch.
+        """
+        X, y = batch
+        x = X["x"] if isinstance(X, dict) else X
+        n_rows, missing = len(x), -len(x) % _ROWS_AT_ONCE
+        if missing and not training:
+            x = torch.cat([x, x[:1].expand(missing, *x.shape[1:])])
+            x = x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+        return super().evaluation_step((x, y), training)[:n_rows]
 
     def training_loss(self, X: dict[str, Any], y: torch.Tensor) -> dict[str, torch.Tensor]:
         """Loss of one batch. **The** hook of a method.

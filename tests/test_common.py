@@ -685,7 +685,9 @@ def test_pickle_is_small_and_predicts_the_same(est, tmp_path):
     joblib.dump(est, tmp_path / "est.joblib")
     pickled = pickle.dumps(est)
     # Once the network, a scaler of two numbers a column, and little more; the rows alone have more.
-    weights = 4 * sum(p.numel() for p in est.net_.module_.parameters())
+    # A detector that was used belongs to the fit.
+    networks = [est.net_] + ([est.detector_] if hasattr(est, "detector_") else [])
+    weights = 4 * sum(p.numel() for net in networks for p in net.module_.parameters())
     assert len(pickled) < weights + 16 * rows.shape[1] + 60_000 < rows.nbytes
     for copy in (pickle.loads(pickled), joblib.load(tmp_path / "est.joblib")):
         np.testing.assert_array_equal(copy.predict_proba(rows), est.predict_proba(rows))
