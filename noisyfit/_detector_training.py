@@ -85,7 +85,7 @@ def train_detector(
             "larger groups, or none."
         )
     with seeded(streams.training, device):
-        net = _DetectorNet(
+        net = (NoisyNet if groups is None else _GroupedNet)(
             module,
             optimizer=torch.optim.AdamW,
             lr=lr,
@@ -112,12 +112,10 @@ def train_detector(
     return net.module_.cpu().eval(), best.figures
 
 
-class _DetectorNet(NoisyNet):
-    """Net whose criterion may want to know which rows are in the batch."""
+class _GroupedNet(NoisyNet):
+    """Net whose criterion wants to know which rows are in the batch."""
 
     def training_loss(self, X: dict[str, Any], y: torch.Tensor) -> dict[str, torch.Tensor]:
-        if not isinstance(self.criterion_, GroupedLoss):
-            return super().training_loss(X, y)
         logits = self.infer(X)
         sample_loss = self.criterion_(logits, y, X["index"])
         return {"loss": sample_loss.mean(), "y_pred": logits, "sample_loss": sample_loss}

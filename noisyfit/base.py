@@ -26,6 +26,7 @@ from noisyfit._building import build_module
 from noisyfit._params import NestedParams
 from noisyfit._seeding import RandomStreams, seeded, spawn_streams
 from noisyfit.augment import weak_view
+from noisyfit.calibration import calibrate
 from noisyfit.data import Rows, StreamSource, View
 from noisyfit.dynamics import TrainingDynamics
 from noisyfit.engine import NoisyNet, resolve_device, resolve_precision
@@ -361,6 +362,19 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
             task.streams.split,
             keeps_net=keeps_net,
         )
+
+    @staticmethod
+    def _calibrated_scores(
+        net: NoisyNet, task: FitTask, evidence: np.ndarray, noise_rate: float
+    ) -> np.ndarray:
+        """Calibrate evidence against labels on what `net` contradicts; trusted labels are right."""
+        scores, judged = np.zeros(task.n_samples), ~task.trusted
+        if judged.any():
+            wrong = net.logits(task.rows).argmax(axis=1) != task.y
+            # The rate counts trusted rows, which are right.
+            rate = min(1.0, noise_rate / judged.mean())
+            scores[judged] = calibrate(evidence[judged], wrong[judged], rate)
+        return scores
 
     def _standard_view(self, task: FitTask) -> View | None:
         """Augmentation of plain training."""

@@ -12,7 +12,6 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from noisyfit.augment import weak_view
 from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask
-from noisyfit.calibration import calibrate
 from noisyfit.data import View, batch_sizes
 from noisyfit.noise_rate import NoiseRateEstimate, estimate_noise_rate
 from noisyfit.progress import EpochProgress
@@ -289,7 +288,8 @@ class DLTClassifier(BaseNoisyClassifier):
             )
             net.train_stage(task.rows, self.max_epochs)
         dynamics = recorder.dynamics_
-        scores = self._scores(net, task, -dynamics.mean("given_prob"), settings.noise_rate)
+        evidence = -dynamics.mean("given_prob")
+        scores = self._calibrated_scores(net, task, evidence, settings.noise_rate)
         return FitResult(
             net=net,
             noise_scores=scores,
@@ -303,18 +303,6 @@ class DLTClassifier(BaseNoisyClassifier):
                 "noise_rate_interval_": estimate and estimate.interval,
             },
         )
-
-    @staticmethod
-    def _scores(
-        net: ThresholdNet, task: FitTask, evidence: np.ndarray, noise_rate: float
-    ) -> np.ndarray:
-        scores, judged = np.zeros(task.n_samples), ~task.trusted
-        if judged.any():
-            wrong = net.logits(task.rows).argmax(axis=1) != task.y
-            # The rate counts trusted rows, which are right.
-            rate = min(1.0, noise_rate / judged.mean())
-            scores[judged] = calibrate(evidence[judged], wrong[judged], rate)
-        return scores
 
     def _estimate(self, task: FitTask, progress: EpochProgress) -> NoiseRateEstimate:
         progress.stage(f"{type(self).__name__} noise rate")

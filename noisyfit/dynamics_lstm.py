@@ -17,7 +17,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from noisyfit._seeding import seeded
 from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask
-from noisyfit.calibration import calibrate, detector_noise_rate
+from noisyfit.calibration import detector_noise_rate
 from noisyfit.data import Rows
 from noisyfit.detector import ANY_RECORDING, DynamicsLSTM, check_marks
 from noisyfit.dynamics import TrainingDynamics
@@ -224,7 +224,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         estimator = clone(self)
         estimator._validate_params()
         _, task = estimator._make_task(X, y)
-        return estimator._run_alone(task, "recording")
+        return estimator._run_alone(task)
 
     def fit_detector(
         self,
@@ -282,7 +282,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         _, task = estimator._make_task(X, y)
         flipped_task, flipped = estimator._flip(task, _matrix(noise, rate, task.n_classes))
         check_marks(flipped, task.n_samples)
-        sequences = estimator._run_alone(flipped_task, "recording").dynamics.relative_prob
+        sequences = estimator._run_alone(flipped_task).dynamics.relative_prob
         default = DynamicsLSTM(device=self.device, random_state=self.random_state)
         new = copy.deepcopy(default if detector is None else detector)
         new.recording = self.recording
@@ -304,15 +304,9 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
             net = self._make_net(task, [*self._user_callbacks(), ("progress", bar)])
             net.train_stage(task.rows.subset(~drop), self.max_epochs)
             stages["retraining"] = net.epoch_history()
-        scores, judged = np.zeros(task.n_samples), ~task.trusted
-        if judged.any():
-            wrong = net.logits(task.rows).argmax(axis=1) != task.y
-            # The rate counts trusted rows, which are right.
-            judged_rate = min(1.0, rate / judged.mean())
-            scores[judged] = calibrate(suspicion[judged], wrong[judged], judged_rate)
         return FitResult(
             net=net,
-            noise_scores=scores,
+            noise_scores=self._calibrated_scores(net, task, suspicion, rate),
             clean_mask=~drop,
             noise_rate=rate,
             dynamics=run.dynamics.select(tuple(self.record)),
@@ -333,13 +327,13 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
             )
         return self.detector
 
-    def _run_alone(self, task: FitTask, stage: str) -> RecordedRun:
+    def _run_alone(self, task: FitTask) -> RecordedRun:
         n_nets = RecordedRun.n_nets(self.recording, keeps_net=False)
         with (
             closing(self._progress(self.max_epochs * n_nets)) as bar,
             seeded(task.streams.training, task.device),
         ):
-            return self._record(task, stage, bar)
+            return self._record(task, "recording", bar)
 
     def _record(
         self, task: FitTask, stage: str, bar: EpochProgress, keep: np.ndarray | None = None
@@ -394,7 +388,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         flipped_task, flipped = self._flip(task, matrix, kept)
         check_marks(flipped[kept], int(kept.sum()))
         run = self._record(flipped_task, "fine-tuning", bar, kept)
-        tuned = copy.deepcopy(detector)
+        tuned = copy.copy(detector)
         tuned.random_state = int(task.streams.split.integers(2**31))
         tuned = tuned.fine_tune(run.dynamics.relative_prob[kept], flipped[kept])
         return tuned, run.history()

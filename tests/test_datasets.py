@@ -142,17 +142,19 @@ def test_it_hurts_far_more_than_noise_of_the_same_size():
     y = np.arange(120) % 2
     X = rng.integers(0, 150, size=(120, 1, 8, 8), dtype=np.uint8)
     X[y == 1, :, :4] += 30
-    est = MILDSelector(ConvNet, module__width=4, rounds=1, max_epochs=8, random_state=0).fit(X, y)
-    noise = np.where(rng.random(X.shape) < 0.5, -13, 13)
+    # In float32: what bfloat16 rounds to differs between processors.
+    params = {"module__width": 4, "rounds": 1, "max_epochs": 8, "precision": "float32"}
+    est = MILDSelector(ConvNet, random_state=0, **params).fit(X, y)
+    noise = np.where(rng.random(X.shape) < 0.5, -16, 16)
     noisy = np.clip(X.astype(int) + noise, 0, 255).astype(np.uint8)
     before = est.predict_proba(X)[np.arange(120), y].mean()
     by_chance = est.predict_proba(noisy)[np.arange(120), y].mean()
-    hard = hard_samples(X, y, "adversarial", model=est, epsilon=13 / 255)
+    hard = hard_samples(X, y, "adversarial", model=est, epsilon=16 / 255)
     attacked = est.predict_proba(hard)[np.arange(120), y].mean()
-    assert np.abs(hard.astype(int) - X).max() == 13
+    assert np.abs(hard.astype(int) - X).max() == 16
     assert before > 0.7
     assert by_chance > before - 0.1
-    assert attacked < before - 0.3
+    assert attacked < before - 0.4
 
 
 def test_the_model_is_left_as_it_is_and_rows_do_not_depend_on_each_other():
