@@ -1,0 +1,208 @@
+"""Cross-validation that goes by verified labels: `TrustedFold`."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.model_selection import BaseCrossValidator, StratifiedKFold
+from sklearn.utils import check_consistent_length
+
+from noisyfit.inputs import check_labels, check_trusted
+
+
+class TrustedFold(BaseCrossValidator):
+    """Test on rows whose label was verified, train on all others, in `n_splits` folds.
+
+    A score on noisy labels rewards a model for repeating their errors. Here the trusted rows are
+    dealt to folds, stratified by class. Each fold is tested on once, after training on the trusted
+    rows of the other folds and on **all** untrusted rows: every score is that of verified labels
+    that were not trained on.
+
+    Parameters
+    ----------
+    n_splits : int, default=5
+        Number of folds, at least 2 and at most the number of trusted rows.
+    trusted : array-like of shape (n_samples,), bool, default=None
+        Marks rows whose label was verified. None if `split` is given the mask, as it is by
+        scikit-learn's metadata routing.
+    shuffle : bool, default=False
+        Whether the trusted rows of a class are dealt in random order, and not in that of the data.
+    random_state : int, RandomState instance or None, default=None
+        Makes the order of ``shuffle=True`` repeatable.
+
+    Raises
+    ------
+    ValueError, TypeError
+        In scikit-learn's words, for an `n_splits`, `shuffle` or `random_state` that
+        `sklearn.model_selection.StratifiedKFold` refuses.
+
+    See Also
+    --------
+    sklearn.model_selection.StratifiedKFold : Deals the trusted rows.
+
+    Notes
+    -----
+    The estimator needs the mask too, of the rows that it is trained on; scikit-learn cuts it to
+    them. Without metadata routing, the splitter has the mask of all rows, and the estimator's is
+    passed as ``params={"trusted": mask}`` to ``cross_validate`` and ``cross_val_score``, as
+    ``trusted=mask`` to ``GridSearchCV.fit``. With
+    ``sklearn.set_config(enable_metadata_routing=True)`` that alone reaches both. Nested
+    cross-validation needs routing: a mask in the constructor cannot fit the rows of an outer fold.
+
+    Each training part holds at least one trusted row of each class, as methods that learn from
+    trusted rows require. For this a class needs two, whatever the number of folds; where it has
+    fewer than `n_splits`, some folds do not test it. ``cross_val_predict`` wants every row to be
+    tested on and refuses this splitter.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from noisyfit.model_selection import TrustedFold
+    >>> X, y = np.zeros((10, 2)), np.array(["cat", "dog"] * 5)
+    >>> trusted = np.arange(10) < 6
+    >>> for train, test in TrustedFold(n_splits=3).split(X, y, trusted=trusted):
+    ...     print(train, test)
+    [2 3 4 5 6 7 8 9] [0 1]
+    [0 1 4 5 6 7 8 9] [2 3]
+    [0 1 2 3 6 7 8 9] [4 5]
+
+    In a search, where the scores do not see a wrong label:
+
+    >>> from sklearn.datasets import make_blobs
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from noisyfit import MILDSelector
+    >>> from noisyfit.noise import corrupt_labels, transition_matrix
+    >>> X, true = make_blobs(200, centers=[[-2, 0], [2, 0]], random_state=0)
+    >>> given = corrupt_labels(true, transition_matrix("symmetric", 2, 0.3), 0).labels
+    >>> trusted = np.arange(200) < 20
+    >>> given[trusted] = true[trusted]
+    >>> search = GridSearchCV(
+    ...     MILDSelector(rounds=1, max_epochs=3, random_state=0),
+    ...     {"lr": [1e-9, 0.1]},
+    ...     cv=TrustedFold(2, trusted=trusted),
+    ... )
+    >>> search.fit(X, given, trusted=trusted).best_params_
+    {'lr': 0.1}
+    """
+
+    __metadata_request__split: ClassVar = {"trusted": True}
+
+    def __init__(
+        self,
+        n_splits: int = 5,
+        *,
+        trusted: Any = None,
+        shuffle: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        StratifiedKFold(n_splits, shuffle=shuffle, random_state=random_state)  # refuses bad values
+        self.n_splits = n_splits
+        self.trusted = trusted
+        self.shuffle = shuffle
+        self.random_state = random_state
+
+    def split(
+        self, X: Any, y: Any, groups: Any = None, trusted: Any = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Generate the rows to train and to test on, fold after fold.
+
+        Parameters
+        ----------
+        X : array-like, CSR matrix or torch Dataset of shape (n_samples, ...)
+            Only its number of rows counts.
+        y : array-like of shape (n_samples,)
+            Given labels, those of trusted rows verified.
+        groups : None
+            For compatibility; the folds know no groups.
+        trusted : array-like of shape (n_samples,), bool, default=None
+            Marks rows whose label was verified. None takes the mask of the constructor.
+
+        Yields
+        ------
+        train : ndarray of shape (n_train,), int
+            All untrusted rows, and the trusted rows of the other folds, in ascending order.
+        test : ndarray of shape (n_test,), int
+            Trusted rows, in ascending order.
+
+        Raises
+        ------
+        ValueError
+            Without a mask, with two that differ, with indices instead of a mask, where a class has
+            fewer than two trusted rows, with fewer trusted rows than folds, and for `groups`.
+        """
+        if groups is not None:
+            raise ValueError(
+                "TrustedFold deals rows one by one and would tear groups apart. Got groups; leave "
+                "them out, or split with scikit-learn's StratifiedGroupKFold."
+            )
+        y = check_labels(y)
+        check_consistent_length(X, y)
+        rows = np.flatnonzero(self._mask(trusted, len(y)))
+        fold = self._deal(y, rows)
+        for k in range(self.n_splits):
+            test = rows[fold == k]
+            yield np.setdiff1d(np.arange(len(y)), test, assume_unique=True), test
+
+    def get_n_splits(
+        self, X: Any = None, y: Any = None, groups: Any = None, trusted: Any = None
+    ) -> int:
+        """Return the number of folds.
+
+        Parameters
+        ----------
+        X, y, groups, trusted : object
+            Ignored, for compatibility.
+
+        Returns
+        -------
+        int
+        """
+        return self.n_splits
+
+    def _mask(self, trusted: Any, n_samples: int) -> np.ndarray:
+        """Return the one mask that there must be."""
+        masks = [
+            check_trusted(mask, n_samples) for mask in (self.trusted, trusted) if mask is not None
+        ]
+        if not masks:
+            raise ValueError(
+                "TrustedFold needs to know the rows to test on. Write TrustedFold(trusted=mask), "
+                "or split(X, y, trusted=mask), which cross_validate and GridSearchCV do after "
+                "sklearn.set_config(enable_metadata_routing=True)."
+            )
+        if not np.array_equal(masks[0], masks[-1]):
+            raise ValueError(
+                f"TrustedFold has a mask of {masks[0].sum()} trusted rows, and split was given "
+                f"another, of {masks[1].sum()}. Leave one of them out."
+            )
+        return masks[0]
+
+    def _deal(self, y: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Return the fold of each of the trusted `rows`: (n_trusted,), int."""
+        classes, codes = np.unique(y, return_inverse=True)
+        counts = np.bincount(codes[rows], minlength=len(classes))
+        if counts.min() < 2:
+            pairs = zip(classes.tolist(), counts.tolist(), strict=True)
+            few = {label: count for label, count in pairs if count < 2}
+            raise ValueError(
+                "TrustedFold needs two trusted rows of each class: one to test on, one to train "
+                f"on. Got {few} (class: trusted rows); verify more labels of these classes."
+            )
+        if len(rows) < self.n_splits:
+            raise ValueError(
+                f"TrustedFold cannot deal {len(rows)} trusted rows to n_splits={self.n_splits} "
+                f"folds. Verify more labels, or lower n_splits to at most {len(rows)}."
+            )
+        folds = StratifiedKFold(self.n_splits, shuffle=self.shuffle, random_state=self.random_state)
+        # StratifiedKFold refuses classes that are all smaller than n_splits. One more class, which
+        # it deals last and is dropped here, leaves the other classes' folds as they are.
+        padded = np.append(codes[rows], np.full(self.n_splits, len(classes)))
+        fold = np.empty(len(padded), dtype=np.intp)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+            for k, (_, test) in enumerate(folds.split(padded, padded)):
+                fold[test] = k
+        return fold[: len(rows)]
