@@ -85,6 +85,7 @@ def hard_samples(
     See Also
     --------
     noisyfit.noise.corrupt_labels : Labels that are wrong.
+    noisyfit.open_set.open_set_noise : Rows that no label is right for.
 
     Notes
     -----

@@ -199,7 +199,7 @@ def corrupt_labels(
     """
     known, codes = _encode(y, classes)
     T = _check_matrix(matrix, known)
-    rng = _generator(random_state)
+    rng = noise_generator(random_state)
     new = codes.copy()
     if exact:
         wrong = T * ~np.eye(len(T), dtype=bool)
@@ -296,7 +296,7 @@ def instance_dependent_noise(
     check_consistent_length(X, codes)
     if len(known) < 2:
         raise ValueError(f"y needs at least 2 classes to be confused, got {known.tolist()}.")
-    rng = _generator(random_state)
+    rng = noise_generator(random_state)
     if rate == 0:
         return CorruptedLabels(known[codes], np.zeros(len(codes), dtype=bool))
     X = X.reshape(len(codes), -1) if X.ndim > 2 else X
@@ -381,8 +381,23 @@ def _encode(y: npt.ArrayLike, classes: npt.ArrayLike | None) -> tuple[np.ndarray
     return known, np.array([index[label] for label in found.tolist()])[codes]
 
 
-def _generator(random_state: RandomState) -> np.random.Generator:
-    """Make a Generator from any accepted `random_state`, without NumPy's global state."""
+def noise_generator(random_state: RandomState) -> np.random.Generator:
+    """Make a Generator from any accepted `random_state`, without NumPy's global state.
+
+    Parameters
+    ----------
+    random_state : int, Generator, RandomState or None
+        An int seeds a stream that no split and no training run with the same seed draws from.
+
+    Returns
+    -------
+    numpy.random.Generator
+
+    Raises
+    ------
+    ValueError
+        For a `random_state` of another type, or a negative int.
+    """
     if random_state is None or isinstance(random_state, np.random.Generator):
         return np.random.default_rng(random_state)
     if isinstance(random_state, np.random.RandomState):

@@ -49,6 +49,7 @@ FLOORS = {
     "display": 5,
     "report": 5,
     "datasets": 5,
+    "open_set": 5,
     "__init__": 6,
 }
 SAME_FLOOR = {
