@@ -30,7 +30,7 @@ def numbers(rows):
     return last
 
 
-def inside_and_pool(n=40, n_out=50):
+def inside_and_pool(n=40, n_out=14):
     return np.arange(1, n + 1), np.arange(101, n_out + 101)
 
 
