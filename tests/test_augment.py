@@ -8,13 +8,25 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torchvision.transforms.v2 import Compose
+from torch import nn
+from torchvision.transforms.v2 import (
+    AugMix,
+    AutoAugment,
+    AutoAugmentPolicy,
+    Compose,
+    RandAugment,
+    Resize,
+    ToDtype,
+    TrivialAugmentWide,
+)
 
+from noisyfit import MILDSelector
 from noisyfit.augment import (
     BrightnessContrast,
     Cutout,
     FeatureJitter,
     FeatureMask,
+    PerImage,
     RandomCropFlip,
     strong_view,
     weak_view,
@@ -33,7 +45,15 @@ VECTOR_TRANSFORMS = [
     FeatureMask(0.5),
     strong_view((5,), feature_std=torch.ones(5)),
 ]
-TRANSFORMS = IMAGE_TRANSFORMS + VECTOR_TRANSFORMS
+PER_IMAGE_TRANSFORMS = [
+    PerImage(RandAugment()),
+    PerImage(AutoAugment(AutoAugmentPolicy.CIFAR10)),
+    strong_view((3, 8, 8), policy="randaugment"),
+    strong_view((3, 8, 8), policy="autoaugment"),
+]
+BATCHED_TRANSFORMS = IMAGE_TRANSFORMS + VECTOR_TRANSFORMS
+TRANSFORMS = BATCHED_TRANSFORMS + PER_IMAGE_TRANSFORMS
+POLICIES = [RandAugment(), AutoAugment(), TrivialAugmentWide(), AugMix()]
 
 
 @pytest.fixture(autouse=True)
@@ -281,18 +301,28 @@ class TestEveryTransform:
         x = rows_for(transform)[:0]
         assert transform(x).shape == x.shape
 
-    @pytest.mark.gpu
-    def test_on_the_gpu_without_waiting_for_it(self, transform):
-        x = rows_for(transform, 64).cuda()
-        layouts = [x, x.contiguous(memory_format=torch.channels_last)] if x.ndim == 4 else [x]
-        for rows in layouts:
-            torch.cuda.set_sync_debug_mode("error")
-            try:
-                out = transform(rows)
-            finally:
-                torch.cuda.set_sync_debug_mode("default")
-            assert (out.device, out.dtype) == (rows.device, rows.dtype)
-            assert out.stride() == rows.stride()
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("transform", BATCHED_TRANSFORMS, ids=str)
+def test_on_the_gpu_without_waiting_for_it(transform):
+    x = rows_for(transform, 64).cuda()
+    layouts = [x, x.contiguous(memory_format=torch.channels_last)] if x.ndim == 4 else [x]
+    for rows in layouts:
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            out = transform(rows)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        assert (out.device, out.dtype) == (rows.device, rows.dtype)
+        assert out.stride() == rows.stride()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("transform", PER_IMAGE_TRANSFORMS, ids=str)
+def test_per_image_on_the_gpu(transform):
+    x = rows_for(transform).cuda().contiguous(memory_format=torch.channels_last)
+    out = transform(x)
+    assert (out.device, out.dtype, out.stride()) == (x.device, x.dtype, x.stride())
 
 
 @pytest.mark.gpu
@@ -300,6 +330,56 @@ class TestEveryTransform:
 def test_crops_on_the_gpu(memory_format):
     x = images(20, 3, 6, 5).contiguous(memory_format=memory_format)
     crop_numbers(x, RandomCropFlip(2)(x.cuda()).cpu(), 2, flip=True)
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: type(policy).__name__)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_per_image_calls_the_transform_for_one_image_after_the_other(policy, channels):
+    x = images(1, channels, 12, 10).expand(60, channels, 12, 10)
+    with torch.random.fork_rng():
+        expected = torch.stack([policy(image) for image in x])
+    out = PerImage(policy)(x)
+    assert torch.equal(out, expected)
+    assert len(out.unique(dim=0)) > 10
+
+
+def test_torchvision_draws_once_per_batch():
+    # Why PerImage exists: should this fail one day, it is no longer needed.
+    x = images(1).expand(60, 3, 8, 8)
+    assert all(len(policy(x).unique(dim=0)) == 1 for policy in (RandAugment(), AutoAugment()))
+
+
+def test_per_image_takes_any_transform_and_keeps_its_input():
+    x = images(5, 4, 6, 5, torch.float64).transpose(2, 3)
+    before = x.clone()
+    out = PerImage(lambda image: image - image.min())(x)
+    torch.testing.assert_close(out, x - x.amin((1, 2, 3), keepdim=True))
+    assert out.stride() == x.stride()
+    same = PerImage(nn.Identity())(x)
+    assert torch.equal(same, before)
+    assert same.data_ptr() != x.data_ptr()
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: type(policy).__name__)
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (torch.zeros(2, 3, 8, 8), r"needs uint8 images, .* Got torch\.float32 of shape \(2, 3"),
+        (torch.zeros(2, 3, 8, 8, dtype=torch.int64), r"Got torch\.int64"),
+        (torch.zeros(2, 4, 8, 8, dtype=torch.uint8), r"1 or 3 channels\. .* \(2, 4, 8, 8\)"),
+        (torch.zeros(3, 8, 8, dtype=torch.uint8), r"needs shape \(n, channels, height, width\)"),
+    ],
+)
+def test_per_image_refuses_images_that_a_policy_is_not_made_for(policy, x, message):
+    with pytest.raises(ValueError, match=message):
+        PerImage(policy)(x)
+
+
+def test_per_image_refuses_a_transform_that_changes_shape_or_dtype():
+    with pytest.raises(ValueError, match=r"Resize.* must keep .* of shape \(3, 4, 4\) for"):
+        PerImage(Resize((4, 4)))(images())
+    with pytest.raises(ValueError, match=r"Got torch\.float32 of .* for torch\.uint8 of"):
+        PerImage(ToDtype(torch.float32))(images())
 
 
 @pytest.mark.parametrize(
@@ -326,6 +406,49 @@ def test_strong_view_is_weak_view_and_more():
     view = strong_view((1, 28, 20))
     assert isinstance(view, Compose)
     assert view.transforms == [weak_view((1, 28, 20)), BrightnessContrast(), Cutout(10)]
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 28, 20)])
+def test_strong_view_by_policy(shape):
+    for name in ("randaugment", "autoaugment"):
+        first, *others = strong_view(shape, policy=name).transforms
+        assert isinstance(first, PerImage)
+        if name == "randaugment":
+            assert isinstance(first.transform, RandAugment)
+            assert first.transform.num_ops == 2
+        else:
+            assert isinstance(first.transform, AutoAugment)
+            assert first.transform.policy is AutoAugmentPolicy.CIFAR10
+        assert others == [weak_view(shape), Cutout(min(shape[1:]) // 2)]
+
+
+@pytest.mark.parametrize("name", ["randaugment", "autoaugment"])
+def test_a_policy_in_training(name):
+    X, y = images(40, 1).numpy(), np.arange(40) % 2
+    view = strong_view((1, 8, 8), policy=name)
+    est = MILDSelector(augment=view, rounds=1, max_epochs=1, module__width=4)
+    first, again, plain = (
+        est.set_params(augment=augment, random_state=0).fit(X, y).noise_scores_
+        for augment in (view, view, "auto")
+    )
+    np.testing.assert_array_equal(first, again)
+    assert (first != plain).any()
+    with pytest.raises(ValueError, match="needs uint8 images, 0 to 255"):
+        est.set_params(augment=view).fit(X / np.float32(255), y)
+
+
+@pytest.mark.parametrize(
+    ("shape", "policy", "message"),
+    [
+        ((3, 8, 8), "trivialaugment", r"one of \('randaugment', 'autoaugment'\), or None\. Got"),
+        ((4, 8, 8), "randaugment", r"policy='randaugment' needs images of 1 or 3 .* \(4, 8, 8\)"),
+        ((5,), "autoaugment", r"policy='autoaugment' needs .* Got shape \(5,\); leave policy out"),
+        ((100, 1), "autoaugment", r"Got shape \(100, 1\)"),
+    ],
+)
+def test_strong_view_refuses_a_policy_that_does_not_fit(shape, policy, message):
+    with pytest.raises(ValueError, match=message):
+        strong_view(shape, torch.ones(5), policy)
 
 
 @pytest.mark.parametrize("shape", [(5,), (100, 1)])

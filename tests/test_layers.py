@@ -19,6 +19,8 @@ FLOORS = {
     "progress": 0,
     "_params": 0,
     "_weighted": 0,
+    "_vector_augment": 0,
+    "_image_augment": 0,
     "_mixture_base": 0,
     "scaling": 0,
     "calibration": 0,
@@ -53,6 +55,9 @@ FLOORS = {
     "__init__": 6,
 }
 SAME_FLOOR = {
+    ("augment", "_image_augment"),
+    ("augment", "_vector_augment"),
+    ("_image_augment", "_vector_augment"),
     ("mixture", "_location_scale"),
     ("mixture", "_mixture_base"),
     ("mixture", "_weighted"),
