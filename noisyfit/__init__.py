@@ -3,7 +3,14 @@
 from noisyfit.debugging import debug_labels
 from noisyfit.dlt import DLTClassifier
 from noisyfit.dynamics_lstm import DynamicsLSTMDetector
+from noisyfit.meta_relabel import MetaRelabelClassifier
 from noisyfit.mild import MILDSelector
 
-__all__ = ["DLTClassifier", "DynamicsLSTMDetector", "MILDSelector", "debug_labels"]
+__all__ = [
+    "DLTClassifier",
+    "DynamicsLSTMDetector",
+    "MILDSelector",
+    "MetaRelabelClassifier",
+    "debug_labels",
+]
 __version__ = "0.1.0.dev0"

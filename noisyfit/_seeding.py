@@ -75,5 +75,19 @@ def seeded(seed: int, device: str | torch.device) -> Iterator[None]:
         yield
 
 
+def global_generator(device: str | torch.device) -> torch.Generator:
+    """Return torch's global generator of a device: its state can be taken and put back.
+
+    Parameters
+    ----------
+    device : str or torch.device
+    """
+    device = torch.device(device)
+    if device.type == "cuda":
+        index = torch.cuda.current_device() if device.index is None else device.index
+        return torch.cuda.default_generators[index]
+    return torch.default_generator
+
+
 def _seed(sequence: np.random.SeedSequence) -> int:
     return int(sequence.generate_state(1, np.uint64)[0] >> 1)  # torch seeds are signed

@@ -44,7 +44,7 @@ from noisyfit.progress import EpochProgress
 from noisyfit.recorded_run import RecordedRun
 from noisyfit.scaling import TableScaler
 
-_TABLE_LR, _OTHER_LR = 0.1, 0.02
+_SPREAD_ROWS, _SPREAD_VALUES = 2048, 2**24
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,8 @@ class FitTask:
     """The labels that the codes stand for: (n_classes,)."""
     scaler: Scaler | None
     """What brings the inputs to a common scale."""
+    has_trusted: bool = False
+    """Whether `fit` was given trusted rows, were it an empty mask."""
 
     @property
     def is_table(self) -> bool:
@@ -119,6 +121,9 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
     _optimizer_defaults: ClassVar[dict[str, Any]] = {}
     """What SGD gets unless ``optimizer__*`` says otherwise."""
 
+    _auto_lr: ClassVar[dict[str, float]] = {"table": 0.1, "other": 0.02}
+    """What ``lr="auto"`` stands for; tables are brought to a scale for it."""
+
     @abstractmethod
     def _fit(self, task: FitTask) -> FitResult:
         """Run the method; torch's generators are seeded and restored around it."""
@@ -172,6 +177,7 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
             streams=spawn_streams(self.random_state),
             classes=encoder.classes_,
             scaler=scaler,
+            has_trusted=trusted is not None,
         )
 
     def _set_fitted(self, task: FitTask, result: FitResult) -> None:
@@ -382,13 +388,24 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
             return self.augment
         return weak_view(self._example(task.rows).shape[1:])
 
+    def _feature_std(self, task: FitTask) -> torch.Tensor | None:
+        """Spread of each feature over a sample of the rows; None for what is no table."""
+        example = self._example(task.rows)
+        if example.ndim != 2:
+            return None
+        source = task.rows.source
+        n_rows = max(2, min(_SPREAD_ROWS, _SPREAD_VALUES // example.shape[1]))
+        every = -(-len(source) // n_rows)
+        sample = source.gather(torch.arange(0, len(source), every, device=source.device))
+        return sample.float().std(0, correction=0)
+
     def _progress(self, total: int) -> EpochProgress:
         return EpochProgress(total, type(self).__name__, disable=self.verbose != 1)
 
     def _lr(self, task: FitTask) -> float:
         if self.lr != "auto":
             return self.lr
-        return _TABLE_LR if task.is_table else _OTHER_LR
+        return self._auto_lr["table" if task.is_table else "other"]
 
     def _batch_size(self, n_samples: int) -> int:
         size: Any = self._nested_kwargs("iterator_train").get("batch_size", self.batch_size)

@@ -18,8 +18,6 @@ from noisyfit.progress import EpochProgress
 from noisyfit.recorder import DynamicsRecorder
 from noisyfit.threshold_net import ThresholdNet, ThresholdSettings
 
-_SPREAD_ROWS, _SPREAD_VALUES = 2048, 2**24
-
 
 class DLTClassifier(BaseNoisyClassifier):
     r"""Train by dynamic loss thresholds: likely wrong labels are dropped, their rows are not.
@@ -363,9 +361,5 @@ class DLTClassifier(BaseNoisyClassifier):
         """Return the standard view, which the losses are taken from, and K to learn from."""
         standard = view = self._standard_view(task)
         if self.augment == "auto" and self._example(task.rows).ndim == 2:
-            source = task.rows.source
-            n_rows = max(2, min(_SPREAD_ROWS, _SPREAD_VALUES // self._example(task.rows).shape[1]))
-            every = -(-len(source) // n_rows)
-            sample = source.gather(torch.arange(0, len(source), every, device=source.device))
-            view = weak_view(sample.shape[1:], sample.float().std(0, correction=0))
+            view = weak_view(self._example(task.rows).shape[1:], self._feature_std(task))
         return (standard, *(view,) * self.n_views)

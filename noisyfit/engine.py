@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import PassthroughScoring
+from torch.func import functional_call
 
 from noisyfit.data import BatchLoader, Rows
 
@@ -36,6 +37,8 @@ class NoisyNet(NeuralNet):
     override here replaces what skorch does once a batch, such as reading the loss back from the
     device, by the same thing once an epoch.
     """
+
+    schedule_unit: ClassVar[str] = "epoch"
 
     def __init__(
         self,
@@ -68,8 +71,13 @@ class NoisyNet(NeuralNet):
         self.module_.to(memory_format=torch.channels_last)
         return self
 
-    def infer(self, x: Any, **fit_params: Any) -> torch.Tensor:
-        """Compute the logits of a batch; only the inputs reach the module, never the row ids."""
+    def infer(
+        self, x: Any, *, params: Mapping[str, torch.Tensor] | None = None, **fit_params: Any
+    ) -> torch.Tensor:
+        """Compute the logits of a batch; only the inputs reach the module, never the row ids.
+
+        `params` stand in for the module's parameters of the same name.
+        """
         x = x["x"] if isinstance(x, dict) else x
         autocast = (
             torch.autocast(torch.device(self.device).type, self.precision)
@@ -77,7 +85,12 @@ class NoisyNet(NeuralNet):
             else nullcontext()
         )
         with autocast:
-            logits = self.module_(x.to(self.device), **fit_params)
+            x = x.to(self.device)
+            logits = (
+                self.module_(x, **fit_params)
+                if params is None
+                else functional_call(self.module_, dict(params), (x,), fit_params)
+            )
         return logits.float()
 
     def evaluation_step(self, batch: Any, training: bool = False) -> torch.Tensor:
@@ -178,7 +191,7 @@ class NoisyNet(NeuralNet):
         ----------
         rows : Rows
         epochs : int
-            Length of the stage and of its schedule, which steps once an epoch.
+            Length of the stage and of its schedule.
 
         Returns
         -------
@@ -187,16 +200,27 @@ class NoisyNet(NeuralNet):
         if not self.initialized_:
             self.initialize()
         self.initialize_optimizer()
-        self.schedule_: Any = torch.optim.lr_scheduler.CosineAnnealingLR(
-            self.optimizer_, T_max=epochs
-        )
+        self.schedule_: Any = self.stage_schedule(rows, epochs)
         self.partial_fit(rows, None, epochs=epochs)
         self.schedule_ = None  # it would lead the learning rate up again
         return self
 
+    def stage_schedule(self, rows: Rows, epochs: int) -> Any:
+        """Return the learning rate scheduler of a stage; ``schedule_unit`` says when it steps."""
+        return torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer_, T_max=epochs)
+
+    def on_batch_end(self, net: Any, training: bool = False, **kwargs: Any) -> None:
+        """Step the schedule of a stage, if it steps by batch."""
+        if training and self.schedule_unit == "batch":
+            self._step_schedule()
+
     def on_epoch_end(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
-        """Step the schedule of a stage."""
+        """Step the schedule of a stage, if it steps by epoch."""
         self.history.record("lr", self.optimizer_.param_groups[0]["lr"])
+        if self.schedule_unit == "epoch":
+            self._step_schedule()
+
+    def _step_schedule(self) -> None:
         if getattr(self, "schedule_", None) is not None:
             self.schedule_.step()
 

@@ -129,7 +129,9 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     return (values * weight).sum() / weight.sum().clamp_min(1)
 
 
-def mixup(inputs: Tensor, target: Tensor, partner: Tensor, factor: float) -> tuple[Tensor, Tensor]:
+def mixup(
+    inputs: Tensor, target: Tensor, partner: Tensor, factor: float | Tensor
+) -> tuple[Tensor, Tensor]:
     r"""Blend each row with another one (Zhang et al. 2018).
 
     Parameters
@@ -138,7 +140,7 @@ def mixup(inputs: Tensor, target: Tensor, partner: Tensor, factor: float) -> tup
     target : tensor of shape (n_rows, n_classes)
     partner : tensor of shape (n_rows,), int64
         Row that each row is blended with.
-    factor : float
+    factor : float or tensor of shape (n_rows,)
         Share :math:`\lambda` of the row itself, in [0, 1].
 
     Returns
@@ -153,7 +155,84 @@ def mixup(inputs: Tensor, target: Tensor, partner: Tensor, factor: float) -> tup
     >>> mixup(x, target, torch.tensor([1, 1]), 0.75)[0].flatten()
     tensor([ 2.5000, 10.0000])
     """
-    return torch.lerp(inputs[partner], inputs, factor), torch.lerp(target[partner], target, factor)
+    if not isinstance(factor, Tensor):
+        mixed = torch.lerp(inputs[partner], inputs, factor)
+        return mixed, torch.lerp(target[partner], target, factor)
+    by_row = factor.view(-1, *[1] * (inputs.ndim - 1)).to(inputs.dtype)
+    mixed = torch.lerp(inputs[partner], inputs, by_row)
+    return mixed, torch.lerp(target[partner], target, factor.unsqueeze(1))
+
+
+def dominant_factor(n_rows: int, alpha: float, device: torch.device | str = "cpu") -> Tensor:
+    r"""Draw mixup factors of which none is below one half.
+
+    Parameters
+    ----------
+    n_rows : int
+    alpha : float
+        Above 0; the smaller, the nearer the factors are to 1.
+    device : torch.device or str, default="cpu"
+
+    Returns
+    -------
+    tensor of shape (n_rows,), in [0.5, 1]
+        :math:`1 - u^{1/\alpha} / 2` for uniform u; with :math:`\alpha = 1/2` the mean is 5/6.
+
+    Notes
+    -----
+    As in the code of Zhang et al. (CVPR 2020), close to the larger of :math:`\beta` and
+    :math:`1 - \beta` for :math:`\beta \sim Beta(\alpha, \alpha)`.
+
+    Examples
+    --------
+    >>> bool((dominant_factor(100, alpha=0.5) >= 0.5).all())
+    True
+    """
+    return 1 - torch.rand(n_rows, device=device).pow(1 / alpha) / 2
+
+
+def normalize_logits(logits: Tensor) -> Tensor:
+    r"""Divide a batch of logits by the root of their mean square.
+
+    Parameters
+    ----------
+    logits : tensor of shape (n_rows, n_classes)
+
+    Returns
+    -------
+    tensor of shape (n_rows, n_classes)
+        :math:`z / \sqrt{\overline{z^2} + 10^{-8}}` with one mean over the whole batch, as in the code
+        of Zhang et al. (CVPR 2020): the scale of the logits has no influence on what follows.
+
+    Examples
+    --------
+    >>> normalize_logits(torch.tensor([[3.0, -3.0]]))
+    tensor([[ 1., -1.]])
+    """
+    return logits / (logits.square().mean() + 1e-8).sqrt()
+
+
+def consistency(logits: Tensor, other: Tensor) -> Tensor:
+    r"""Kullback-Leibler divergence of each row's prediction from that for another view of it.
+
+    Parameters
+    ----------
+    logits, other : tensor of shape (n_rows, n_classes)
+        Detach `logits` where only `other` shall follow.
+
+    Returns
+    -------
+    tensor of shape (n_rows,), in nats
+        :math:`\sum_c p_c (\log p_c - \log q_c)` with p = softmax(logits) and q = softmax(other),
+        Eq. 4 of Zhang et al. (CVPR 2020).
+
+    Examples
+    --------
+    >>> consistency(torch.tensor([[0.0, 2.0]]), torch.tensor([[1.0, 3.0]])).abs() < 1e-6
+    tensor([True])
+    """
+    log_p, log_q = logits.log_softmax(1), other.log_softmax(1)
+    return (log_p.exp() * (log_p - log_q)).sum(1)
 
 
 def clean_partner(clean: Tensor) -> Tensor:

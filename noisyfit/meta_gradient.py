@@ -1,0 +1,357 @@
+"""How the loss on trusted rows changes with the weight and the label of every other row.
+
+One optimizer step ahead, exactly: by one forward-mode product where the network supports it, by
+differentiating the gradient otherwise.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+Parameters = dict[str, Tensor]
+RowLosses = Callable[[Mapping[str, Tensor]], tuple[Tensor, Tensor]]
+
+META_GRADIENTS = ("jvp", "double_backward")
+_WEIGHT_EPS = 1e-5
+_ADJOINT_TOLERANCE = 0.05
+
+
+class MetaGradient(NamedTuple):
+    """Gradient of the probe loss with respect to the rows' coefficients."""
+
+    omega: Tensor
+    r""":math:`\partial L^p / \partial \omega_i`: (n_rows,)."""
+    lam: Tensor
+    r""":math:`\partial L^p / \partial \lambda_i`: (n_rows,)."""
+    probe_loss: Tensor
+    """:math:`L^p` at the look-ahead parameters: ()."""
+
+
+def look_ahead_parameters(
+    optimizer: torch.optim.Optimizer,
+    params: Mapping[str, Tensor],
+    grads: Mapping[str, Tensor],
+    *,
+    lr: float | None = None,
+    momentum: bool = True,
+) -> Parameters:
+    r"""Parameters after the step that the optimizer would make, which is not made.
+
+    Parameters
+    ----------
+    optimizer : torch.optim.SGD
+        Its state is read: momentum buffers count as constants.
+    params : mapping of str to tensor
+        :math:`\theta`, parameters of the optimizer.
+    grads : mapping of str to tensor
+        G, gradient of each of `params`. The result can be differentiated with respect to it.
+    lr : float or None, default=None
+        Step size; None: the current one of each parameter group.
+    momentum : bool, default=True
+        False leaves the momentum out, as learning to reweight does.
+
+    Returns
+    -------
+    dict of str to tensor
+        :math:`\theta' = \theta - \alpha\,(\mu v + G + \delta\theta)` for momentum :math:`\mu` with
+        buffer v and weight decay :math:`\delta`.
+
+    Raises
+    ------
+    ValueError
+        For any other optimizer than ``torch.optim.SGD`` itself.
+
+    Notes
+    -----
+    "The exact momentum update direction using momentum states of the SGD optimizer", Section 4.3 of
+    Zhang et al. (CVPR 2020).
+
+    Examples
+    --------
+    >>> theta = torch.nn.Parameter(torch.tensor([1.0]))
+    >>> optimizer = torch.optim.SGD([theta], lr=0.1, momentum=0.9)
+    >>> look_ahead_parameters(optimizer, {"w": theta}, {"w": torch.tensor([2.0])})["w"]
+    tensor([0.8000])
+    """
+    check_look_ahead_optimizer(optimizer)
+    groups, ahead = _group_of_each(optimizer), {}
+    for name, param in params.items():
+        group = groups[id(param)]
+        theta, step = param.detach(), grads[name]
+        if group["maximize"]:
+            step = -step
+        if group["weight_decay"]:
+            step = step + group["weight_decay"] * theta
+        if momentum and group["momentum"]:
+            v = optimizer.state.get(param, {}).get("momentum_buffer")
+            # torch's first step takes the gradient for the buffer, undamped.
+            buffer = step if v is None else group["momentum"] * v + (1 - group["dampening"]) * step
+            step = step + group["momentum"] * buffer if group["nesterov"] else buffer
+        ahead[name] = theta - (group["lr"] if lr is None else lr) * step
+    return ahead
+
+
+def check_look_ahead_optimizer(optimizer: torch.optim.Optimizer | type) -> None:
+    """Refuse an optimizer whose next step `look_ahead_parameters` does not know.
+
+    Parameters
+    ----------
+    optimizer : torch.optim.Optimizer, instance or class
+
+    Raises
+    ------
+    ValueError
+        Unless it is ``torch.optim.SGD``.
+    """
+    kind = optimizer if isinstance(optimizer, type) else type(optimizer)
+    if kind is not torch.optim.SGD:
+        raise ValueError(
+            "The look-ahead of the meta step repeats the step of torch.optim.SGD, with momentum, "
+            f"Nesterov and weight decay. Got the optimizer {getattr(kind, '__name__', kind)}; use "
+            "optimizer=torch.optim.SGD."
+        )
+
+
+def weight_penalty(
+    optimizer: torch.optim.Optimizer, params: Mapping[str, Tensor], ahead: Mapping[str, Tensor]
+) -> Tensor:
+    r"""Weight decay as a term of the loss.
+
+    Parameters
+    ----------
+    optimizer : torch.optim.Optimizer
+        Has the weight decay :math:`\delta` of each of `params`.
+    params : mapping of str to tensor
+        Parameters of the optimizer.
+    ahead : mapping of str to tensor
+        :math:`\theta'`, what to penalise in their place.
+
+    Returns
+    -------
+    tensor of shape ()
+        :math:`\sum \tfrac{\delta}{2} \theta'^2`.
+    """
+    groups = _group_of_each(optimizer)
+    decayed = [
+        0.5 * groups[id(param)]["weight_decay"] * ahead[name].square().sum()
+        for name, param in params.items()
+        if groups[id(param)].get("weight_decay")
+    ]
+    return torch.stack(decayed).sum() if decayed else next(iter(ahead.values())).new_zeros(())
+
+
+def meta_gradient(
+    method: str,
+    params: Mapping[str, Tensor],
+    losses: tuple[Tensor, Tensor],
+    row_losses: RowLosses,
+    look_ahead: Callable[[Mapping[str, Tensor]], Parameters],
+    probe_loss: Callable[[Parameters], Tensor],
+    *,
+    omega: float,
+    lam: float,
+) -> MetaGradient:
+    r"""Differentiate the probe loss, one step ahead, with respect to weights and labels.
+
+    Parameters
+    ----------
+    method : {"jvp", "double_backward"}
+    params : mapping of str to tensor
+        :math:`\theta`, leaf tensors that require gradients.
+    losses : tuple of two tensors of shape (n_rows,)
+        :math:`CE(y_i)` and :math:`CE(g_i)` of the rows at `params`, with their graph, which is
+        kept.
+    row_losses : callable
+        The same two losses as a function of the parameters; ``"jvp"`` calls it.
+    look_ahead : callable
+        :math:`\theta'` as a function of the gradient G.
+    probe_loss : callable
+        :math:`L^p` as a function of :math:`\theta'`.
+    omega : float
+        :math:`\omega_0`, the weight of every row.
+    lam : float
+        :math:`\lambda_0`, the share of the given label in every row's target, in [0, 1].
+
+    Returns
+    -------
+    MetaGradient
+
+    Notes
+    -----
+    With the rows' losses :math:`l_i = \lambda_i CE(y_i) + (1 - \lambda_i) CE(g_i)` (Eq. 5 of Zhang
+    et al., CVPR 2020) the look-ahead's gradient is :math:`G = \sum_i \omega_i \nabla_\theta l_i`.
+    By the chain rule, with :math:`t = \partial L^p / \partial G`,
+
+    .. math:: \frac{\partial L^p}{\partial \omega_i} = \langle t, \nabla_\theta l_i \rangle, \qquad
+              \frac{\partial L^p}{\partial \lambda_i}
+              = \omega_0 \langle t, \nabla_\theta (CE(y_i) - CE(g_i)) \rangle,
+
+    which are directional derivatives of the rows' losses along t: one forward pass gives them all,
+    where ``"double_backward"`` differentiates through G.
+    """
+    given, pseudo = losses
+    leaves = tuple(params.values())
+    if method == "double_backward":
+        omegas = torch.full_like(given, omega, requires_grad=True)
+        lams = torch.full_like(given, lam, requires_grad=True)
+        total = (omegas * (lams * given + (1 - lams) * pseudo)).sum()
+        G = torch.autograd.grad(total, leaves, create_graph=True, materialize_grads=True)
+        loss = probe_loss(look_ahead(dict(zip(params, G, strict=True))))
+        d_omega, d_lam = torch.autograd.grad(loss, (omegas, lams), retain_graph=True)
+        return MetaGradient(d_omega, d_lam, loss.detach())
+    if omega:
+        total = omega * (lam * given + (1 - lam) * pseudo).sum()
+        G = torch.autograd.grad(total, leaves, retain_graph=True, materialize_grads=True)
+    else:
+        G = tuple(torch.zeros_like(p) for p in leaves)
+    G = tuple(g.detach().requires_grad_() for g in G)
+    loss = probe_loss(look_ahead(dict(zip(params, G, strict=True))))
+    t = torch.autograd.grad(loss, G, materialize_grads=True)
+    along_given, along_pseudo = directional_derivatives(
+        row_losses, params, dict(zip(params, t, strict=True))
+    )
+    d_omega = lam * along_given + (1 - lam) * along_pseudo
+    return MetaGradient(d_omega, omega * (along_given - along_pseudo), loss.detach())
+
+
+def directional_derivatives(
+    function: RowLosses, params: Mapping[str, Tensor], direction: Mapping[str, Tensor]
+) -> tuple[Tensor, ...]:
+    """Derivatives of all outputs of a function of the parameters along one direction.
+
+    Parameters
+    ----------
+    function : callable
+        Takes the parameters and returns a tuple of tensors.
+    params, direction : mapping of str to tensor
+
+    Returns
+    -------
+    tuple of tensors
+        Shaped like the outputs.
+
+    Raises
+    ------
+    NotImplementedError
+        Where an operation of the network has no forward-mode derivative.
+    """
+    with warnings.catch_warnings(), torch.no_grad(), forward_ad.dual_level():
+        # The first dual tensor of a process loads torch's own scripted decompositions.
+        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
+        dual = {n: forward_ad.make_dual(p.detach(), direction[n]) for n, p in params.items()}
+        outputs = [forward_ad.unpack_dual(output) for output in function(dual)]
+    return tuple(
+        torch.zeros_like(out.primal) if out.tangent is None else out.tangent for out in outputs
+    )
+
+
+def choose_meta_gradient(row_losses: RowLosses, params: Mapping[str, Tensor]) -> str:
+    r"""Find out by a trial how the meta-gradient of a network can be computed.
+
+    Parameters
+    ----------
+    row_losses : callable
+        Those of `meta_gradient`.
+    params : mapping of str to tensor
+        Leaf tensors that require gradients.
+
+    Returns
+    -------
+    {"jvp", "double_backward"}
+        The first where the forward-mode derivative J exists and agrees with the backward one,
+        :math:`\langle u, J t \rangle = \langle J^\top u, t \rangle` for random t and u.
+
+    Raises
+    ------
+    ValueError
+        If the network can be differentiated in neither way.
+    """
+    if _jvp_is_right(row_losses, params):
+        return "jvp"
+    leaves = tuple(params.values())
+    try:
+        losses = torch.cat(row_losses(params))
+        omegas = torch.ones_like(losses, requires_grad=True)
+        G = torch.autograd.grad(losses @ omegas, leaves, create_graph=True, materialize_grads=True)
+        torch.autograd.grad(torch.stack([g.square().sum() for g in G]).sum(), omegas)
+    except (NotImplementedError, RuntimeError) as error:
+        raise ValueError(
+            "The meta step needs a network with a forward-mode derivative or with a second one; "
+            f"this one has neither. {error}"
+        ) from error
+    return "double_backward"
+
+
+def _jvp_is_right(row_losses: RowLosses, params: Mapping[str, Tensor]) -> bool:
+    draw = torch.Generator().manual_seed(0)
+
+    def random_like(like: Tensor) -> Tensor:
+        return torch.randn(like.shape, generator=draw, dtype=like.dtype).to(like.device)
+
+    t = {name: random_like(p) * p.detach().abs().mean() for name, p in params.items()}
+    try:
+        forward = torch.cat(directional_derivatives(row_losses, params, t))
+    except (NotImplementedError, RuntimeError):
+        return False
+    losses = torch.cat(row_losses(params))
+    u = random_like(losses)
+    # Partly along the result: no wrong sign or scale is then missed by chance.
+    u = u + forward * (u.norm() / forward.norm().clamp_min(torch.finfo(u.dtype).tiny))
+    backward = torch.autograd.grad(losses @ u, tuple(params.values()), materialize_grads=True)
+    back = torch.stack([(g * t[n]).sum() for n, g in zip(params, backward, strict=True)]).sum()
+    return bool((forward @ u - back).abs() <= _ADJOINT_TOLERANCE * forward.norm() * u.norm())
+
+
+def _group_of_each(optimizer: torch.optim.Optimizer) -> dict[int, dict]:
+    return {id(p): group for group in optimizer.param_groups for p in group["params"]}
+
+
+def example_weights(d_omega: Tensor) -> Tensor:
+    r"""Weights of the rows from the gradient of the probe loss.
+
+    Parameters
+    ----------
+    d_omega : tensor of shape (n_rows,)
+
+    Returns
+    -------
+    tensor of shape (n_rows,)
+        :math:`\omega^*_i = [-d_i]_+ / (\sum_j [-d_j]_+ + 10^{-5})`, at least 0 with a sum of at
+        most 1; all 0 where no row helps.
+
+    Examples
+    --------
+    >>> example_weights(torch.tensor([-0.3, 0.2, -0.1]))
+    tensor([0.7500, 0.0000, 0.2500])
+    """
+    helpful = (-d_omega).clamp_min(0)
+    return helpful / (helpful.sum() + _WEIGHT_EPS)
+
+
+def literal_example_weights(d_omega: Tensor, omega: float) -> Tensor:
+    r"""Weights by the rule that the paper prints, which hardly moves them.
+
+    Parameters
+    ----------
+    d_omega : tensor of shape (n_rows,)
+    omega : float
+        :math:`\omega_0`.
+
+    Returns
+    -------
+    tensor of shape (n_rows,)
+        :math:`[\omega_0 - d_i]_+`, divided by their sum; all 0 where that is 0.
+
+    Examples
+    --------
+    >>> literal_example_weights(torch.tensor([-0.045, 0.045, 0.0]), 1 / 3)
+    tensor([0.3783, 0.2883, 0.3333])
+    """
+    kept = (omega - d_omega).clamp_min(0)
+    return kept / kept.sum().clamp_min(torch.finfo(kept.dtype).tiny)

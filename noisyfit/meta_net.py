@@ -1,0 +1,483 @@
+"""`MetaNet`: the training step of meta re-labelling (Zhang et al. 2020)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from torch.nn.functional import one_hot
+
+from noisyfit._seeding import global_generator
+from noisyfit.data import Rows, batch_sizes
+from noisyfit.engine import NoisyNet
+from noisyfit.losses import (
+    consistency,
+    dominant_factor,
+    frozen_batch_statistics,
+    mixup,
+    normalize_logits,
+    sharpen,
+    soft_cross_entropy,
+)
+from noisyfit.meta_gradient import (
+    MetaGradient,
+    check_look_ahead_optimizer,
+    choose_meta_gradient,
+    example_weights,
+    literal_example_weights,
+    look_ahead_parameters,
+    meta_gradient,
+    weight_penalty,
+)
+from noisyfit.probe import ProbeBatches
+from noisyfit.schedule import cosine_cycle_ends, cosine_cycle_factor
+
+PAPER_RULES = ("weights", "sum", "raw_logits", "mixup_factor", "two_way_consistency")
+_TRIAL_ROWS = 8
+
+
+class MetaSettings(NamedTuple):
+    """What meta re-labelling is set to; symbols of the paper, all numbers settled."""
+
+    reweight: bool = True
+    r"""Whether :math:`L_{\omega^*}` is there."""
+    relabel: bool = True
+    r"""Whether :math:`L_{\lambda^*}` is there."""
+    consistency: float = 20.0
+    """k, weight of the consistency loss."""
+    pool_loss: bool = True
+    r"""Whether :math:`L_\beta` is there."""
+    pool_weight: float = 5.0
+    r"""p, weight of :math:`L_\beta^u`."""
+    mixup_alpha: float = 0.5
+    r"""Of the distribution of :math:`\beta`; 0: the pool is not mixed."""
+    temperature: float = 0.5
+    r""":math:`\tau` of sharpening."""
+    trust_given: float = 0.9
+    r""":math:`\lambda_0`."""
+    clean_threshold: float = 1.0
+    """T."""
+    weigh_equally: bool = True
+    r"""Whether :math:`\omega_0` is 1/B; else 0."""
+    meta_lr: float = 0.1
+    r""":math:`\alpha`, the fixed step of the look-ahead."""
+    look_ahead_momentum: bool = True
+    """Whether the look-ahead goes on with the optimizer's momentum."""
+    pseudo_gradient: bool = False
+    """Whether the look-ahead's gradient also runs through the pseudo-labels."""
+    meta_gradient: str = "auto"
+    n_cycles: int = 1
+    ema_decay: float = 0.999
+    """Largest decay of the average of the weights; 0: none."""
+    paper_rules: tuple[str, ...] = ()
+    """Names of `PAPER_RULES` that are followed to the letter."""
+
+    @property
+    def learns_from_labels(self) -> bool:
+        """Whether the given labels are used at all."""
+        return self.reweight or self.relabel
+
+    @property
+    def needs_pseudo_labels(self) -> bool:
+        """Whether anything is learned from the pseudo-labels."""
+        return self.relabel or self.pool_loss
+
+
+class MetaNet(NoisyNet):
+    """Net that asks trusted rows, in every step, which rows to weigh and which labels to believe.
+
+    Parameters
+    ----------
+    module : torch.nn.Module, class or instance
+    settings : MetaSettings
+    probe : Rows
+        The trusted rows.
+    **kwargs
+        Parameters of `NoisyNet`.
+
+    Attributes
+    ----------
+    meta_gradient_ : {"jvp", "double_backward"} or None
+        How the gradient of the meta step was computed; None if no step was made.
+    weights_ : tensor of shape (n_source,)
+        Mean weight of each row, in units of the equal weight of its batch; NaN if never seen.
+    trust_ : tensor of shape (n_source,)
+        Share of the epochs in which a row's given label was preferred; NaN if never seen.
+
+    Notes
+    -----
+    Forwards of a step, each over as many rows as the batch has but the third: (a) the weak view,
+    (b) the strong one, (c) the mixed pool of three times as many, (d) the probe, at the look-ahead
+    parameters. Only (a) adds to batch normalisation's running statistics.
+    """
+
+    schedule_unit: ClassVar[str] = "batch"
+
+    def __init__(self, module: Any, *, settings: MetaSettings, probe: Rows, **kwargs: Any) -> None:
+        super().__init__(module, **kwargs)
+        self.settings = settings
+        self.probe: Any = probe
+
+    def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        """Start with empty memories."""
+        super().on_train_begin(net, X=X, y=y, **kwargs)
+        if self.settings.learns_from_labels:
+            check_look_ahead_optimizer(self.optimizer_)
+        named = self.module_.named_parameters()
+        self.params_ = {name: param for name, param in named if param.requires_grad}
+        views = dict(self.get_params_for("iterator_train")).get("views") or (None,)
+        self.probe_batches_ = ProbeBatches(self.probe, views[0])
+        chosen = self.settings.meta_gradient
+        self.meta_gradient_: str | None = None if chosen == "auto" else chosen
+        self.ema_: dict[str, torch.Tensor] | None = None
+        if self.settings.ema_decay:
+            self.ema_ = {name: param.detach().clone() for name, param in self.params_.items()}
+        self.n_steps_ = 0
+        zeros = partial(torch.zeros, len(X.source), device=self.device)
+        self._weight_sum, self._trust_sum, self._n_seen = zeros(), zeros(), zeros()
+
+    def stage_schedule(self, rows: Rows, epochs: int) -> torch.optim.lr_scheduler.LambdaLR:
+        """Cosine cycles over all steps of the training."""
+        n_steps = epochs * len(batch_sizes(len(rows), self.batch_size))
+        ends = cosine_cycle_ends(n_steps, self.settings.n_cycles)
+        factor = partial(cosine_cycle_factor, ends=ends)
+        return torch.optim.lr_scheduler.LambdaLR(self.optimizer_, factor)
+
+    def on_epoch_begin(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
+        """Start the sums of an epoch."""
+        super().on_epoch_begin(net, dataset_train=dataset_train, **kwargs)
+        self._epoch_values: dict[str, list[torch.Tensor]] = {}
+
+    def on_batch_end(
+        self, net: Any, training: bool = False, batch: Any = None, **step: Any
+    ) -> None:
+        """Follow the weights with their average, and remember what was decided on the rows."""
+        super().on_batch_end(net, training=training, batch=batch, **step)
+        if not training:
+            return
+        if self.ema_ is not None:
+            decay = ema_decay(self.n_steps_, self.settings.ema_decay)
+            current = [param.detach() for param in self.params_.values()]
+            torch._foreach_lerp_(list(self.ema_.values()), current, 1 - decay)
+        self.n_steps_ += 1
+        if "weight" not in step:
+            return
+        ids, n_rows = batch[0]["index"], len(batch[1])
+        self._weight_sum[ids] += n_rows * step["weight"]
+        self._trust_sum[ids] += step["given_preferred"]
+        self._n_seen[ids] += 1
+        for name in ("weight", "given_preferred", "probe_loss"):
+            self._epoch_values.setdefault(name, []).append(step[name].view(-1))
+
+    def on_epoch_end(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
+        """Record what the meta step decided."""
+        super().on_epoch_end(net, dataset_train=dataset_train, **kwargs)
+        if not self._epoch_values:
+            return
+        values = {name: torch.cat(parts) for name, parts in self._epoch_values.items()}
+        unused = (values["weight"] == 0).float().mean()
+        means = torch.stack([values["probe_loss"].mean(), values["given_preferred"].mean(), unused])
+        for name, value in zip(
+            ("probe_loss", "trust", "unused_share"), means.tolist(), strict=True
+        ):
+            self.history.record(name, value)
+
+    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+        """Predict with the averaged weights from now on."""
+        super().on_train_end(net, **kwargs)
+        if self.ema_ is not None:
+            with torch.no_grad():
+                for name, param in self.params_.items():
+                    param.copy_(self.ema_[name])
+            self.ema_ = None
+
+    @property
+    def weights_(self) -> torch.Tensor:
+        """Mean weight of each row."""
+        return self._weight_sum / self._n_seen
+
+    @property
+    def trust_(self) -> torch.Tensor:
+        """Share of the epochs in which each row's given label was preferred."""
+        return self._trust_sum / self._n_seen
+
+    def infer(self, x: Any, *, params: Any = None, **fit_params: Any) -> torch.Tensor:
+        """Compute logits, in evaluation mode with the averaged weights."""
+        ema = getattr(self, "ema_", None)
+        params = ema if params is None and not self.module_.training else params
+        return super().infer(x, params=params, **fit_params)
+
+    def training_loss(self, X: dict[str, Any], y: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Loss of one batch: lines 1 to 6 of Algorithm 1."""
+        at = self.settings
+        probe = self.probe_batches_.draw(len(y))
+        draws = global_generator(self.device).get_state()
+        with torch.set_grad_enabled(at.learns_from_labels):
+            weak = self.infer(X)
+        step = {"y_pred": weak, "sample_loss": self.criterion_(weak, y)}
+        losses: list[torch.Tensor] = []
+        with frozen_batch_statistics(self.module_):
+            strong = self._strong_logits(X)
+            given = one_hot(y, weak.shape[1]).to(weak.dtype)
+            pseudo = given if strong is None else self.pseudo_labels(weak, strong)
+            target = pseudo.detach()
+            if at.learns_from_labels:
+                meta = self.coefficients(X, probe, weak, given, pseudo, draws)
+                step |= meta
+                losses.append(self.supervised_loss(weak, given, target, meta))
+            if at.consistency:
+                fixed = weak if "two_way_consistency" in at.paper_rules else weak.detach()
+                losses.append(at.consistency * consistency(fixed, strong).mean())
+            if at.pool_loss:
+                kept = step["weight"] >= at.clean_threshold if "weight" in step else None
+                losses.append(self.pool_loss(X, probe, given, target, kept))
+        return {"loss": torch.stack(losses).sum(), **step}
+
+    def pseudo_labels(self, weak: torch.Tensor, strong: torch.Tensor) -> torch.Tensor:
+        r"""Guess the labels of a batch from the logits of two views of it, Eq. 3.
+
+        Parameters
+        ----------
+        weak, strong : tensor of shape (n_rows, n_classes)
+
+        Returns
+        -------
+        tensor of shape (n_rows, n_classes)
+            :math:`g`, the sharpened mean of both predictions.
+        """
+        mean = (self._scaled(weak).softmax(1) + self._scaled(strong).softmax(1)) / 2
+        return sharpen(mean, self.settings.temperature)
+
+    def coefficients(
+        self,
+        X: dict[str, Any],
+        probe: tuple[torch.Tensor, torch.Tensor],
+        weak: torch.Tensor,
+        given: torch.Tensor,
+        pseudo: torch.Tensor,
+        draws: torch.Tensor,
+    ) -> dict[str, torch.Tensor]:
+        r"""Find weight and label of each row: the meta step, Eqs. 5 to 7.
+
+        Parameters
+        ----------
+        X : dict
+            A batch.
+        probe : tuple of two tensors
+            Inputs and labels of as many trusted rows.
+        weak : tensor of shape (n_rows, n_classes)
+            Logits of the weak view, with their graph.
+        given, pseudo : tensor of shape (n_rows, n_classes)
+            Given labels, one-hot, and pseudo-labels.
+        draws : tensor
+            State of torch's generator before the forward pass of `weak`.
+
+        Returns
+        -------
+        dict
+            ``"weight"``, :math:`\omega^*`, and ``"given_preferred"``, :math:`\lambda^*` in {0, 1},
+            both (n_rows,); ``"probe_loss"``, :math:`L^p`.
+        """
+        at = self.settings
+        target = pseudo if at.pseudo_gradient else pseudo.detach()
+        row_losses = partial(self._row_losses, X, given, target, draws)
+        if self.meta_gradient_ is None:
+            few = slice(_TRIAL_ROWS)
+            part = {"x": X["x"][few], "views": tuple(view[few] for view in X.get("views", ()))}
+            trial = partial(self._row_losses, part, given[few], target[few].detach(), draws)
+            self.meta_gradient_ = choose_meta_gradient(trial, self.params_)
+        gradient: MetaGradient = meta_gradient(
+            self.meta_gradient_,
+            self.params_,
+            (soft_cross_entropy(weak, given), soft_cross_entropy(weak, target)),
+            row_losses,
+            partial(
+                look_ahead_parameters,
+                self.optimizer_,
+                self.params_,
+                lr=at.meta_lr,
+                momentum=at.look_ahead_momentum,
+            ),
+            partial(self._probe_loss, *probe),
+            omega=1 / len(given) if at.weigh_equally else 0.0,
+            lam=self._trust_given,
+        )
+        if "weights" in at.paper_rules:
+            weight = literal_example_weights(gradient.omega, 1 / len(given))
+        else:
+            weight = example_weights(gradient.omega)
+        return {
+            "weight": weight,
+            "given_preferred": (gradient.lam < 0).to(weight.dtype),
+            "probe_loss": gradient.probe_loss,
+        }
+
+    def supervised_loss(
+        self,
+        weak: torch.Tensor,
+        given: torch.Tensor,
+        pseudo: torch.Tensor,
+        meta: Mapping[str, torch.Tensor],
+    ) -> torch.Tensor:
+        r"""Loss on the re-weighted and on the re-labelled rows, Eq. 8.
+
+        Parameters
+        ----------
+        weak : tensor of shape (n_rows, n_classes)
+            Logits.
+        given, pseudo : tensor of shape (n_rows, n_classes)
+        meta : dict
+            What `coefficients` found.
+
+        Returns
+        -------
+        tensor of shape ()
+            :math:`(L_{\omega^*} + L_{\lambda^*}) / 2`, or the only one of them that is there.
+        """
+        at, losses = self.settings, []
+        if at.relabel:
+            preferred = meta["given_preferred"].bool().unsqueeze(1)
+            losses.append(soft_cross_entropy(weak, torch.where(preferred, given, pseudo)).mean())
+        if at.reweight:
+            mixed = torch.lerp(pseudo, given, self._trust_given)
+            losses.append((meta["weight"] * soft_cross_entropy(weak, mixed)).sum())
+        total = torch.stack(losses)
+        return total.sum() if "sum" in at.paper_rules else total.mean()
+
+    def pool_loss(
+        self,
+        X: dict[str, Any],
+        probe: tuple[torch.Tensor, torch.Tensor],
+        given: torch.Tensor,
+        pseudo: torch.Tensor,
+        kept: torch.Tensor | None,
+    ) -> torch.Tensor:
+        r"""Loss on the mixture of trusted rows and both views of all others, Section 4.4.
+
+        Parameters
+        ----------
+        X : dict
+            A batch.
+        probe : tuple of two tensors
+            Inputs and labels of as many trusted rows; the pool's are drawn from them.
+        given, pseudo : tensor of shape (n_rows, n_classes)
+        kept : tensor of shape (n_rows,), bool, or None
+            Rows that go by their given label; None: none does.
+
+        Returns
+        -------
+        tensor of shape ()
+            :math:`L_\beta^p + p L_\beta^u`.
+        """
+        at, n_rows = self.settings, len(pseudo)
+        drawn = torch.randint(n_rows, (n_rows,), device=pseudo.device)
+        probe_x, probe_y = (part[drawn] for part in probe)
+        anchors = one_hot(probe_y, pseudo.shape[1]).to(pseudo.dtype)
+        label = pseudo if kept is None else torch.where(kept.unsqueeze(1), given, pseudo)
+        inputs = torch.cat([probe_x, X["x"], X["views"][0]])
+        target = torch.cat([anchors, label, label])
+        if at.mixup_alpha:
+            partner = torch.randperm(len(inputs), device=inputs.device)
+            inputs, target = mixup(inputs, target, partner, self._mixup_factor(inputs))
+        blocks = zip(self.infer(inputs).split(n_rows), target.split(n_rows), strict=True)
+        of_probe, of_weak, of_strong = (
+            soft_cross_entropy(self._scaled(logits), labels).mean() for logits, labels in blocks
+        )
+        return of_probe + at.pool_weight * (of_weak + of_strong) / 2
+
+    @property
+    def _trust_given(self) -> float:
+        # Without re-labelling there is no choice: the target is the given label.
+        return self.settings.trust_given if self.settings.relabel else 1.0
+
+    def _strong_logits(self, X: dict[str, Any]) -> torch.Tensor | None:
+        at = self.settings
+        if not (at.needs_pseudo_labels or at.consistency):
+            return None
+        with torch.set_grad_enabled(bool(at.consistency) or at.pseudo_gradient):
+            return self.infer(X["views"][0])
+
+    def _row_losses(
+        self,
+        X: dict[str, Any],
+        given: torch.Tensor,
+        pseudo: torch.Tensor,
+        draws: torch.Tensor,
+        params: Mapping[str, torch.Tensor],
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Losses of the rows against both labels, with the dropout of the step's own forwards."""
+        with self._repeated(draws):
+            weak = self.infer(X, params=params)
+            if self.settings.pseudo_gradient:
+                pseudo = self.pseudo_labels(weak, self.infer(X["views"][0], params=params))
+        return soft_cross_entropy(weak, given), soft_cross_entropy(weak, pseudo)
+
+    def _probe_loss(
+        self, x: torch.Tensor, y: torch.Tensor, ahead: dict[str, torch.Tensor]
+    ) -> torch.Tensor:
+        loss = self.criterion_(self.infer(x, params=ahead), y).mean()
+        return loss + weight_penalty(self.optimizer_, self.params_, ahead)
+
+    def _scaled(self, logits: torch.Tensor) -> torch.Tensor:
+        return logits if "raw_logits" in self.settings.paper_rules else normalize_logits(logits)
+
+    def _mixup_factor(self, inputs: torch.Tensor) -> torch.Tensor:
+        alpha = self.settings.mixup_alpha
+        if "mixup_factor" in self.settings.paper_rules:
+            concentration = torch.full((len(inputs),), alpha, device=inputs.device)
+            return torch.distributions.Beta(concentration, concentration).sample()
+        return dominant_factor(len(inputs), alpha, inputs.device)
+
+    @contextmanager
+    def _repeated(self, draws: torch.Tensor) -> Iterator[None]:
+        """Draw once more what was drawn from a state on."""
+        generator = global_generator(self.device)
+        now = generator.get_state()
+        generator.set_state(draws)
+        try:
+            yield
+        finally:
+            generator.set_state(now)
+
+    def row_means(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return ``weights_`` and ``trust_`` as arrays of float64."""
+        return (
+            self.weights_.double().cpu().numpy(),
+            self.trust_.double().cpu().numpy(),
+        )
+
+    def release(self) -> MetaNet:
+        """Drop what only training needs."""
+        for name in (
+            *("params_", "probe_batches_", "ema_", "n_steps_"),
+            *("_weight_sum", "_trust_sum", "_n_seen", "_epoch_values"),
+        ):
+            self.__dict__.pop(name, None)
+        self.probe = None
+        super().release()
+        return self
+
+
+def ema_decay(step: int, largest: float = 0.999) -> float:
+    """Decay of the average of the weights, small at first.
+
+    Parameters
+    ----------
+    step : int
+        Counted from 0.
+    largest : float, default=0.999
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> [round(ema_decay(step), 3) for step in (0, 100, 100_000)]
+    [0.1, 0.918, 0.999]
+    """
+    return min(largest, (1 + step) / (10 + step))

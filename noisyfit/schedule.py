@@ -1,0 +1,89 @@
+"""Learning rates that restart: cosine cycles which grow longer and start lower."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+
+def n_cosine_cycles(epochs: int, growth: float = 1.5) -> int:
+    """Most cycles that leave the first one a whole epoch.
+
+    Parameters
+    ----------
+    epochs : int
+        Length of the training, at least 1.
+    growth : float, default=1.5
+        Length of a cycle in lengths of the one before, above 1.
+
+    Returns
+    -------
+    int
+        At least 1.
+
+    Examples
+    --------
+    >>> [n_cosine_cycles(epochs) for epochs in (1, 20, 408)]
+    [1, 5, 13]
+    """
+    return max(1, int(math.log(1 + epochs * (growth - 1), growth) + 1e-9))
+
+
+def cosine_cycle_ends(n_steps: int, n_cycles: int, growth: float = 1.5) -> np.ndarray:
+    """Step at which each cycle ends; the last one ends with the training.
+
+    Parameters
+    ----------
+    n_steps, n_cycles : int
+    growth : float, default=1.5
+
+    Returns
+    -------
+    ndarray of shape (n_cycles,), int64
+
+    Examples
+    --------
+    Zhang et al. (CVPR 2020) begin with a cycle of 500 steps:
+
+    >>> cosine_cycle_ends(10_390, 6)
+    array([  500,  1250,  2375,  4062,  6593, 10390])
+    """
+    cycle = np.arange(1, n_cycles + 1)
+    shares = np.expm1(cycle * math.log(growth)) / math.expm1(n_cycles * math.log(growth))
+    return np.rint(n_steps * shares).astype(np.int64)
+
+
+def cosine_cycle_factor(step: int, ends: np.ndarray, peak_decay: float = 0.9) -> float:
+    r"""Learning rate of one step in units of the first one.
+
+    Parameters
+    ----------
+    step : int
+        Counted from 0.
+    ends : ndarray of shape (n_cycles,), int64
+        Those of `cosine_cycle_ends`.
+    peak_decay : float, default=0.9
+        What the peak is multiplied with at each restart.
+
+    Returns
+    -------
+    float
+        :math:`d^n \, (1 + \cos(\pi\,t / L)) / 2` at step t of the n-th cycle, of length L; 0 from
+        the last end on.
+
+    Notes
+    -----
+    Warm restarts (Loshchilov and Hutter, ICLR 2017) as in footnote 3 of Zhang et al. (CVPR 2020).
+
+    Examples
+    --------
+    >>> [round(cosine_cycle_factor(step, np.array([4, 10])), 2) for step in (0, 2, 4, 7, 10)]
+    [1.0, 0.5, 0.9, 0.45, 0.0]
+    """
+    cycle = int(np.searchsorted(ends, step, side="right"))
+    if cycle == len(ends):
+        return 0.0
+    start = int(ends[cycle - 1]) if cycle else 0
+    progress = (step - start) / (int(ends[cycle]) - start)
+    return peak_decay**cycle * 0.5 * (1 + math.cos(math.pi * progress))
