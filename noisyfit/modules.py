@@ -1,16 +1,15 @@
 """Default networks: each maps a batch to logits ``(n, n_classes)``.
 
-All are plain ``nn.Module`` classes, picklable and deep-copyable. Those for images take
-``(n, n_channels, height, width)`` of any size. The ResNets keep the resolution of small images
-in their stem: a 3x3 convolution of stride 1, without max-pool.
+All are plain ``nn.Module`` classes, picklable and deep-copyable. `ConvNet` takes images
+``(n, n_channels, height, width)`` of any size; larger networks for images are in
+`noisyfit.resnets`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from torch import Tensor, nn
-from torch.nn.functional import pad, relu
 
 
 class MLP(nn.Module):
@@ -90,8 +89,8 @@ class ConvNet(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for stage_width in (width, 2 * width, 4 * width):
-            layers += _conv_bn_relu(n_channels, stage_width)
-            layers += _conv_bn_relu(stage_width, stage_width)
+            layers += conv_bn_relu(n_channels, stage_width)
+            layers += conv_bn_relu(stage_width, stage_width)
             layers.append(nn.MaxPool2d(2, ceil_mode=True))
             n_channels = stage_width
         self.layers = nn.Sequential(*layers)
@@ -101,169 +100,6 @@ class ConvNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map images to logits."""
         return self.linear(self.dropout(self.layers(x).mean((2, 3))))
-
-
-class CIFARResNet18(nn.Module):
-    """torchvision's ResNet-18 with the stem for small images.
-
-    Parameters
-    ----------
-    n_classes : int
-        Number of logits.
-    n_channels : int, default=3
-        Channels of the images.
-
-    Examples
-    --------
-    >>> sum(p.numel() for p in CIFARResNet18(n_classes=10).parameters())
-    11173962
-    """
-
-    _depths = (2, 2, 2, 2)
-
-    def __init__(self, n_classes: int, n_channels: int = 3) -> None:
-        super().__init__()
-        # Imported here, as it takes as long as importing torch.
-        from torchvision.models.resnet import BasicBlock, ResNet
-
-        self.resnet = ResNet(BasicBlock, list(self._depths), num_classes=n_classes)
-        self.resnet.conv1 = _conv(n_channels, 64)
-        self.resnet.maxpool = nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map images to logits."""
-        return self.resnet(x)
-
-
-class CIFARResNet34(CIFARResNet18):
-    """torchvision's ResNet-34 with the stem for small images.
-
-    Parameters
-    ----------
-    n_classes : int
-        Number of logits.
-    n_channels : int, default=3
-        Channels of the images.
-
-    Examples
-    --------
-    >>> sum(p.numel() for p in CIFARResNet34(n_classes=10).parameters())
-    21282122
-    """
-
-    _depths = (3, 4, 6, 3)
-
-
-class _ResidualNet(nn.Module):
-    """Stem, stages of `depth` blocks, mean over the pixels, linear layer."""
-
-    _block: Callable[[int, int], nn.Module]
-    _widths: tuple[int, ...]
-    _depth: int
-
-    def __init__(self, n_classes: int, n_channels: int = 3) -> None:
-        super().__init__()
-        channels = self._widths[0]
-        layers = _conv_bn_relu(n_channels, channels)
-        for width in self._widths:
-            for _ in range(self._depth):
-                layers.append(self._block(channels, width))
-                channels = width
-        self.layers = nn.Sequential(*layers)
-        self.linear = nn.Linear(channels, n_classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map images to logits."""
-        return self.linear(self.layers(x).mean((2, 3)))
-
-
-class _PreActBlock(nn.Module):
-    """Pre-activation block; it halves the sides where the width changes."""
-
-    def __init__(self, channels: int, width: int) -> None:
-        super().__init__()
-        stride = 1 if width == channels else 2
-        self.bn1 = nn.BatchNorm2d(channels)
-        self.conv1 = _conv(channels, width, stride=stride)
-        self.bn2 = nn.BatchNorm2d(width)
-        self.conv2 = _conv(width, width)
-        self.shortcut = nn.Identity() if stride == 1 else _conv(channels, width, 1, stride)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = relu(self.bn1(x))
-        return self.conv2(relu(self.bn2(self.conv1(x)))) + self.shortcut(x)
-
-
-class PreActResNet18(_ResidualNet):
-    """ResNet-18 of pre-activation blocks, as DivideMix (Li et al., ICLR 2020) built it.
-
-    Parameters
-    ----------
-    n_classes : int
-        Number of logits.
-    n_channels : int, default=3
-        Channels of the images.
-
-    Notes
-    -----
-    It departs from He et al. (Identity mappings in deep residual networks, ECCV 2016) in three
-    points, kept because many results on noisy labels were made so: BatchNorm and ReLU stand in
-    the stem as well as in the first block, but not before the pooling; and every shortcut, not
-    only one that changes shape, branches off after the block's first ReLU. Convolutions start
-    at He's initialisation, as torchvision's do.
-
-    Examples
-    --------
-    >>> sum(p.numel() for p in PreActResNet18(n_classes=10).parameters())
-    11171274
-    """
-
-    _block, _widths, _depth = _PreActBlock, (64, 128, 256, 512), 2
-
-
-class _BasicBlockA(nn.Module):
-    """Block with a shortcut of option A; it halves the sides where the width changes."""
-
-    def __init__(self, channels: int, width: int) -> None:
-        super().__init__()
-        self.stride = 1 if width == channels else 2
-        self.new_channels = width - channels
-        self.conv1 = _conv(channels, width, stride=self.stride)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = _conv(width, width)
-        self.bn2 = nn.BatchNorm2d(width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out = self.bn2(self.conv2(relu(self.bn1(self.conv1(x)))))
-        if self.new_channels:
-            x = x[:, :, :: self.stride, :: self.stride]
-            x = pad(x, (0, 0, 0, 0, 0, self.new_channels))
-        return relu(out + x)
-
-
-class ResNet32(_ResidualNet):
-    """The ResNet-32 of CIFAR: five blocks each of 16, 32 and 64 channels.
-
-    Parameters
-    ----------
-    n_classes : int
-        Number of logits.
-    n_channels : int, default=3
-        Channels of the images.
-
-    Notes
-    -----
-    He et al. (Deep residual learning for image recognition, CVPR 2016), Section 4.2, with their
-    shortcuts of option A: where the width doubles, these take every other pixel and set the new
-    channels to zero, without parameters.
-
-    Examples
-    --------
-    >>> sum(p.numel() for p in ResNet32(n_classes=10).parameters())
-    464154
-    """
-
-    _block, _widths, _depth = _BasicBlockA, (16, 32, 64), 5
 
 
 class SequenceLSTM(nn.Module):
@@ -305,11 +141,13 @@ class SequenceLSTM(nn.Module):
         return self.linear(states[:, -1])
 
 
-def _conv(channels: int, width: int, side: int = 3, stride: int = 1) -> nn.Conv2d:
-    conv = nn.Conv2d(channels, width, side, stride=stride, padding=side // 2, bias=False)
-    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
-    return conv
+def conv(channels: int, width: int, side: int = 3, stride: int = 1) -> nn.Conv2d:
+    """Convolution without bias that keeps the sides, at He's initialisation."""
+    layer = nn.Conv2d(channels, width, side, stride=stride, padding=side // 2, bias=False)
+    nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+    return layer
 
 
-def _conv_bn_relu(channels: int, width: int) -> list[nn.Module]:
-    return [_conv(channels, width), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+def conv_bn_relu(channels: int, width: int) -> list[nn.Module]:
+    """3x3 convolution, BatchNorm and ReLU."""
+    return [conv(channels, width), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]

@@ -15,6 +15,7 @@ FLOORS = {
     "losses": 0,
     "augment": 0,
     "modules": 0,
+    "resnets": 0,
     "metrics": 0,
     "progress": 0,
     "_params": 0,
@@ -61,6 +62,7 @@ FLOORS = {
 SAME_FLOOR = {
     ("augment", "_image_augment"),
     ("augment", "_vector_augment"),
+    ("resnets", "modules"),
     ("_image_augment", "_vector_augment"),
     ("mixture", "_location_scale"),
     ("mixture", "_mixture_base"),

@@ -7,19 +7,23 @@ import pickle
 import pytest
 import torch
 from torch import nn
+from torch.func import functional_call
 
-from noisyfit.modules import (
-    MLP,
+from noisyfit.losses import frozen_batch_statistics
+from noisyfit.meta_gradient import directional_derivatives
+from noisyfit.modules import MLP, ConvNet, SequenceLSTM
+from noisyfit.resnets import (
     CIFARResNet18,
     CIFARResNet34,
-    ConvNet,
     PreActResNet18,
+    ResNet29v2,
     ResNet32,
-    SequenceLSTM,
+    WideResNet,
 )
 
 # CIFARResNet34 is CIFARResNet18 with other depths: its parameter count and one forward pass do.
-IMAGE_NETS = [ConvNet, CIFARResNet18, PreActResNet18, ResNet32]
+IMAGE_NETS = [ConvNet, CIFARResNet18, PreActResNet18, ResNet32, ResNet29v2, WideResNet]
+SMALL = {WideResNet: {"depth": 16, "width": 2}}
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +46,7 @@ def small_net_and_batch(cls):
         return MLP(6, 4, hidden=(8,), batch_norm=True), torch.randn(5, 6)
     if cls is SequenceLSTM:
         return SequenceLSTM(n_classes=4), torch.randn(5, 12, 1)
-    return cls(n_channels=3, n_classes=4), torch.randn(5, 3, 8, 8)
+    return cls(n_channels=3, n_classes=4, **SMALL.get(cls, {})), torch.randn(5, 3, 8, 8)
 
 
 @pytest.mark.parametrize("cls", [MLP, SequenceLSTM, *IMAGE_NETS])
@@ -100,14 +104,15 @@ class TestEveryNet:
 @pytest.mark.parametrize("cls", [CIFARResNet34, *IMAGE_NETS])
 @pytest.mark.parametrize(("channels", "sides"), [(1, (8, 8)), (4, (13, 20)), (3, (64, 64))])
 def test_images_of_many_sizes(cls, channels, sides):
-    net = cls(n_classes=7, n_channels=channels).eval()
+    net = cls(n_classes=7, n_channels=channels, **SMALL.get(cls, {})).eval()
     with torch.no_grad():
         assert net(torch.randn(1, channels, *sides)).shape == (1, 7)
 
 
 @pytest.mark.parametrize("cls", IMAGE_NETS)
 def test_channels_last_passes_through_every_convolution(cls):
-    net = cls(n_classes=3, n_channels=3).to(memory_format=torch.channels_last)
+    net = cls(n_classes=3, n_channels=3, **SMALL.get(cls, {}))
+    net.to(memory_format=torch.channels_last)
     x = torch.randn(2, 3, 16, 16).contiguous(memory_format=torch.channels_last)
     seen = []
     for module in net.modules():
@@ -130,6 +135,24 @@ def test_bfloat16_autocast(cls):
         logits = net(x)
     assert logits.dtype == torch.bfloat16
     assert bool(logits.isfinite().all())
+
+
+@pytest.mark.parametrize("cls", IMAGE_NETS)
+def test_forward_derivative_agrees_with_the_backward_one(cls):
+    net, x = small_net_and_batch(cls)
+    net, x = net.double(), x.double()
+    params = dict(net.named_parameters())
+    t = {name: torch.randn_like(parameter) for name, parameter in params.items()}
+
+    def logits(replaced):
+        with frozen_batch_statistics(net):
+            return (functional_call(net, replaced, (x,)),)
+
+    (along,) = directional_derivatives(logits, params, t)
+    u = torch.randn_like(along)
+    back = torch.autograd.grad((logits(params)[0] * u).sum(), list(params.values()))
+    expected = sum((grad * t[name]).sum() for name, grad in zip(params, back, strict=True))
+    torch.testing.assert_close((along * u).sum(), expected)
 
 
 @pytest.mark.parametrize(
@@ -160,6 +183,23 @@ def test_bfloat16_autocast(cls):
             + 64 * 10
             + 10,
         ),
+        # Keras' resnet_v2(depth=29) without its biases: stem; first block of each stage with its
+        # shortcut, and two more; last BatchNorm, linear.
+        (
+            lambda: ResNet29v2(10),
+            (27 * 16 + 2 * 16)
+            + (16 * 16 + 9 * 16 * 16 + 2 * 16 * 64 + 2 * 32)
+            + 2 * (2 * 16 * 64 + 9 * 16 * 16 + 2 * (64 + 32))
+            + (64 * 64 + 9 * 64 * 64 + 2 * 64 * 128 + 2 * 192)
+            + 2 * (2 * 64 * 128 + 9 * 64 * 64 + 2 * (128 + 128))
+            + (128 * 128 + 9 * 128 * 128 + 2 * 128 * 256 + 2 * 384)
+            + 2 * (2 * 128 * 256 + 9 * 128 * 128 + 2 * (256 + 256))
+            + (2 * 256 + 256 * 10 + 10),
+        ),
+        # The paper's 36.5 M, 17.2 M and 2.2 M.
+        (lambda: WideResNet(10), 36_479_194),
+        (lambda: WideResNet(10, depth=22, width=8), 17_158_106),
+        (lambda: WideResNet(10, depth=40, width=2), 2_243_546),
         (SequenceLSTM, 50_562),
     ],
 )
@@ -247,6 +287,57 @@ def test_pre_activation_block_by_its_formula():
             shortcut = a if block is same else wider.shortcut(a)
             torch.testing.assert_close(block(x), residual + shortcut)
     assert wider.shortcut.weight.shape == (128, 64, 1, 1)
+
+
+def test_bottleneck_block_by_its_formula():
+    net = ResNet29v2(n_classes=10).eval()
+    first, same, wider = net.layers[3], net.layers[4], net.layers[6]
+    x = torch.randn(2, 64, 6, 6)
+    stem = torch.randn(2, 16, 6, 6).relu()
+    with torch.no_grad():
+        for block, inputs in ((first, stem), (same, x), (wider, x)):
+            a = inputs
+            if block is not first:  # the stem has done this
+                block.bn1.running_mean.fill_(0.2)
+                a = torch.relu(block.bn1(inputs))
+            b = torch.relu(block.bn2(block.conv1(a)))
+            residual = block.conv3(torch.relu(block.bn3(block.conv2(b))))
+            shortcut = inputs if block is same else block.shortcut(inputs)
+            torch.testing.assert_close(block(inputs), residual + shortcut)
+        assert wider(x).shape == (2, 128, 3, 3)
+    kernels = [conv.kernel_size for conv in (wider.conv1, wider.conv2, wider.conv3)]
+    assert kernels == [(1, 1), (3, 3), (1, 1)]
+    assert wider.conv1.stride == (2, 2)
+
+
+def test_wide_block_by_its_formula():
+    net = WideResNet(n_classes=10, depth=16, width=1).eval()
+    same, wider = net.layers[1], net.layers[3]
+    x = torch.randn(2, 16, 6, 6)
+    with torch.no_grad():
+        for block in (same, wider):
+            block.bn1.running_mean.fill_(0.2)
+            a = torch.relu(block.bn1(x))
+            residual = block.conv2(torch.relu(block.bn2(block.conv1(a))))
+            shortcut = x if block is same else wider.shortcut(a)
+            torch.testing.assert_close(block(x), residual + shortcut)
+    assert wider.shortcut.weight.shape == (32, 16, 1, 1)
+
+
+def test_wide_resnet_keeps_the_resolution_in_its_first_stage():
+    net = WideResNet(n_classes=10, depth=10, width=2).eval()
+    sides = []
+    for block in list(net.layers)[1:4]:
+        block.register_forward_hook(lambda _, __, out: sides.append(tuple(out.shape[1:])))
+    with torch.no_grad():
+        net(torch.zeros(1, 3, 32, 32))
+    assert sides == [(32, 32, 32), (64, 16, 16), (128, 8, 8)]
+
+
+@pytest.mark.parametrize("depth", [4, 27])
+def test_wide_resnet_refuses_other_depths(depth):
+    with pytest.raises(ValueError, match=rf"6 n \+ 4 .* Got {depth}"):
+        WideResNet(10, depth=depth)
 
 
 def test_residual_nets_start_at_he_initialisation():

@@ -44,7 +44,8 @@ from noisyfit import DLTClassifier
 from noisyfit.augment import RandomCropFlip
 from noisyfit.inputs import fit_scaler, make_rows
 from noisyfit.metrics import detection_report
-from noisyfit.modules import ConvNet, PreActResNet18
+from noisyfit.modules import ConvNet
+from noisyfit.resnets import PreActResNet18
 
 # Setting: (best, last) test accuracy in per cent of DLT with the sliding window, with the last
 # epoch, and of plain training, Table 1; and the estimated noise rate, Table 5.
