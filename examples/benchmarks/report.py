@@ -32,13 +32,18 @@ def markdown(head: list[str], rows: list[list]) -> str:
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
+def measured_with(where: dict) -> str:
+    """Say in a line what `machine` named."""
+    stated = ", ".join(f"{key} {value}" for key, value in where.items() if value is not None)
+    return f"Measured with {stated}."
+
+
 def save(name: str, text: str, data: dict) -> None:
     """Print a report, and save it as results/NAME.md with its data as results/NAME.json."""
     folder = Path(__file__).parent / "results"
     folder.mkdir(exist_ok=True)
     where = machine()
-    stated = ", ".join(f"{key} {value}" for key, value in where.items() if value is not None)
-    text = f"{text}\n\nMeasured with {stated}.\n"
+    text = f"{text}\n\n{measured_with(where)}\n"
     print(text)
     (folder / f"{name}.md").write_text(text)
     (folder / f"{name}.json").write_text(json.dumps({"machine": where, **data}, indent=1) + "\n")

@@ -27,23 +27,18 @@ skips them; --jobs runs that many at a time, one thread each.
 from __future__ import annotations
 
 import argparse
-import json
-import multiprocessing
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from pathlib import Path
 
 import numpy as np
 import torch
 from cleanlab.filter import find_label_issues
+from comparison import EpochAccuracy, finished, load, percent, plain, run_all
 from report import markdown, save
 from sklearn.base import clone
-from sklearn.datasets import load_digits
-from sklearn.model_selection import StratifiedKFold, cross_val_predict, train_test_split
-from skorch.callbacks import Callback
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from noisyfit import DLTClassifier
-from noisyfit.inputs import fit_scaler, make_rows
+from noisyfit.inputs import fit_scaler
 from noisyfit.metrics import detection_report, mask_f1
 from noisyfit.modules import MLP, ConvNet
 from noisyfit.noise import corrupt_labels, transition_matrix
@@ -59,67 +54,6 @@ STRATEGIES = {
 METHODS = ["plain training", *STRATEGIES["digits"], "cleanlab", "oracle"]
 
 
-def load(dataset: str, folder: str | None, seed: int) -> tuple[np.ndarray, ...]:
-    """Return training, validation and test rows, split anew for each seed."""
-    if dataset == "digits":
-        X, y = load_digits(return_X_y=True)
-        X, X_test, y, y_test = train_test_split(
-            X.astype(np.float32), y, test_size=0.25, stratify=y, random_state=seed
-        )
-        X, X_val, y, y_val = train_test_split(X, y, test_size=200, stratify=y, random_state=seed)
-        return X, y, X_val, y_val, X_test, y_test
-    if folder is None:
-        raise SystemExit("--data is needed: the folder of mnist.npz")
-    file = np.load(Path(folder) / "mnist.npz")
-    images = file["x_train"].reshape(-1, 1, 28, 28)
-    X, X_val, y, y_val = train_test_split(
-        images,
-        file["y_train"].astype(np.int64),
-        train_size=10_000,
-        test_size=1_000,
-        stratify=file["y_train"],
-        random_state=seed,
-    )
-    return X, y, X_val, y_val, file["x_test"].reshape(-1, 1, 28, 28), file["y_test"]
-
-
-class EpochAccuracy(Callback):
-    """Accuracy after each epoch on rows that are not trained on; `fit` gets this very object."""
-
-    def __init__(self, X_val, y_val, X_test, y_test, scaler) -> None:
-        X = np.concatenate([X_val, X_test])
-        self.rows = make_rows(X, None, torch.device("cpu"), scaler)
-        self.y, self.n_val = np.concatenate([y_val, y_test]), len(X_val)
-        self.val, self.test = [], []
-
-    def __deepcopy__(self, memo):
-        return self
-
-    def on_epoch_end(self, net, dataset_train=None, **kwargs) -> None:
-        """Predict, in evaluation mode."""
-        right = net.logits(self.rows).argmax(axis=1) == self.y
-        self.val.append(float(right[: self.n_val].mean()))
-        self.test.append(float(right[self.n_val :].mean()))
-
-    def result(self) -> dict[str, float]:
-        """Return the last accuracy, and that of the epoch chosen on the validation rows."""
-        selected = int(np.argmax(self.val))
-        return {"last": self.test[-1], "selected": self.test[selected], "epoch": selected + 1}
-
-
-def plain(dataset: str, epochs: int, seed: int) -> DLTClassifier:
-    """Return plain training: DLT that never leaves its warm-up."""
-    return DLTClassifier(
-        **network(dataset),
-        noise_rate=0.0,
-        warmup_epochs=epochs,
-        ramp_epochs=0,
-        n_views=1,
-        max_epochs=epochs,
-        random_state=seed,
-    )
-
-
 def network(dataset: str) -> dict:
     """Return the network of a data set."""
     if dataset == "digits":
@@ -129,7 +63,6 @@ def network(dataset: str) -> dict:
 
 def one_run(dataset: str, folder: str | None, kind: str, rate: float, seed: int) -> list[dict]:
     """Run all methods on one corruption; returns a record for each."""
-    torch.set_num_threads(1)
     split, noise, training = np.random.SeedSequence(seed).spawn(3)
     data = load(dataset, folder, int(split.generate_state(1)[0]))
     X, y, X_val, y_val, X_test, y_test = data
@@ -149,11 +82,11 @@ def one_run(dataset: str, folder: str | None, kind: str, rate: float, seed: int)
 
     everything = np.ones(len(y), dtype=bool)
     if (kind, rate) in SETTINGS:
-        baseline = plain(dataset, epochs, seed_of_run)
+        baseline = plain(network(dataset), epochs, seed_of_run)
         fit("plain training", clone(baseline), everything)
         fit("oracle", clone(baseline), ~wrong)
         folds = StratifiedKFold(5, shuffle=True, random_state=seed_of_run)
-        shorter = plain(dataset, FOLD_EPOCHS, seed_of_run)
+        shorter = plain(network(dataset), FOLD_EPOCHS, seed_of_run)
         start = time.process_time()
         probabilities = cross_val_predict(shorter, X, given, cv=folds, method="predict_proba")
         flagged = find_label_issues(given, probabilities, n_jobs=1)
@@ -195,7 +128,7 @@ def summary(records: list[dict]) -> str:
             last, selected = ([r[k] for r in runs] for k in ("last", "selected"))
             gap = mean["oracle"] - mean["plain training"]
             closed = (mean[method] - mean["plain training"]) / gap
-            row = [name, method, _percent(last), _percent(selected)]
+            row = [name, method, percent(last), percent(selected)]
             row.append(f"{100 * (np.mean(last) - np.mean(selected)):+.2f}")
             row.append("" if method in ("plain training", "oracle") else f"{closed:.0%}")
             row.append(f"{np.mean([r['auroc'] for r in runs]):.4f}" if "auroc" in runs[0] else "")
@@ -220,10 +153,6 @@ def summary(records: list[dict]) -> str:
     return text + markdown(head, rates)
 
 
-def _percent(values: list[float]) -> str:
-    return f"{100 * np.mean(values):.2f} ± {100 * np.std(values):.2f}"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -233,29 +162,21 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--jobs", type=int, default=1)
     args = parser.parse_args()
+    if args.dataset != "digits" and args.data is None:
+        parser.error("--data is needed")
     torch.set_num_threads(1)
-    out = Path(__file__).parent / "results" / f"robust_training_{args.dataset}.jsonl"
-    out.parent.mkdir(exist_ok=True)
-    records = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
-    done = {(r["kind"], r["rate"], r["seed"]) for r in records}
-    todo = [(*s, seed) for seed in args.seeds for s in ESTIMATED if (*s, seed) not in done]
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(args.jobs, mp_context=context) as pool:
-        futures = [pool.submit(one_run, args.dataset, args.data, *setting) for setting in todo]
-        for future in as_completed(futures):
-            records += future.result()
-            with out.open("a") as file:
-                file.writelines(json.dumps(record) + "\n" for record in future.result())
-            for r in future.result():
-                shown = {k: round(v, 4) if isinstance(v, float) else v for k, v in r.items()}
-                print(shown, flush=True)
-    records = [r for r in records if r["seed"] in args.seeds]
+    name = f"robust_training_{args.dataset}"
+    done = {(r["kind"], r["rate"], r["seed"]) for r in finished(name)}
+    settings = [(*setting, seed) for seed in args.seeds for setting in ESTIMATED]
+    todo = [(args.dataset, args.data, *s) for s in settings if s not in done]
+    run_all(one_run, todo, name, args.jobs)
+    records = [r for r in finished(name) if r["seed"] in args.seeds]
     title = {
         "digits": "Digits: 1,147 training, 200 validation and 450 test rows, MLP 128-128",
         "mnist": "MNIST: 10,000 training, 1,000 validation, 10,000 test images, ConvNet, width 16",
     }[args.dataset]
     text = f"{title}, {EPOCHS[args.dataset]} epochs, seeds {args.seeds}.\n\n{summary(records)}"
-    save(f"robust_training_{args.dataset}", text, {"seeds": args.seeds, "records": records})
+    save(name, text, {"seeds": args.seeds, "records": records})
 
 
 if __name__ == "__main__":
