@@ -52,6 +52,14 @@ def load(dataset: str, folder: str | None, seed: int) -> tuple[np.ndarray, ...]:
     return X, y, X_val, y_val, X_test, y_test
 
 
+def choose_trusted(y: np.ndarray, per_class: int, rng: np.random.Generator) -> np.ndarray:
+    """Mark rows of each class: the first of an order that does not depend on their number."""
+    order, trusted = rng.permutation(len(y)), np.zeros(len(y), dtype=bool)
+    for c in np.unique(y):
+        trusted[order[y[order] == c][:per_class]] = True
+    return trusted
+
+
 class EpochAccuracy(Callback):
     """Accuracy on rows that are not trained on, after each epoch or every few.
 

@@ -40,7 +40,16 @@ import time
 
 import numpy as np
 import torch
-from comparison import RESULTS, EpochAccuracy, finished, load, percent, plain, run_all
+from comparison import (
+    RESULTS,
+    EpochAccuracy,
+    choose_trusted,
+    finished,
+    load,
+    percent,
+    plain,
+    run_all,
+)
 from report import machine, markdown, measured_with
 
 from noisyfit import MetaRelabelClassifier
@@ -81,14 +90,6 @@ META = {
 PLAIN, TRUSTED_ONLY, ORACLE = "plain training", "trusted rows only", "oracle"
 METHODS = [PLAIN, TRUSTED_ONLY, *META, ORACLE]
 TABLE_LR = 0.1  # what lr="auto" is to plain training on a table
-
-
-def choose_trusted(y: np.ndarray, per_class: int, rng: np.random.Generator) -> np.ndarray:
-    """Mark rows of each class: the first of an order that does not depend on their number."""
-    order, trusted = rng.permutation(len(y)), np.zeros(len(y), dtype=bool)
-    for c in np.unique(y):
-        trusted[order[y[order] == c][:per_class]] = True
-    return trusted
 
 
 def one_fit(

@@ -23,8 +23,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from sklearn.model_selection import train_test_split
+from skorch.callbacks import Callback
 
 import noisyfit
+from noisyfit.inputs import fit_scaler, make_rows
 from noisyfit.noise import CIFAR10_ASYMMETRIC, corrupt_labels, transition_matrix
 
 # Images and labels
@@ -125,6 +127,35 @@ def split(config: dict, folder: str) -> Split:
 
 
 # Results
+
+
+class EpochScores(Callback):
+    """Accuracy on test and on noisy validation labels after each epoch, reported at once.
+
+    `fit` gets this very object, not a copy.
+    """
+
+    def __init__(self, data: Split, device: torch.device, report: Callable[[dict], None]) -> None:
+        inputs = np.concatenate([data.X_val, data.X_test])
+        self.rows = make_rows(inputs, None, device, fit_scaler(data.X))
+        self.labels = np.concatenate([data.given_val, data.y_test])
+        self.n_val, self.report = len(data.X_val), report
+        self.epochs = []
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def on_epoch_end(self, net, **kwargs) -> None:
+        """Predict, in evaluation mode."""
+        right = net.logits(self.rows).argmax(axis=1) == self.labels
+        val, test = right[: self.n_val], right[self.n_val :]
+        self.epochs.append({"val": float(val.mean()), "test": float(test.mean())})
+        self.report({"epoch": len(self.epochs), **self.epochs[-1]})
+
+
+def by_validation(epochs: list[dict]) -> int:
+    """Return the epoch with the best accuracy on noisy validation labels, counted from 0."""
+    return max(range(len(epochs)), key=lambda i: epochs[i]["val"])
 
 
 def plain(value):

@@ -37,12 +37,23 @@ import time
 
 import numpy as np
 import torch
-from cifar import append, hardware, machine, markdown, plain, read, source, split, train_all
-from skorch.callbacks import Callback
+from cifar import (
+    EpochScores,
+    append,
+    by_validation,
+    hardware,
+    machine,
+    markdown,
+    plain,
+    read,
+    source,
+    split,
+    train_all,
+)
 
 from noisyfit import DLTClassifier
 from noisyfit.augment import RandomCropFlip
-from noisyfit.inputs import fit_scaler, make_rows
+from noisyfit.engine import resolve_device
 from noisyfit.metrics import detection_report
 from noisyfit.modules import ConvNet
 from noisyfit.resnets import PreActResNet18
@@ -60,29 +71,6 @@ PAPER = {
 PAPER_RATES = {"symmetric-0.2": 21.6, "symmetric-0.4": 40.9, "symmetric-0.6": 59.1}
 MODULES = {"PreActResNet18": PreActResNet18, "ConvNet": ConvNet}
 LAST_EPOCHS = 10
-
-
-class EpochScores(Callback):
-    """Measure and report each epoch; `fit` gets this very object, not a copy."""
-
-    def __init__(self, report, rows, sizes) -> None:
-        self.report, self.rows, self.sizes = report, rows, sizes
-        self.epochs = []
-
-    def __deepcopy__(self, memo):
-        return self
-
-    def on_epoch_end(self, net, **kwargs) -> None:
-        """Predict, in evaluation mode."""
-        inputs, labels = self.rows
-        predicted, start, scores = net.logits(inputs).argmax(axis=1), 0, {}
-        for name, size in self.sizes.items():
-            part = predicted[start : start + size]
-            for key, y in labels[name].items():
-                scores[key] = float((part == y).mean())
-            start += size
-        self.epochs.append(scores)
-        self.report({"epoch": len(self.epochs), **scores})
 
 
 def run(config: dict, options: dict) -> dict:
@@ -108,13 +96,8 @@ def run(config: dict, options: dict) -> dict:
         device=options["device"],
         random_state=data.training_seed,
     )
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = device if options["device"] == "auto" else torch.device(options["device"])
-    inputs = np.concatenate([data.X_val, data.X_test])
-    rows = make_rows(inputs, None, device, fit_scaler(data.X))
-    labels = {"val": {"val": data.given_val}, "test": {"test": data.y_test}}
-    sizes = {"val": len(data.X_val), "test": len(data.X_test)}
-    scores = EpochScores(report, (rows, labels), sizes)
+    device = resolve_device(options["device"])
+    scores = EpochScores(data, device, report)
     wrong = data.given != data.y
     print(name, f"starts: {wrong.mean():.2%} of {len(wrong)} labels wrong", flush=True)
     estimator.set_params(callbacks=[scores]).fit(data.X, data.given)
@@ -149,7 +132,7 @@ def table(results: list[dict]) -> str:
     key = lambda r: (order.index(r["config"]["setting"]), r["config"]["method"])  # noqa: E731
     for r in sorted(results, key=key):
         config, epochs, detection = r["config"], r["epochs"], r["detection"]
-        chosen = max(range(len(epochs)), key=lambda i, e=epochs: e[i]["val"])
+        chosen = by_validation(epochs)
         same_network = config["module"] == "PreActResNet18"
         best, last = PAPER[config["setting"]][config["method"]] if same_network else ("-", "-")
         estimated = config["parameters"]["noise_rate"] == "auto"
