@@ -209,7 +209,9 @@ class NoisyNet(NeuralNet):
         """Return the learning rate scheduler of a stage; ``schedule_unit`` says when it steps."""
         return torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer_, T_max=epochs)
 
-    def on_batch_end(self, net: Any, training: bool = False, **kwargs: Any) -> None:
+    def on_batch_end(
+        self, net: Any, batch: Any = None, training: bool = False, **step: Any
+    ) -> None:
         """Step the schedule of a stage, if it steps by batch."""
         if training and self.schedule_unit == "batch":
             self._step_schedule()

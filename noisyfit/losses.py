@@ -201,8 +201,8 @@ def normalize_logits(logits: Tensor) -> Tensor:
     Returns
     -------
     tensor of shape (n_rows, n_classes)
-        :math:`z / \sqrt{\overline{z^2} + 10^{-8}}` with one mean over the whole batch, as in the code
-        of Zhang et al. (CVPR 2020): the scale of the logits has no influence on what follows.
+        :math:`z / \sqrt{\overline{z^2} + 10^{-8}}` with one mean over the whole batch, as in the
+        code of Zhang et al. (CVPR 2020): the scale of the logits has no influence on what follows.
 
     Examples
     --------

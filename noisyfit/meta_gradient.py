@@ -223,7 +223,7 @@ def meta_gradient(
 def directional_derivatives(
     function: RowLosses, params: Mapping[str, Tensor], direction: Mapping[str, Tensor]
 ) -> tuple[Tensor, ...]:
-    """Derivatives of all outputs of a function of the parameters along one direction.
+    """Differentiate all outputs of a function of the parameters along one direction.
 
     Parameters
     ----------

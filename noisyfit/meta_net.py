@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
+from torch.autograd.forward_ad import make_dual
 from torch.nn.functional import one_hot
 
+from noisyfit._batch_norm_jvp import quick_batch_norm_jvp
 from noisyfit._seeding import global_generator
 from noisyfit.data import Rows, batch_sizes
 from noisyfit.engine import NoisyNet
@@ -70,6 +72,8 @@ class MetaSettings(NamedTuple):
     pseudo_gradient: bool = False
     """Whether the look-ahead's gradient also runs through the pseudo-labels."""
     meta_gradient: str = "auto"
+    ramp_epochs: int = 0
+    """Epochs over which k and p rise from 0, step by step."""
     n_cycles: int = 1
     ema_decay: float = 0.999
     """Largest decay of the average of the weights; 0: none."""
@@ -137,12 +141,14 @@ class MetaNet(NoisyNet):
         if self.settings.ema_decay:
             self.ema_ = {name: param.detach().clone() for name, param in self.params_.items()}
         self.n_steps_ = 0
+        self.n_ramp_steps_ = getattr(self, "n_ramp_steps_", 0)
         zeros = partial(torch.zeros, len(X.source), device=self.device)
         self._weight_sum, self._trust_sum, self._n_seen = zeros(), zeros(), zeros()
 
     def stage_schedule(self, rows: Rows, epochs: int) -> torch.optim.lr_scheduler.LambdaLR:
         """Cosine cycles over all steps of the training."""
         n_steps = epochs * len(batch_sizes(len(rows), self.batch_size))
+        self.n_ramp_steps_ = self.settings.ramp_epochs * n_steps // epochs
         ends = cosine_cycle_ends(n_steps, self.settings.n_cycles)
         factor = partial(cosine_cycle_factor, ends=ends)
         return torch.optim.lr_scheduler.LambdaLR(self.optimizer_, factor)
@@ -153,7 +159,7 @@ class MetaNet(NoisyNet):
         self._epoch_values: dict[str, list[torch.Tensor]] = {}
 
     def on_batch_end(
-        self, net: Any, training: bool = False, batch: Any = None, **step: Any
+        self, net: Any, batch: Any = None, training: bool = False, **step: Any
     ) -> None:
         """Follow the weights with their average, and remember what was decided on the rows."""
         super().on_batch_end(net, training=training, batch=batch, **step)
@@ -220,6 +226,7 @@ class MetaNet(NoisyNet):
             weak = self.infer(X)
         step = {"y_pred": weak, "sample_loss": self.criterion_(weak, y)}
         losses: list[torch.Tensor] = []
+        risen = min(1.0, self.n_steps_ / max(self.n_ramp_steps_, 1)) if self.n_ramp_steps_ else 1.0
         with frozen_batch_statistics(self.module_):
             strong = self._strong_logits(X)
             given = one_hot(y, weak.shape[1]).to(weak.dtype)
@@ -229,12 +236,13 @@ class MetaNet(NoisyNet):
                 meta = self.coefficients(X, probe, weak, given, pseudo, draws)
                 step |= meta
                 losses.append(self.supervised_loss(weak, given, target, meta))
-            if at.consistency:
+            if at.consistency and strong is not None:
                 fixed = weak if "two_way_consistency" in at.paper_rules else weak.detach()
-                losses.append(at.consistency * consistency(fixed, strong).mean())
+                losses.append(risen * at.consistency * consistency(fixed, strong).mean())
             if at.pool_loss:
                 kept = step["weight"] >= at.clean_threshold if "weight" in step else None
-                losses.append(self.pool_loss(X, probe, given, target, kept))
+                of_probe, of_others = self.pool_losses(X, probe, given, target, kept)
+                losses.append(of_probe + risen * at.pool_weight * of_others)
         return {"loss": torch.stack(losses).sum(), **step}
 
     def pseudo_labels(self, weak: torch.Tensor, strong: torch.Tensor) -> torch.Tensor:
@@ -348,15 +356,15 @@ class MetaNet(NoisyNet):
         total = torch.stack(losses)
         return total.sum() if "sum" in at.paper_rules else total.mean()
 
-    def pool_loss(
+    def pool_losses(
         self,
         X: dict[str, Any],
         probe: tuple[torch.Tensor, torch.Tensor],
         given: torch.Tensor,
         pseudo: torch.Tensor,
         kept: torch.Tensor | None,
-    ) -> torch.Tensor:
-        r"""Loss on the mixture of trusted rows and both views of all others, Section 4.4.
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        r"""Losses on the mixture of trusted rows and both views of all others, Section 4.4.
 
         Parameters
         ----------
@@ -370,8 +378,8 @@ class MetaNet(NoisyNet):
 
         Returns
         -------
-        tensor of shape ()
-            :math:`L_\beta^p + p L_\beta^u`.
+        of_probe, of_others : tensor of shape ()
+            :math:`L_\beta^p`, where the larger part is a trusted row, and :math:`L_\beta^u`.
         """
         at, n_rows = self.settings, len(pseudo)
         drawn = torch.randint(n_rows, (n_rows,), device=pseudo.device)
@@ -387,7 +395,7 @@ class MetaNet(NoisyNet):
         of_probe, of_weak, of_strong = (
             soft_cross_entropy(self._scaled(logits), labels).mean() for logits, labels in blocks
         )
-        return of_probe + at.pool_weight * (of_weak + of_strong) / 2
+        return of_probe, (of_weak + of_strong) / 2
 
     @property
     def _trust_given(self) -> float:
@@ -410,7 +418,12 @@ class MetaNet(NoisyNet):
         params: Mapping[str, torch.Tensor],
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Losses of the rows against both labels, with the dropout of the step's own forwards."""
-        with self._repeated(draws):
+        quick: Any = nullcontext()
+        if not torch.is_grad_enabled():  # forward mode: there is no graph to go back
+            quick = quick_batch_norm_jvp(self.module_)
+            # For a constant torch makes up a tangent in Python, slower than the product itself.
+            given, pseudo = (make_dual(t, torch.zeros_like(t)) for t in (given, pseudo))
+        with self._repeated(draws), quick:
             weak = self.infer(X, params=params)
             if self.settings.pseudo_gradient:
                 pseudo = self.pseudo_labels(weak, self.infer(X["views"][0], params=params))
@@ -453,7 +466,7 @@ class MetaNet(NoisyNet):
     def release(self) -> MetaNet:
         """Drop what only training needs."""
         for name in (
-            *("params_", "probe_batches_", "ema_", "n_steps_"),
+            *("params_", "probe_batches_", "ema_", "n_steps_", "n_ramp_steps_"),
             *("_weight_sum", "_trust_sum", "_n_seen", "_epoch_values"),
         ):
             self.__dict__.pop(name, None)

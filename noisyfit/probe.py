@@ -1,11 +1,11 @@
-"""The probe: trusted rows as an endless stream of batches, and choosing rows where none is given."""
+"""The probe: trusted rows as endless batches, and the choice of rows where none is given."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 
-from noisyfit.data import Rows, StreamSource, TensorSource, View
+from noisyfit.data import Rows, Source, StreamSource, TensorSource, View
 
 
 def balanced_order(y: np.ndarray) -> np.ndarray:
@@ -78,11 +78,11 @@ class ProbeBatches:
         self.y = rows.y[ids.to(rows.y.device)]
         order = balanced_order(self.y.cpu().numpy())
         device = rows.source.device
+        self._source: Source = rows.source
+        self._ids = ids.to(device)
         if isinstance(rows.source, StreamSource):
             self._source = TensorSource(rows.source.gather(ids).cpu().numpy(), device)
             self._ids = torch.arange(len(ids), device=device)
-        else:
-            self._source, self._ids = rows.source, ids.to(device)
         self._rows, self._view = rows, view
         self._order = torch.from_numpy(order).to(device)
         self._next = 0

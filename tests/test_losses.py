@@ -11,9 +11,12 @@ from torch.nn.functional import cross_entropy, one_hot
 from noisyfit.losses import (
     class_prior_penalty,
     clean_partner,
+    consistency,
+    dominant_factor,
     frozen_batch_statistics,
     masked_mean,
     mixup,
+    normalize_logits,
     sharpen,
     soft_cross_entropy,
     squared_error,
@@ -158,3 +161,49 @@ def test_layers_without_running_statistics_stay_so():
     with frozen_batch_statistics(layer):
         pass
     assert not layer.track_running_stats
+
+
+def test_dominant_factors_have_the_papers_distribution():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        m = dominant_factor(400_000, 0.5)
+    assert m.min() >= 0.5
+    assert m.max() <= 1
+    assert float(m.mean()) == pytest.approx(5 / 6, abs=0.002)
+    assert float((m > 0.9).float().mean()) == pytest.approx(0.447, abs=0.004)
+
+
+def test_mixup_with_a_factor_for_each_row():
+    x, target = torch.arange(12.0).view(3, 2, 2), torch.eye(3)
+    partner, factor = torch.tensor([1, 2, 0]), torch.tensor([1.0, 0.5, 0.75])
+    mixed, mixed_target = mixup(x, target, partner, factor)
+    for i in range(3):
+        one, other = mixup(x, target, partner, float(factor[i]))
+        torch.testing.assert_close(mixed[i], one[i])
+        torch.testing.assert_close(mixed_target[i], other[i])
+
+
+def test_normalised_logits_have_one_scale_for_the_whole_batch():
+    z = torch.tensor([[3.0, 4.0], [0.0, 5.0]])
+    scaled = normalize_logits(z)
+    torch.testing.assert_close(scaled, z / (50 / 4) ** 0.5)
+    torch.testing.assert_close(normalize_logits(10 * z), scaled)
+    assert torch.isfinite(normalize_logits(torch.zeros(2, 2))).all()
+
+
+def test_consistency_sums_over_classes():
+    p, q = torch.tensor([[0.2, 0.8]]), torch.tensor([[0.5, 0.5]])
+    expected = 0.2 * np.log(0.2 / 0.5) + 0.8 * np.log(0.8 / 0.5)
+    assert float(consistency(p.log(), q.log())) == pytest.approx(expected)
+    never = torch.full((1, 3), -1e4)  # classes that are never predicted change nothing
+    padded = consistency(torch.cat([p.log(), never], 1), torch.cat([q.log(), never], 1))
+    assert float(padded) == pytest.approx(expected)
+    assert float(consistency(p.log(), p.log() + 7)) == pytest.approx(0, abs=1e-6)
+
+
+def test_consistency_sends_no_gradient_to_detached_logits():
+    weak, strong = torch.randn(2, 4, 3, requires_grad=True).unbind()
+    loss = consistency(weak.detach(), strong).mean()
+    to_weak, to_strong = torch.autograd.grad(loss, (weak, strong), allow_unused=True)
+    assert to_weak is None
+    torch.testing.assert_close(to_strong, (strong.softmax(1) - weak.softmax(1)) / 4)

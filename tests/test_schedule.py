@@ -9,7 +9,7 @@ from noisyfit.schedule import cosine_cycle_ends, cosine_cycle_factor, n_cosine_c
 
 
 def test_the_papers_schedule():
-    """200,000 steps of 490 an epoch: the first cycle is one of them, the 13th the last whole one."""
+    """A first cycle of 500 steps, about an epoch; the 13th is the last whole one in 200,000."""
     assert n_cosine_cycles(408) == 13
     ends = cosine_cycle_ends(193_620, 13)
     exact = 1000 * (1.5 ** np.arange(1, 14) - 1)

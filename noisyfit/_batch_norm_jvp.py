@@ -1,0 +1,84 @@
+"""Batch normalisation with a quick forward-mode derivative."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+_KINDS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+class _BatchNormFunction(torch.autograd.Function):
+    r"""Training-mode batch normalisation whose tangent takes torch's own fused kernels.
+
+    With :math:`y = \gamma \hat x + \beta` the derivative with respect to x is a symmetric operator
+    within each channel, so that the kernel of the backward pass, fed with the tangent of x, returns
+    its forward derivative; what is left, :math:`\dot\gamma \hat x + \dot\beta`, is a forward pass.
+    torch's own formula takes a dozen passes over the activations.
+    """
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, ...]:
+        return torch.native_batch_norm(x, weight, bias, None, None, True, 0.0, eps)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: tuple) -> None:
+        x, weight, bias, ctx.eps = inputs
+        _, mean, rstd = output
+        ctx.mark_non_differentiable(mean, rstd)
+        ctx.save_for_forward(x, weight, bias, mean, rstd)
+
+    @staticmethod
+    def jvp(ctx: Any, x_t: Tensor, weight_t: Tensor, bias_t: Tensor, _: None) -> tuple:
+        x, weight, _, mean, rstd = ctx.saved_tensors
+        through_x = torch.ops.aten.native_batch_norm_backward(
+            x_t, x, weight, None, None, mean, rstd, True, ctx.eps, [True, False, False]
+        )[0]
+        through_scale = torch.native_batch_norm(
+            x, weight_t, bias_t, None, None, True, 0.0, ctx.eps
+        )[0]
+        return through_x + through_scale, None, None
+
+
+@contextmanager
+def quick_batch_norm_jvp(module: nn.Module) -> Iterator[None]:
+    """Let batch normalisation in training mode take its forward-mode derivative the quick way.
+
+    The running statistics are left alone.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+
+    Examples
+    --------
+    >>> from noisyfit.meta_gradient import directional_derivatives
+    >>> layer, x = nn.BatchNorm1d(1), torch.tensor([[1.0], [2.0], [6.0]])
+    >>> with quick_batch_norm_jvp(layer):  # all rows shifted alike: no effect
+    ...     derivative, = directional_derivatives(
+    ...         lambda inputs: (layer(inputs["x"]),), {"x": x}, {"x": torch.ones(3, 1)}
+    ...     )
+    >>> bool((derivative.abs() < 1e-6).all())
+    True
+    """
+    layers = [
+        layer
+        for layer in module.modules()
+        if type(layer) in _KINDS and layer.training and layer.affine
+    ]
+    for layer in layers:
+        layer.forward = partial(_forward, layer)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.forward
+
+
+def _forward(layer: Any, x: Tensor) -> Tensor:
+    return _BatchNormFunction.apply(x, layer.weight, layer.bias, layer.eps)[0]
