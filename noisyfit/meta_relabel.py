@@ -45,8 +45,9 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         are the targets of the meta step. Without both, the labels of rows that are not trusted are
         never used: MixMatch-KL.
     consistency : float or "auto", default="auto"
-        k, weight of the consistency loss (Eq. 4). ``"auto"``: the paper's 20 for images; 1 for
-        everything else.
+        k, weight of the consistency loss (Eq. 4). ``"auto"``: the paper's 20 with one of the two
+        policies as strong view; else 2 for images, and for tables the number of classes less one, 5
+        at most.
     pool_loss : bool, default=True
         Whether to learn from the pool of trusted rows and both views of all others,
         :math:`L_\beta`.
@@ -185,7 +186,8 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
     guessed labels is left out of the look-ahead, see `pseudo_gradient`. Both views are drawn from
     the row itself, where the paper makes the strong view from the weak one. The look-ahead's
     step is fixed at `lr`, as the code's is at its own 0.1. For tables, without a paper to go by,
-    the weak view is the row itself, the strong one has masked features and jitter, and k is 1.
+    the weak view is the row itself, and the strong one has masked features and jitter. With
+    milder views and fewer steps than the paper's, its k of 20 keeps a network from learning.
 
     *Scores* (the paper has none). The probability of the given label, half that of the final
     network and half its mean over the epochs, ranks the rows; a logistic curve, fitted to whether
@@ -413,7 +415,9 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
     def _consistency(self, task: FitTask) -> float:
         if self.consistency != "auto":
             return float(self.consistency)
-        return 20.0 if self._example(task.rows).ndim == 4 else 1.0
+        if isinstance(self.strong_augment, str) and self.strong_augment != "auto":
+            return 20.0
+        return 2.0 if self._example(task.rows).ndim == 4 else min(5.0, task.n_classes - 1.0)
 
     def _n_cycles(self) -> int:
         auto = self.n_cycles == "auto"
@@ -432,7 +436,7 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
                     f"trusted must mark at least one row of each class. It marks {counts.sum()} of "
                     f"{task.n_samples} rows, none of the classes {missing}. Verify a row of each, "
                     "or leave trusted out: rows of low loss then stand in. In cross-validation, "
-                    "noisyfit.model_selection.TrustedFold leaves each training part its trusted rows."
+                    "noisyfit.model_selection.TrustedFold leaves trusted rows in every part."
                 )
             return task.trusted
         warnings.warn(

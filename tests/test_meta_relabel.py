@@ -276,11 +276,16 @@ def settings_of(est, rows, monkeypatch):
 @pytest.mark.parametrize(
     ("rows", "params", "expected"),
     [
-        (X, {"max_epochs": 20}, {"consistency": 1.0, "meta_lr": 0.03, "n_cycles": 5}),
+        (X, {"max_epochs": 20}, {"consistency": 2.0, "meta_lr": 0.03, "n_cycles": 5}),
         (
             np.zeros((N, 1, 8, 8), dtype=np.uint8),
             {"max_epochs": 408},
-            {"consistency": 20.0, "meta_lr": 0.02, "n_cycles": 13},
+            {"consistency": 2.0, "meta_lr": 0.02, "n_cycles": 13},
+        ),
+        (
+            np.zeros((N, 3, 8, 8), dtype=np.uint8),
+            {"strong_augment": "randaugment"},
+            {"consistency": 20.0},
         ),
         (X, {"lr": 0.5}, {"meta_lr": 0.5}),
         (X, {"meta_lr": 0.2, "consistency": 3}, {"meta_lr": 0.2, "consistency": 3}),

@@ -51,23 +51,47 @@ from comparison import (
     run_all,
 )
 from report import machine, markdown, measured_with
+from torch import nn
 
 from noisyfit import MetaRelabelClassifier
 from noisyfit.base import auto_batch_size
 from noisyfit.data import batch_sizes
 from noisyfit.inputs import fit_scaler
 from noisyfit.metrics import auroc, noise_rate_error
-from noisyfit.modules import MLP, ConvNet
+from noisyfit.modules import MLP
 from noisyfit.noise import corrupt_labels, transition_matrix
 
 SETTINGS = [("symmetric", 0.4), ("symmetric", 0.8), ("pair", 0.4)]
 PER_CLASS = [10, 1]
-EPOCHS = {"digits": 50, "mnist": 12, "trec": 30, "banking77": 30}
+EPOCHS = {"digits": 50, "mnist": 20, "trec": 30, "banking77": 30}
+
+
+class StridedConvNet(nn.Module):
+    """Three convolutions of stride 2: a third of the cost of ConvNet(width=8) on a CPU."""
+
+    def __init__(self, n_channels: int, n_classes: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for width, kernel in ((16, 5), (32, 3), (64, 3)):
+            layers += [
+                nn.Conv2d(n_channels, width, kernel, stride=2, padding=kernel // 2, bias=False),
+                nn.BatchNorm2d(width),
+                nn.ReLU(inplace=True),
+            ]
+            n_channels = width
+        self.layers = nn.Sequential(*layers)
+        self.linear = nn.Linear(16 * n_channels, n_classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map images of 28 x 28 pixels to logits."""
+        return self.linear(self.layers(x).flatten(1))
+
+
 NETWORKS = {name: {"module": MLP} for name in EPOCHS}
-NETWORKS["mnist"] = {"module": ConvNet, "module__width": 8}
+NETWORKS["mnist"] = {"module": StridedConvNet}
 TITLES = {
     "digits": "Digits: 1,147 training, 200 validation and 450 test rows, MLP 128-128",
-    "mnist": "MNIST: 10,000 training, 1,000 validation, 10,000 test images, ConvNet, width 8",
+    "mnist": "MNIST: 10,000 training, 1,000 validation, 10,000 test images, 3 strided convolutions",
     "trec": "TREC: 4,000 training, 500 validation and 952 test questions, 6 classes, MLP 128-128",
     "banking77": (
         "Banking77: 4,000 training, 500 validation and 5,503 test questions, 77 classes, "
@@ -223,6 +247,9 @@ def main() -> None:
     parser.add_argument("--datasets", nargs="+", choices=list(EPOCHS), default=["digits"])
     parser.add_argument("--data", help="folder of the data files; digits need none")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--per-class", nargs="+", type=int, choices=PER_CLASS, default=PER_CLASS)
+    names = {f"{kind}-{rate:g}": (kind, rate) for kind, rate in SETTINGS}
+    parser.add_argument("--settings", nargs="+", choices=list(names), default=list(names))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS, metavar="NAME")
     parser.add_argument("--epochs", type=int, help=f"by default {EPOCHS}")
     parser.add_argument("--jobs", type=int, default=1)
@@ -237,10 +264,10 @@ def main() -> None:
         if not args.table:
             done = {tuple(r[key] for key in keys) for r in finished(name)}
             fits = [
-                (epochs, *setting, per_class, seed, method)
+                (epochs, *names[setting], per_class, seed, method)
                 for seed in args.seeds
-                for per_class in PER_CLASS
-                for setting in SETTINGS
+                for per_class in args.per_class
+                for setting in args.settings
                 for method in args.methods
             ]
             todo = [(dataset, args.data, *fit) for fit in fits if fit not in done]
