@@ -172,7 +172,7 @@ class Rows(Dataset):
         keep = np.asarray(keep)
         if keep.dtype != bool:
             raise TypeError(f"keep must be a boolean mask. Got an array of {keep.dtype} instead.")
-        kept = self.index[torch.from_numpy(keep)[self.index]]
+        kept = self.index[torch.tensor(keep)[self.index]]  # a copy: it may be read-only
         return Rows(self.source, self.y, self.scaler, kept)
 
     def prepare(self, x: torch.Tensor) -> torch.Tensor:
