@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,7 +13,9 @@ from torch.autograd.forward_ad import make_dual
 from torch.nn.functional import one_hot
 
 from noisyfit._batch_norm_jvp import quick_batch_norm_jvp
+from noisyfit._meta_settings import MetaSettings
 from noisyfit._seeding import global_generator
+from noisyfit.averaging import WeightAverage
 from noisyfit.data import Rows, batch_sizes
 from noisyfit.engine import NoisyNet
 from noisyfit.losses import (
@@ -38,57 +40,7 @@ from noisyfit.meta_gradient import (
 from noisyfit.probe import ProbeBatches
 from noisyfit.schedule import cosine_cycle_ends, cosine_cycle_factor
 
-PAPER_RULES = ("weights", "sum", "raw_logits", "mixup_factor", "two_way_consistency")
 _TRIAL_ROWS = 8
-
-
-class MetaSettings(NamedTuple):
-    """What meta re-labelling is set to; symbols of the paper, all numbers settled."""
-
-    reweight: bool = True
-    r"""Whether :math:`L_{\omega^*}` is there."""
-    relabel: bool = True
-    r"""Whether :math:`L_{\lambda^*}` is there."""
-    consistency: float = 20.0
-    """k, weight of the consistency loss."""
-    pool_loss: bool = True
-    r"""Whether :math:`L_\beta` is there."""
-    pool_weight: float = 5.0
-    r"""p, weight of :math:`L_\beta^u`."""
-    mixup_alpha: float = 0.5
-    r"""Of the distribution of :math:`\beta`; 0: the pool is not mixed."""
-    temperature: float = 0.5
-    r""":math:`\tau` of sharpening."""
-    trust_given: float = 0.9
-    r""":math:`\lambda_0`."""
-    clean_threshold: float = 1.0
-    """T."""
-    weigh_equally: bool = True
-    r"""Whether :math:`\omega_0` is 1/B; else 0."""
-    meta_lr: float = 0.1
-    r""":math:`\alpha`, the fixed step of the look-ahead."""
-    look_ahead_momentum: bool = True
-    """Whether the look-ahead goes on with the optimizer's momentum."""
-    pseudo_gradient: bool = False
-    """Whether the look-ahead's gradient also runs through the pseudo-labels."""
-    meta_gradient: str = "auto"
-    ramp_epochs: int = 0
-    """Epochs over which k and p rise from 0, step by step."""
-    n_cycles: int = 1
-    ema_decay: float = 0.999
-    """Largest decay of the average of the weights; 0: none."""
-    paper_rules: tuple[str, ...] = ()
-    """Names of `PAPER_RULES` that are followed to the letter."""
-
-    @property
-    def learns_from_labels(self) -> bool:
-        """Whether the given labels are used at all."""
-        return self.reweight or self.relabel
-
-    @property
-    def needs_pseudo_labels(self) -> bool:
-        """Whether anything is learned from the pseudo-labels."""
-        return self.relabel or self.pool_loss
 
 
 class MetaNet(NoisyNet):
@@ -137,9 +89,8 @@ class MetaNet(NoisyNet):
         self.probe_batches_ = ProbeBatches(self.probe, views[0])
         chosen = self.settings.meta_gradient
         self.meta_gradient_: str | None = None if chosen == "auto" else chosen
-        self.ema_: dict[str, torch.Tensor] | None = None
-        if self.settings.ema_decay:
-            self.ema_ = {name: param.detach().clone() for name, param in self.params_.items()}
+        decay = self.settings.ema_decay
+        self.ema_ = WeightAverage(self.params_, decay) if decay else None
         self.n_steps_ = 0
         self.n_ramp_steps_ = getattr(self, "n_ramp_steps_", 0)
         zeros = partial(torch.zeros, len(X.source), device=self.device)
@@ -166,9 +117,7 @@ class MetaNet(NoisyNet):
         if not training:
             return
         if self.ema_ is not None:
-            decay = ema_decay(self.n_steps_, self.settings.ema_decay)
-            current = [param.detach() for param in self.params_.values()]
-            torch._foreach_lerp_(list(self.ema_.values()), current, 1 - decay)
+            self.ema_.update(self.params_)
         self.n_steps_ += 1
         if "weight" not in step:
             return
@@ -196,9 +145,7 @@ class MetaNet(NoisyNet):
         """Predict with the averaged weights from now on."""
         super().on_train_end(net, **kwargs)
         if self.ema_ is not None:
-            with torch.no_grad():
-                for name, param in self.params_.items():
-                    param.copy_(self.ema_[name])
+            self.ema_.copy_to(self.params_)
             self.ema_ = None
 
     @property
@@ -214,7 +161,8 @@ class MetaNet(NoisyNet):
     def infer(self, x: Any, *, params: Any = None, **fit_params: Any) -> torch.Tensor:
         """Compute logits, in evaluation mode with the averaged weights."""
         ema = getattr(self, "ema_", None)
-        params = ema if params is None and not self.module_.training else params
+        if params is None and ema is not None and not self.module_.training:
+            params = ema.params
         return super().infer(x, params=params, **fit_params)
 
     def training_loss(self, X: dict[str, Any], y: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -473,24 +421,3 @@ class MetaNet(NoisyNet):
         self.probe = None
         super().release()
         return self
-
-
-def ema_decay(step: int, largest: float = 0.999) -> float:
-    """Decay of the average of the weights, small at first.
-
-    Parameters
-    ----------
-    step : int
-        Counted from 0.
-    largest : float, default=0.999
-
-    Returns
-    -------
-    float
-
-    Examples
-    --------
-    >>> [round(ema_decay(step), 3) for step in (0, 100, 100_000)]
-    [0.1, 0.918, 0.999]
-    """
-    return min(largest, (1 + step) / (10 + step))

@@ -29,6 +29,8 @@ FLOORS = {
     "thresholds": 0,
     "sequences": 0,
     "schedule": 0,
+    "averaging": 0,
+    "_meta_settings": 0,
     "_batch_norm_jvp": 0,
     "meta_gradient": 0,
     "_detector_file": 0,

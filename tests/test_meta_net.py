@@ -9,8 +9,10 @@ from skorch.callbacks import Callback
 from torch import nn
 from torch.nn.functional import cross_entropy, kl_div, one_hot
 
+from noisyfit._meta_settings import PAPER_RULES, MetaSettings
+from noisyfit.averaging import ema_decay
 from noisyfit.data import Rows, TensorSource
-from noisyfit.meta_net import PAPER_RULES, MetaNet, MetaSettings, ema_decay
+from noisyfit.meta_net import MetaNet
 from noisyfit.modules import MLP
 from noisyfit.schedule import cosine_cycle_ends, cosine_cycle_factor
 

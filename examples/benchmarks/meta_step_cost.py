@@ -46,7 +46,8 @@ from noisyfit.engine import NoisyNet, resolve_device, resolve_precision
 from noisyfit.inputs import make_rows
 from noisyfit.losses import frozen_batch_statistics
 from noisyfit.meta_gradient import META_GRADIENTS, directional_derivatives
-from noisyfit.meta_net import MetaNet, MetaSettings
+from noisyfit._meta_settings import MetaSettings
+from noisyfit.meta_net import MetaNet
 from noisyfit.modules import MLP, ConvNet
 from noisyfit.resnets import ResNet29v2
 
