@@ -69,7 +69,10 @@ def quick_batch_norm_jvp(module: nn.Module) -> Iterator[None]:
     layers = [
         layer
         for layer in module.modules()
-        if type(layer) in _KINDS and layer.training and layer.affine
+        if type(layer) in _KINDS
+        and layer.training
+        and layer.affine
+        and "forward" not in layer.__dict__
     ]
     for layer in layers:
         layer.forward = partial(_forward, layer)

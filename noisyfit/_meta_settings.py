@@ -51,6 +51,11 @@ class MetaSettings(NamedTuple):
         return self.reweight or self.relabel
 
     @property
+    def through_pseudo_labels(self) -> bool:
+        """Whether the look-ahead's gradient runs through the pseudo-labels."""
+        return self.pseudo_gradient and self.relabel
+
+    @property
     def needs_pseudo_labels(self) -> bool:
         """Whether anything is learned from the pseudo-labels."""
         return self.relabel or self.pool_loss

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _NormBase
 
 
 def soft_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
@@ -279,7 +279,7 @@ def frozen_batch_statistics(module: nn.Module) -> Iterator[None]:
     >>> layer.running_mean, layer.num_batches_tracked
     (tensor([0., 0.]), tensor(0))
     """
-    layers = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    layers = [m for m in module.modules() if isinstance(m, _NormBase) and m.track_running_stats]
     for layer in layers:
         layer.track_running_stats = False
     try:

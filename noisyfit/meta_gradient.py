@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -97,18 +98,20 @@ def look_ahead_parameters(
     return ahead
 
 
-def check_look_ahead_optimizer(optimizer: torch.optim.Optimizer | type) -> None:
+def check_look_ahead_optimizer(optimizer: Any) -> None:
     """Refuse an optimizer whose next step `look_ahead_parameters` does not know.
 
     Parameters
     ----------
-    optimizer : torch.optim.Optimizer, instance or class
+    optimizer : torch.optim.Optimizer, instance or class, or functools.partial of a class
 
     Raises
     ------
     ValueError
         Unless it is ``torch.optim.SGD``.
     """
+    if isinstance(optimizer, partial):
+        optimizer = optimizer.func
     kind = optimizer if isinstance(optimizer, type) else type(optimizer)
     if kind is not torch.optim.SGD:
         raise ValueError(
@@ -213,9 +216,15 @@ def meta_gradient(
     G = tuple(g.detach().requires_grad_() for g in G)
     loss = probe_loss(look_ahead(dict(zip(params, G, strict=True))))
     t = torch.autograd.grad(loss, G, materialize_grads=True)
-    along_given, along_pseudo = directional_derivatives(
-        row_losses, params, dict(zip(params, t, strict=True))
-    )
+    try:
+        along_given, along_pseudo = directional_derivatives(
+            row_losses, params, dict(zip(params, t, strict=True))
+        )
+    except NotImplementedError as error:
+        raise ValueError(
+            "The network has no forward-mode derivative; meta_gradient='auto' or 'double_backward' "
+            f"does without. {error}"
+        ) from error
     d_omega = lam * along_given + (1 - lam) * along_pseudo
     return MetaGradient(d_omega, omega * (along_given - along_pseudo), loss.detach())
 
@@ -241,14 +250,21 @@ def directional_derivatives(
     NotImplementedError
         Where an operation of the network has no forward-mode derivative.
     """
-    with warnings.catch_warnings(), torch.no_grad(), forward_ad.dual_level():
-        # The first dual tensor of a process loads torch's own scripted decompositions.
-        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
+    _load_decompositions()
+    with torch.no_grad(), forward_ad.dual_level():
         dual = {n: forward_ad.make_dual(p.detach(), direction[n]) for n, p in params.items()}
         outputs = [forward_ad.unpack_dual(output) for output in function(dual)]
     return tuple(
         torch.zeros_like(out.primal) if out.tangent is None else out.tangent for out in outputs
     )
+
+
+@cache
+def _load_decompositions() -> None:
+    """Make the first dual tensor of the process, for which torch scripts functions of its own."""
+    with warnings.catch_warnings(), forward_ad.dual_level():
+        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
+        forward_ad.make_dual(torch.zeros(1), torch.zeros(1))
 
 
 def choose_meta_gradient(row_losses: RowLosses, params: Mapping[str, Tensor]) -> str:
@@ -294,7 +310,7 @@ def _jvp_is_right(row_losses: RowLosses, params: Mapping[str, Tensor]) -> bool:
     def random_like(like: Tensor) -> Tensor:
         return torch.randn(like.shape, generator=draw, dtype=like.dtype).to(like.device)
 
-    t = {name: random_like(p) * p.detach().abs().mean() for name, p in params.items()}
+    t = {name: random_like(p) * (p.detach().abs().mean() + 0.01) for name, p in params.items()}
     try:
         forward = torch.cat(directional_derivatives(row_losses, params, t))
     except (NotImplementedError, RuntimeError):

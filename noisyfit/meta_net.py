@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch.autograd.forward_ad import make_dual
+from torch.distributions import Beta
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import one_hot
 
 from noisyfit._batch_norm_jvp import quick_batch_norm_jvp
@@ -38,7 +40,7 @@ from noisyfit.meta_gradient import (
     weight_penalty,
 )
 from noisyfit.probe import ProbeBatches
-from noisyfit.schedule import cosine_cycle_ends, cosine_cycle_factor
+from noisyfit.schedule import cosine_cycle_ends, cosine_cycle_factor, n_cosine_cycles
 
 _TRIAL_ROWS = 8
 
@@ -66,9 +68,10 @@ class MetaNet(NoisyNet):
 
     Notes
     -----
-    Forwards of a step, each over as many rows as the batch has but the third: (a) the weak view,
-    (b) the strong one, (c) the mixed pool of three times as many, (d) the probe, at the look-ahead
-    parameters. Only (a) adds to batch normalisation's running statistics.
+    Forwards of a step: (a) the weak view, (b) the strong one, (c) the probe, at the look-ahead
+    parameters, (d) the weak view once more in forward mode, unless by double backward, and (e) the
+    mixed pool of three times as many rows. Only (a) adds to batch normalisation's running
+    statistics.
     """
 
     schedule_unit: ClassVar[str] = "batch"
@@ -83,14 +86,14 @@ class MetaNet(NoisyNet):
         super().on_train_begin(net, X=X, y=y, **kwargs)
         if self.settings.learns_from_labels:
             check_look_ahead_optimizer(self.optimizer_)
-        named = self.module_.named_parameters()
-        self.params_ = {name: param for name, param in named if param.requires_grad}
         views = dict(self.get_params_for("iterator_train")).get("views") or (None,)
         self.probe_batches_ = ProbeBatches(self.probe, views[0])
         chosen = self.settings.meta_gradient
-        self.meta_gradient_: str | None = None if chosen == "auto" else chosen
+        fixed = chosen != "auto" and self.settings.learns_from_labels
+        self.meta_gradient_: str | None = chosen if fixed else None
         decay = self.settings.ema_decay
-        self.ema_ = WeightAverage(self.params_, decay) if decay else None
+        parameters = dict(self.module_.named_parameters())
+        self.ema_ = WeightAverage(parameters, decay) if decay else None
         self.n_steps_ = 0
         self.n_ramp_steps_ = getattr(self, "n_ramp_steps_", 0)
         zeros = partial(torch.zeros, len(X.source), device=self.device)
@@ -100,7 +103,8 @@ class MetaNet(NoisyNet):
         """Cosine cycles over all steps of the training."""
         n_steps = epochs * len(batch_sizes(len(rows), self.batch_size))
         self.n_ramp_steps_ = self.settings.ramp_epochs * n_steps // epochs
-        ends = cosine_cycle_ends(n_steps, self.settings.n_cycles)
+        n_cycles = min(self.settings.n_cycles, n_cosine_cycles(n_steps))  # none without a step
+        ends = cosine_cycle_ends(n_steps, n_cycles)
         factor = partial(cosine_cycle_factor, ends=ends)
         return torch.optim.lr_scheduler.LambdaLR(self.optimizer_, factor)
 
@@ -117,7 +121,7 @@ class MetaNet(NoisyNet):
         if not training:
             return
         if self.ema_ is not None:
-            self.ema_.update(self.params_)
+            self.ema_.update(dict(self.module_.named_parameters()))
         self.n_steps_ += 1
         if "weight" not in step:
             return
@@ -125,7 +129,8 @@ class MetaNet(NoisyNet):
         self._weight_sum[ids] += n_rows * step["weight"]
         self._trust_sum[ids] += step["given_preferred"]
         self._n_seen[ids] += 1
-        for name in ("weight", "given_preferred", "probe_loss"):
+        decided = ("weight", "given_preferred", "probe_loss")
+        for name in decided if self.settings.relabel else ("weight", "probe_loss"):
             self._epoch_values.setdefault(name, []).append(step[name].view(-1))
 
     def on_epoch_end(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
@@ -134,18 +139,17 @@ class MetaNet(NoisyNet):
         if not self._epoch_values:
             return
         values = {name: torch.cat(parts) for name, parts in self._epoch_values.items()}
-        unused = (values["weight"] == 0).float().mean()
-        means = torch.stack([values["probe_loss"].mean(), values["given_preferred"].mean(), unused])
-        for name, value in zip(
-            ("probe_loss", "trust", "unused_share"), means.tolist(), strict=True
-        ):
-            self.history.record(name, value)
+        values["weight"] = (values["weight"] == 0).float()
+        means = torch.stack([part.mean() for part in values.values()]).tolist()
+        names = {"weight": "unused_share", "given_preferred": "trust", "probe_loss": "probe_loss"}
+        for name, mean in zip(values, means, strict=True):
+            self.history.record(names[name], mean)
 
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
         """Predict with the averaged weights from now on."""
         super().on_train_end(net, **kwargs)
         if self.ema_ is not None:
-            self.ema_.copy_to(self.params_)
+            self.ema_.copy_to(dict(self.module_.named_parameters()))
             self.ema_ = None
 
     @property
@@ -167,14 +171,23 @@ class MetaNet(NoisyNet):
 
     def training_loss(self, X: dict[str, Any], y: torch.Tensor) -> dict[str, torch.Tensor]:
         """Loss of one batch: lines 1 to 6 of Algorithm 1."""
+        # The attention kernels that torch prefers have a first derivative only.
+        with sdpa_kernel(SDPBackend.MATH):
+            return self._training_loss(X, y)
+
+    def _training_loss(self, X: dict[str, Any], y: torch.Tensor) -> dict[str, torch.Tensor]:
         at = self.settings
-        probe = self.probe_batches_.draw(len(y))
+        # A callback may have frozen some parameters, or freed them.
+        named = self.module_.named_parameters()
+        self.params_ = {name: param for name, param in named if param.requires_grad}
+        probe = self.probe_batches_.draw(max(len(y), self.probe_batches_.n_classes))
         draws = global_generator(self.device).get_state()
-        with torch.set_grad_enabled(at.learns_from_labels):
+        two_way = bool(at.consistency) and "two_way_consistency" in at.paper_rules
+        with torch.set_grad_enabled(at.learns_from_labels or two_way):
             weak = self.infer(X)
         step = {"y_pred": weak, "sample_loss": self.criterion_(weak, y)}
         losses: list[torch.Tensor] = []
-        risen = min(1.0, self.n_steps_ / max(self.n_ramp_steps_, 1)) if self.n_ramp_steps_ else 1.0
+        risen = min(1.0, self.n_steps_ / self.n_ramp_steps_) if self.n_ramp_steps_ else 1.0
         with frozen_batch_statistics(self.module_):
             strong = self._strong_logits(X)
             given = one_hot(y, weak.shape[1]).to(weak.dtype)
@@ -185,7 +198,7 @@ class MetaNet(NoisyNet):
                 step |= meta
                 losses.append(self.supervised_loss(weak, given, target, meta))
             if at.consistency and strong is not None:
-                fixed = weak if "two_way_consistency" in at.paper_rules else weak.detach()
+                fixed = weak if two_way else weak.detach()
                 losses.append(risen * at.consistency * consistency(fixed, strong).mean())
             if at.pool_loss:
                 kept = step["weight"] >= at.clean_threshold if "weight" in step else None
@@ -239,7 +252,8 @@ class MetaNet(NoisyNet):
             both (n_rows,); ``"probe_loss"``, :math:`L^p`.
         """
         at = self.settings
-        target = pseudo if at.pseudo_gradient else pseudo.detach()
+        omega = 1 / len(given) if at.weigh_equally else 0.0
+        target = pseudo if at.through_pseudo_labels else pseudo.detach()
         row_losses = partial(self._row_losses, X, given, target, draws)
         if self.meta_gradient_ is None:
             few = slice(_TRIAL_ROWS)
@@ -259,11 +273,11 @@ class MetaNet(NoisyNet):
                 momentum=at.look_ahead_momentum,
             ),
             partial(self._probe_loss, *probe),
-            omega=1 / len(given) if at.weigh_equally else 0.0,
+            omega=omega,
             lam=self._trust_given,
         )
         if "weights" in at.paper_rules:
-            weight = literal_example_weights(gradient.omega, 1 / len(given))
+            weight = literal_example_weights(gradient.omega, omega)
         else:
             weight = example_weights(gradient.omega)
         return {
@@ -330,7 +344,7 @@ class MetaNet(NoisyNet):
             :math:`L_\beta^p`, where the larger part is a trusted row, and :math:`L_\beta^u`.
         """
         at, n_rows = self.settings, len(pseudo)
-        drawn = torch.randint(n_rows, (n_rows,), device=pseudo.device)
+        drawn = torch.randint(len(probe[1]), (n_rows,), device=pseudo.device)
         probe_x, probe_y = (part[drawn] for part in probe)
         anchors = one_hot(probe_y, pseudo.shape[1]).to(pseudo.dtype)
         label = pseudo if kept is None else torch.where(kept.unsqueeze(1), given, pseudo)
@@ -354,7 +368,7 @@ class MetaNet(NoisyNet):
         at = self.settings
         if not (at.needs_pseudo_labels or at.consistency):
             return None
-        with torch.set_grad_enabled(bool(at.consistency) or at.pseudo_gradient):
+        with torch.set_grad_enabled(bool(at.consistency) or at.through_pseudo_labels):
             return self.infer(X["views"][0])
 
     def _row_losses(
@@ -373,7 +387,7 @@ class MetaNet(NoisyNet):
             given, pseudo = (make_dual(t, torch.zeros_like(t)) for t in (given, pseudo))
         with self._repeated(draws), quick:
             weak = self.infer(X, params=params)
-            if self.settings.pseudo_gradient:
+            if self.settings.through_pseudo_labels:
                 pseudo = self.pseudo_labels(weak, self.infer(X["views"][0], params=params))
         return soft_cross_entropy(weak, given), soft_cross_entropy(weak, pseudo)
 
@@ -390,7 +404,7 @@ class MetaNet(NoisyNet):
         alpha = self.settings.mixup_alpha
         if "mixup_factor" in self.settings.paper_rules:
             concentration = torch.full((len(inputs),), alpha, device=inputs.device)
-            return torch.distributions.Beta(concentration, concentration).sample()
+            return Beta(concentration, concentration, validate_args=False).sample()
         return dominant_factor(len(inputs), alpha, inputs.device)
 
     @contextmanager

@@ -64,11 +64,11 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
     trust_given : float, default=0.9
         :math:`\lambda_0`, share of the given label in the targets of the meta step.
     clean_threshold : float, default=1.0
-        T: rows with a weight from there on enter the pool with their given label. Weights of a
-        batch sum to 1, so that with 1 none does.
+        T: rows whose :math:`\omega^*` reaches it enter the pool with their given label. Those of a
+        batch sum to 1 at most, so that with 1 none does.
     weigh_equally : bool, default=True
         Whether the look-ahead gives all rows the weight :math:`\omega_0 = 1/B`; else 0, as learning
-        to reweight does.
+        to reweight does, which needs ``relabel=False``.
     meta_lr : float or "auto", default="auto"
         :math:`\alpha`, step of the look-ahead, the same throughout. ``"auto"``: `lr`.
     look_ahead_momentum : bool, default=True
@@ -153,10 +153,11 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
     net_ : MetaNet
         The skorch net.
     history_ : list of dict
-        One entry an epoch: ``probe_loss`` (one step ahead), ``trust`` (mean :math:`\lambda^*`),
-        ``unused_share`` (rows of weight 0), ``train_loss``, ``lr``, ``dur``.
+        One entry an epoch: ``probe_loss`` (one step ahead, with weight decay), ``trust`` (mean
+        :math:`\lambda^*`), ``unused_share`` (rows of weight 0), ``train_loss``, ``lr``, ``dur``.
     dynamics_ : TrainingDynamics
-        What was recorded in the weak view, before the update; trusted rows have no record.
+        What was recorded in the weak view, before the update; trusted rows have no record where
+        they are in the minority.
     n_features_in_ : int
         Number of features, or of channels.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -193,6 +194,12 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
     *Scores* (the paper has none). The probability of the given label, half that of the final
     network and half its mean over the epochs, ranks the rows; a logistic curve, fitted to whether
     the final network contradicts the label, makes a probability of it.
+
+    *What the paper leaves open*. The trusted rows of a batch are balanced over the classes, and as
+    many as the batch has rows, or as there are classes. Where they are more than half of all rows,
+    they are learned from as all others are, too. A supervised loss that is left alone is not
+    halved; without `relabel` it goes by the given label. Rows that stand in for trusted ones are
+    also learned from. The look-ahead has one step size for all parameter groups.
 
     The paper's setting for CIFAR-10 is ``MetaRelabelClassifier(WideResNet, max_epochs=200, lr=0.1,
     batch_size=100, ramp_epochs=0, strong_augment="autoaugment")``.
@@ -338,8 +345,8 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
                 iterator_train__views=views,
             )
             others = ~task.trusted
-            # Rows that are all trusted are learned from as if they were not.
-            learned = others if others.sum() > 1 else np.ones(task.n_samples, dtype=bool)
+            # Where few rows are left, epochs of them alone would be too short to learn from.
+            learned = others if 2 * others.sum() >= len(others) else np.ones_like(others)
             net.train_stage(task.rows.subset(learned), self.max_epochs)
         return self._judge(task, net, recorder, probe)
 
@@ -368,7 +375,7 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
             dynamics=dynamics.select(tuple(self.record)),
             history=net.epoch_history(),
             attributes={
-                "weights_": weights if self.reweight else None,
+                "weights_": np.where(task.trusted, np.nan, weights) if self.reweight else None,
                 "trust_": np.where(task.trusted, 1.0, trust) if self.relabel else None,
                 "corrected_proba_": soft,
                 "probe_": probe,
@@ -386,6 +393,11 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
                 "Use augment and strong_augment to say how they are made."
             )
         learns = self.reweight or self.relabel
+        if self.relabel and not self.weigh_equally:
+            raise ValueError(
+                "weigh_equally=False gives every row the weight 0, with which no label makes a "
+                "difference to the look-ahead. Use relabel=False, as learning to reweight does."
+            )
         if learns:
             check_look_ahead_optimizer(self.optimizer)
         elif not self.pool_loss and self.consistency == 0:

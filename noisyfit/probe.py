@@ -76,6 +76,7 @@ class ProbeBatches:
     def __init__(self, rows: Rows, view: View | None) -> None:
         ids = rows.index
         self.y = rows.y[ids.to(rows.y.device)]
+        self.n_classes = len(torch.unique(self.y))
         order = balanced_order(self.y.cpu().numpy())
         device = rows.source.device
         self._source: Source = rows.source

@@ -9,6 +9,7 @@ from skorch.callbacks import Callback
 from torch import nn
 from torch.nn.functional import cross_entropy, kl_div, one_hot
 
+from noisyfit import _batch_norm_jvp
 from noisyfit._meta_settings import PAPER_RULES, MetaSettings
 from noisyfit.averaging import ema_decay
 from noisyfit.data import Rows, TensorSource
@@ -96,7 +97,7 @@ def reference_step(net, X_batch, y, probe_x, probe_y, at):
 
     params = list(call.parameters())
     omega = torch.full((n,), 1 / n, requires_grad=True)
-    lam = torch.full((n,), 0.9, requires_grad=True)
+    lam = torch.full((n,), at.trust_given, requires_grad=True)
     mixed = lam[:, None] * given + (1 - lam[:, None]) * g
     penalty = sum(0.01 / 2 * (p**2).sum() for p in params)
     look_ahead_loss = (omega * soft_ce(z, mixed)).sum() + penalty
@@ -114,13 +115,15 @@ def reference_step(net, X_batch, y, probe_x, probe_y, at):
     preferred = (d_lam < 0).float()
     star = preferred[:, None] * given + (1 - preferred[:, None]) * g
     loss_lam = soft_ce(z, star).mean()
-    loss_omega = (weight * soft_ce(z, 0.9 * given + 0.1 * g)).sum()
+    lam_0 = at.trust_given
+    loss_omega = (weight * soft_ce(z, lam_0 * given + (1 - lam_0) * g)).sum()
 
     drawn = torch.randint(n, (n,))
     pool = torch.cat([probe_x[drawn], X_batch["x"], X_batch["views"][0]])
-    target = torch.cat([one_hot(probe_y[drawn], N_CLASSES).float(), g, g])
+    label = torch.where((weight >= at.clean_threshold)[:, None], given, g)
+    target = torch.cat([one_hot(probe_y[drawn], N_CLASSES).float(), label, label])
     partner = torch.randperm(3 * n)
-    m = (1 - torch.rand(3 * n) ** 2 / 2)[:, None]
+    m = (1 - torch.rand(3 * n) ** (1 / at.mixup_alpha) / 2)[:, None]
     logits = call(m * pool + (1 - m) * pool[partner])
     target = m * target + (1 - m) * target[partner]
     parts = [soft_ce(rms(logits[i : i + n]), target[i : i + n]) for i in (0, n, 2 * n)]
@@ -131,8 +134,25 @@ def reference_step(net, X_batch, y, probe_x, probe_y, at):
 
 @pytest.mark.parametrize("method", ["jvp", "double_backward"])
 @pytest.mark.parametrize("n_steps", [0, 4])
-def test_the_step_is_algorithm_1(method, n_steps):
-    net = begun(make_net(MLP(4, N_CLASSES, hidden=(8,)), meta_gradient=method, meta_lr=0.2))
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {
+            "temperature": 0.8,
+            "trust_given": 0.7,
+            "mixup_alpha": 0.9,
+            "pool_weight": 2.0,
+            "consistency": 3.0,
+            "clean_threshold": 0.05,
+        },
+    ],
+    ids=["the paper's", "others"],
+)
+def test_the_step_is_algorithm_1(method, n_steps, settings):
+    torch.manual_seed(0)
+    module = MLP(4, N_CLASSES, hidden=(8,))
+    net = begun(make_net(module, meta_gradient=method, meta_lr=0.2, **settings))
     for _ in range(n_steps):
         net.train_step(batch_of())
     probe_before = copy.copy(net.probe_batches_)
@@ -321,6 +341,81 @@ def test_consistency_follows_only_the_strong_view():
     assert (grad == 0).all(), "strong inputs of zero: the weights act on the weak view alone"
 
 
+def test_learning_to_reweight_is_the_weighted_loss_alone():
+    net = begun(make_net(**L2R))
+    step = net.training_loss(*batch_of())
+    expected = (step["weight"] * step["sample_loss"]).sum()
+    torch.testing.assert_close(step["loss"], expected)
+
+
+@pytest.mark.parametrize("zero", [True, False])
+def test_without_initial_weights_the_step_of_the_look_ahead_does_not_matter(zero):
+    found = []
+    for meta_lr in (0.1, 1.0):
+        net = begun(make_net(**L2R, meta_lr=meta_lr, weigh_equally=not zero, momentum=0, decay=0))
+        found.append(net.training_loss(*batch_of())["weight"])
+    same = torch.allclose(*found, atol=1e-3)
+    assert same == zero
+
+
+def test_the_momentum_of_the_look_ahead_can_be_left_out():
+    found = []
+    for momentum in (True, False):
+        net = begun(make_net(look_ahead_momentum=momentum))
+        for _ in range(3):
+            net.train_step(batch_of())
+        torch.manual_seed(1)
+        found.append(net.training_loss(*batch_of())["weight"])
+    assert (found[0] - found[1]).abs().max() > 1e-4
+
+
+def test_the_probe_is_seen_in_the_weak_view():
+    net = begun(make_net(views=(lambda x: x + 100, stretch)))
+    x, _ = net.probe_batches_.draw(6)
+    assert x.min() > 50
+
+
+def test_the_quick_batch_normalisation_is_used(monkeypatch):
+    calls = []
+    original = _batch_norm_jvp._forward
+    monkeypatch.setattr(
+        _batch_norm_jvp, "_forward", lambda *args: calls.append(args) or original(*args)
+    )
+    begun(make_net(meta_gradient="jvp")).training_loss(*batch_of())
+    assert len(calls) == 1
+
+
+def test_self_taught_losses_rise_over_the_ramp():
+    """k and p at the start, half way and after the ramp."""
+    found = {}
+    for ramp in (0, 4):
+        net = begun(make_net(ramp_epochs=ramp, mixup_alpha=0))
+        net.stage_schedule(all_rows(), 8)  # three steps an epoch
+        for step in (0, 6, 12, 20):
+            net.n_steps_, net.probe_batches_._next = step, 0
+            torch.manual_seed(2)
+            found[ramp, step] = float(net.training_loss(*batch_of())["loss"].detach())
+    start, full = found[4, 0], found[0, 0]
+    assert start < full - 0.5
+    assert found[4, 6] == pytest.approx((start + full) / 2, rel=1e-3)
+    assert found[4, 12] == pytest.approx(full, rel=1e-4)
+    assert found[4, 20] == pytest.approx(full, rel=1e-4)
+
+
+def test_a_form_that_the_network_does_not_have():
+    class Recurrent(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.lstm, self.linear = nn.LSTM(1, 4, batch_first=True), nn.Linear(4, N_CLASSES)
+
+        def forward(self, x):
+            return self.linear(self.lstm(x.unsqueeze(2))[0][:, -1])
+
+    net = begun(make_net(Recurrent(), meta_gradient="jvp"))
+    with pytest.raises(ValueError, match="no forward-mode derivative; meta_gradient='auto'"):
+        net.training_loss(*batch_of())
+
+
 # Over a run
 
 
@@ -363,6 +458,10 @@ def test_what_is_remembered_of_a_run():
         np.mean(torch.cat([p for _, _, p in watch.steps[-3:]]).numpy()), abs=1e-6
     )
     assert 0 <= last["unused_share"] < 1
+    rates = [epoch["lr"] for epoch in net.history]
+    assert rates == pytest.approx(watch.rates[2::3]), "the last rate used in an epoch"
+    unused = torch.cat([weight for _, weight, _ in watch.steps[-3:]]) == 0
+    assert last["unused_share"] == pytest.approx(float(unused.float().mean()))
     assert last["probe_loss"] < net.history[0]["probe_loss"]
 
 

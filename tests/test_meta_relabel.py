@@ -1,12 +1,16 @@
 """MetaRelabelClassifier: what it does with trusted rows, and what it gives back."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
+from scipy.special import softmax
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import Freezer
 from torch import nn
 
 import noisyfit
@@ -203,7 +207,14 @@ def test_grid_search_on_trusted_folds():
         ({"relabel": False, "consistency": 0, "pool_loss": False}, {"trust_"}),
         ({"mixup_alpha": 0}, set()),
         ({"strong_augment": None}, set()),
-        ({"weigh_equally": False, "look_ahead_momentum": False}, set()),
+        (
+            {"weigh_equally": False, "relabel": False, "look_ahead_momentum": False},
+            {"trust_"},
+        ),
+        (
+            {"pseudo_gradient": True, "relabel": False, "consistency": 0, "pool_loss": False},
+            {"trust_"},
+        ),
         ({"pseudo_gradient": True, "clean_threshold": 0.02}, set()),
     ],
     ids=str,
@@ -238,9 +249,16 @@ def test_nothing_left_to_learn_from_is_refused():
         )
 
 
+def test_labels_without_weights_are_refused():
+    with pytest.raises(ValueError, match=r"weigh_equally=False.*Use relabel=False"):
+        quick(weigh_equally=False).fit(X, GIVEN, trusted=TRUSTED)
+
+
 def test_other_optimizers():
     with pytest.raises(ValueError, match=r"Got the optimizer Adam; use optimizer=torch.optim.SGD"):
         quick(optimizer=torch.optim.Adam).fit(X, GIVEN, trusted=TRUSTED)
+    bound = functools.partial(torch.optim.SGD, nesterov=True, momentum=0.8)
+    assert np.isfinite(quick(optimizer=bound).fit(X, GIVEN, trusted=TRUSTED).weights_[9:]).all()
     ignoring = quick(reweight=False, relabel=False, optimizer=torch.optim.Adam, lr=0.01)
     assert np.isfinite(ignoring.fit(X, GIVEN, trusted=TRUSTED).noise_scores_).all()
 
@@ -258,6 +276,23 @@ def test_views_are_the_methods_own():
 
 
 # Settings
+
+EVERY_SETTING = {
+    "consistency": 3.5,
+    "pool_weight": 2.5,
+    "mixup_alpha": 0.75,
+    "temperature": 0.6,
+    "trust_given": 0.8,
+    "clean_threshold": 0.3,
+    "meta_lr": 0.07,
+    "look_ahead_momentum": False,
+    "pseudo_gradient": True,
+    "meta_gradient": "double_backward",
+    "ramp_epochs": 4,
+    "n_cycles": 3,
+    "ema_decay": 0.9,
+    "paper_rules": ("weights",),
+}
 
 
 def settings_of(est, rows, monkeypatch):
@@ -290,7 +325,10 @@ def settings_of(est, rows, monkeypatch):
         (X, {"lr": 0.5}, {"meta_lr": 0.5}),
         (X, {"meta_lr": 0.2, "consistency": 3}, {"meta_lr": 0.2, "consistency": 3}),
         (X, {"n_cycles": 2, "ramp_epochs": 1}, {"n_cycles": 2, "ramp_epochs": 1}),
-        (X, {"paper_rules": ["sum"]}, {"paper_rules": ("sum",)}),
+        (X, EVERY_SETTING, EVERY_SETTING),
+        (X, {"reweight": False}, {"reweight": False, "relabel": True}),
+        (X, {"relabel": False, "weigh_equally": False}, {"relabel": False, "weigh_equally": False}),
+        (X, {"pool_loss": False}, {"pool_loss": False, "ramp_epochs": 10}),
     ],
 )
 def test_automatic_settings(rows, params, expected, monkeypatch):
@@ -378,6 +416,59 @@ def test_open_set_rows_rank_high():
         trusted[np.flatnonzero((y == c) & ~replaced)[:10]] = True
     est = MetaRelabelClassifier(max_epochs=15, random_state=0).fit(rows, y, trusted=trusted)
     assert auroc(replaced[~trusted], est.noise_scores_[~trusted]) > 0.85
+
+
+@pytest.mark.parametrize("n_untrusted", [2, 20])
+def test_trusted_rows_in_the_majority(n_untrusted):
+    trusted = np.arange(N) >= n_untrusted
+    given = np.where(trusted, TRUE, GIVEN)
+    est = quick(max_epochs=15).fit(X, given, trusted=trusted)
+    assert est.score(X, TRUE) > 0.9
+    assert np.isnan(est.weights_[trusted]).all()
+    assert np.isfinite(est.weights_[~trusted]).all()
+    assert (est.trust_[trusted] == 1).all()
+
+
+def test_scores_and_soft_labels_by_their_definition():
+    est = quick(max_epochs=6).fit(X, GIVEN, trusted=TRUSTED)
+    others, rows = ~TRUSTED, np.arange(N)
+    p = softmax(est.net_.logits(est._rows(X)).astype(np.float64), axis=1)
+    evidence = (p[rows, GIVEN] + est.dynamics_.mean("given_prob")) / 2
+    order = np.argsort(evidence[others], kind="stable")
+    assert (np.diff(est.noise_scores_[others][order]) <= 1e-12).all()
+    assert est.noise_rate_ == pytest.approx(((p.argmax(1) != GIVEN) & others).mean())
+    kept = np.where(est.clean_mask_, 1 - est.noise_scores_, 0)[:, None]
+    expected = kept * np.eye(N_CLASSES)[GIVEN] + (1 - kept) * p
+    np.testing.assert_allclose(est.corrected_proba_, expected, atol=1e-9)
+
+
+def test_attention_takes_the_quick_form():
+    class Attention(nn.Module):
+        def __init__(self, n_classes):
+            super().__init__()
+            self.embed = nn.Linear(1, 8)
+            self.layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+            self.linear = nn.Linear(8, n_classes)
+
+        def forward(self, x):
+            return self.linear(self.layer(self.embed(x.unsqueeze(2))).mean(1))
+
+    est = quick(module=Attention, max_epochs=1).fit(X, GIVEN, trusted=TRUSTED)
+    assert est.meta_gradient_ == "jvp"
+
+
+def test_parameters_frozen_by_a_callback():
+    est = quick(module=MLP, callbacks=[Freezer("layers.0.*")])
+    est.fit(X, GIVEN, trusted=TRUSTED)
+    assert np.isfinite(est.noise_scores_).all()
+
+
+def test_more_classes_than_rows_in_a_batch():
+    n_classes = 40
+    y = np.arange(400) % n_classes
+    rows = (2 * np.eye(n_classes)[y] + RNG.normal(0, 0.1, (400, n_classes))).astype(np.float32)
+    est = quick(batch_size=16, max_epochs=2).fit(rows, y, trusted=np.arange(400) < n_classes)
+    assert np.isfinite(est.weights_[n_classes:]).all()
 
 
 def test_it_is_exported():

@@ -90,6 +90,7 @@ ABLATIONS = {
 }
 PARAMETERS = {
     "consistency": 20,
+    "ramp_epochs": 0,
     "pool_weight": 5,
     "mixup_alpha": 0.5,
     "clean_threshold": 1,
