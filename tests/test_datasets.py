@@ -194,6 +194,7 @@ def test_labels_may_be_strings_and_rows_a_data_frame():
     np.testing.assert_allclose(hard[y == 0], X[y == 0] + [[-0.25, 0.25, 0]], atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:No trusted rows were given:UserWarning")
 @pytest.mark.parametrize("est", QUICK, ids=lambda est: type(est).__name__)
 def test_every_estimator_can_be_attacked(est):
     X, y = make_blobs(120, centers=[[-2, 0], [2, 0]], random_state=0)

@@ -322,6 +322,13 @@ def test_each_rule_of_the_paper_changes_the_step(rule):
     assert (found[0] - found[1]).abs().max() > 1e-4
 
 
+def test_the_printed_mixup_factor_is_a_beta():
+    net = make_net(paper_rules=("mixup_factor",))
+    m = net._mixup_factor(torch.zeros(100_000))
+    assert float(m.mean()) == pytest.approx(0.5, abs=0.01)
+    assert float((m < 0.1).float().mean()) == pytest.approx(0.205, abs=0.01)
+
+
 def test_the_literal_weights_stay_near_equal():
     net = begun(make_net(paper_rules=("weights",), meta_lr=0.01))
     weight = net.training_loss(*batch_of())["weight"]

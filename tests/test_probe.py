@@ -69,3 +69,11 @@ def test_balanced_order_visits_every_row():
     order = balanced_order(Y)
     assert sorted(set(order.tolist())) == list(range(10))
     assert np.bincount(Y[order]).tolist() == [5, 5, 5]
+
+
+def test_images_come_as_a_network_takes_them():
+    images = np.full((10, 1, 4, 4), 51, dtype=np.uint8)
+    rows = Rows(TensorSource(images, CPU), torch.from_numpy(Y))
+    x, _ = ProbeBatches(rows, None).draw(5)
+    assert x.dtype == torch.float32
+    torch.testing.assert_close(x, torch.full((5, 1, 4, 4), 0.2))
