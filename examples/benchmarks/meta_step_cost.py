@@ -201,12 +201,15 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--repeats", type=int, default=21, help="a third of them for the ResNet")
+    parser.add_argument("--networks", nargs="+", choices=[c.split()[0].rstrip(",") for c in CASES])
     parser.add_argument("--device", default="auto")
     args = parser.parse_args()
     device = resolve_device(args.device)
     context = multiprocessing.get_context("spawn")
     results, table = {}, []
     for case, (_, _, n_steps) in CASES.items():
+        if args.networks and case.split()[0].rstrip(",") not in args.networks:
+            continue
         repeats = args.repeats if n_steps > 1 else -(-args.repeats // 3)
         with ProcessPoolExecutor(1, mp_context=context, max_tasks_per_child=1) as pool:
             names = ("plain", *META_GRADIENTS)
