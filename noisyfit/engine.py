@@ -213,15 +213,17 @@ class NoisyNet(NeuralNet):
         self, net: Any, batch: Any = None, training: bool = False, **step: Any
     ) -> None:
         """Step the schedule of a stage, if it steps by batch."""
-        self.lr_ = self.optimizer_.param_groups[0]["lr"]
         if training and self.schedule_unit == "batch":
+            self.lr_ = self.optimizer_.param_groups[0]["lr"]  # after the step it is the next one
             self._step_schedule()
 
     def on_epoch_end(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
         """Step the schedule of a stage, if it steps by epoch."""
-        self.history.record("lr", self.lr_)
-        if self.schedule_unit == "epoch":
-            self._step_schedule()
+        if self.schedule_unit == "batch":
+            self.history.record("lr", self.lr_)
+            return
+        self.history.record("lr", self.optimizer_.param_groups[0]["lr"])
+        self._step_schedule()
 
     def _step_schedule(self) -> None:
         if getattr(self, "schedule_", None) is not None:

@@ -61,10 +61,6 @@ class MetaNet(NoisyNet):
     ----------
     meta_gradient_ : {"jvp", "double_backward"} or None
         How the gradient of the meta step was computed; None if no step was made.
-    weights_ : tensor of shape (n_source,)
-        Mean weight of each row, in units of the equal weight of its batch; NaN if never seen.
-    trust_ : tensor of shape (n_source,)
-        Share of the epochs in which a row's given label was preferred; NaN if never seen.
 
     Notes
     -----
@@ -151,16 +147,6 @@ class MetaNet(NoisyNet):
         if self.ema_ is not None:
             self.ema_.copy_to(dict(self.module_.named_parameters()))
             self.ema_ = None
-
-    @property
-    def weights_(self) -> torch.Tensor:
-        """Mean weight of each row."""
-        return self._weight_sum / self._n_seen
-
-    @property
-    def trust_(self) -> torch.Tensor:
-        """Share of the epochs in which each row's given label was preferred."""
-        return self._trust_sum / self._n_seen
 
     def infer(self, x: Any, *, params: Any = None, **fit_params: Any) -> torch.Tensor:
         """Compute logits, in evaluation mode with the averaged weights."""
@@ -419,11 +405,18 @@ class MetaNet(NoisyNet):
             generator.set_state(now)
 
     def row_means(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return ``weights_`` and ``trust_`` as arrays of float64."""
-        return (
-            self.weights_.double().cpu().numpy(),
-            self.trust_.double().cpu().numpy(),
-        )
+        """Return what was decided on each row of the source over the run, NaN if never seen.
+
+        Returns
+        -------
+        weights : ndarray of shape (n_source,), float64
+            Mean weight, in units of the equal weight of a batch.
+        trust : ndarray of shape (n_source,), float64
+            Share of the epochs in which the given label was preferred.
+        """
+        sums = torch.stack([self._weight_sum, self._trust_sum])
+        weights, trust = (sums / self._n_seen).double().cpu().numpy()
+        return weights, trust
 
     def release(self) -> MetaNet:
         """Drop what only training needs."""
