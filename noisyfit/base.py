@@ -371,12 +371,12 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
 
     @staticmethod
     def _calibrated_scores(
-        net: NoisyNet, task: FitTask, evidence: np.ndarray, noise_rate: float
+        task: FitTask, logits: np.ndarray, evidence: np.ndarray, noise_rate: float
     ) -> np.ndarray:
-        """Calibrate evidence against labels on what `net` contradicts; trusted labels are right."""
+        """Calibrate evidence on which labels `logits` contradict; trusted labels are right."""
         scores, judged = np.zeros(task.n_samples), ~task.trusted
         if judged.any():
-            wrong = net.logits(task.rows).argmax(axis=1) != task.y
+            wrong = logits.argmax(axis=1) != task.y
             # The rate counts trusted rows, which are right.
             rate = min(1.0, noise_rate / judged.mean())
             scores[judged] = calibrate(evidence[judged], wrong[judged], rate)

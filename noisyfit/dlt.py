@@ -287,7 +287,7 @@ class DLTClassifier(BaseNoisyClassifier):
             net.train_stage(task.rows, self.max_epochs)
         dynamics = recorder.dynamics_
         evidence = -dynamics.mean("given_prob")
-        scores = self._calibrated_scores(net, task, evidence, settings.noise_rate)
+        scores = self._calibrated_scores(task, net.logits(task.rows), evidence, settings.noise_rate)
         return FitResult(
             net=net,
             noise_scores=scores,

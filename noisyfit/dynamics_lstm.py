@@ -306,7 +306,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
             stages["retraining"] = net.epoch_history()
         return FitResult(
             net=net,
-            noise_scores=self._calibrated_scores(net, task, suspicion, rate),
+            noise_scores=self._calibrated_scores(task, net.logits(task.rows), suspicion, rate),
             clean_mask=~drop,
             noise_rate=rate,
             dynamics=run.dynamics.select(tuple(self.record)),

@@ -362,7 +362,7 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         noise_rate = float(((predicted.argmax(1) != task.y) & judged).mean())
         weights, trust = net.row_means()
         evidence = -(p_given + dynamics.mean("given_prob")) / 2
-        scores = self._calibrated_scores(net, task, evidence, noise_rate)
+        scores = self._calibrated_scores(task, logits, evidence, noise_rate)
         clean = task.trusted | (scores <= 0.5)
         kept = np.where(clean, 1 - np.where(task.trusted, 0, scores), 0.0)[:, None]
         soft = (1 - kept) * predicted
