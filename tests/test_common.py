@@ -452,6 +452,7 @@ def test_fit_resample_of_a_data_set_is_a_subset(est):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker")  # on one processor
 def test_workers_read_the_same_rows(est):
     est.set_params(standardize=False)
     resident = clone(est).fit(X, GIVEN)
