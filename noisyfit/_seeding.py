@@ -6,6 +6,7 @@ which can turn a detector's ranking upside down. Every purpose therefore has a s
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import RLock
@@ -48,7 +49,9 @@ def spawn_streams(random_state: int | np.random.RandomState | None) -> RandomStr
         entropy = [int(word) for word in random_state.randint(0, 2**31 - 1, size=4)]
         root = np.random.SeedSequence(entropy)
     else:
-        root = np.random.SeedSequence(None if random_state is None else int(random_state))
+        root = np.random.SeedSequence(
+            _fresh_entropy() if random_state is None else int(random_state)
+        )
     init, training, shuffle, split = root.spawn(4)
     order = torch.Generator()
     order.manual_seed(_seed(shuffle))
@@ -87,6 +90,10 @@ def global_generator(device: str | torch.device) -> torch.Generator:
         index = torch.cuda.current_device() if device.index is None else device.index
         return torch.cuda.default_generators[index]
     return torch.default_generator
+
+
+def _fresh_entropy() -> int:
+    return secrets.randbits(128)
 
 
 def _seed(sequence: np.random.SeedSequence) -> int:

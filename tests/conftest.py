@@ -1,6 +1,19 @@
 """Settings for all tests."""
 
+from itertools import count
+
+import numpy as np
+import pytest
 import torch
 
 # The networks here are small: one thread is faster than two, and repeatable under load.
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def repeatable(monkeypatch):
+    """What a test leaves to chance falls out alike in every run, and differs between two fits."""
+    torch.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002 - the generator that scikit-learn's checks draw from
+    entropy = count(1)
+    monkeypatch.setattr("noisyfit._seeding._fresh_entropy", lambda: next(entropy))

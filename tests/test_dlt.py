@@ -323,7 +323,7 @@ def test_rows_are_mixed_with_clean_ones_and_stay_the_larger_part(monkeypatch):
 
 def test_optimizers_that_repeat_the_step_keep_the_books():
     est = DLTClassifier(
-        noise_rate=0.2, max_epochs=5, batch_size=15, lr=0.1, optimizer=torch.optim.LBFGS
+        noise_rate=0.2, max_epochs=5, batch_size=15, lr=0.01, optimizer=torch.optim.LBFGS
     )
     est.fit(X, GIVEN)
     assert est.thresholds_.shape == (4, 4)

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from noisyfit._seeding import _fresh_entropy as fresh_entropy
 from noisyfit._seeding import seeded, spawn_streams
 
 
@@ -71,6 +72,7 @@ def test_none_takes_fresh_entropy_and_moves_no_global_generator():
     assert first.init != second.init
     assert (draws(first) != draws(second)).all()
     assert global_states() == before
+    assert fresh_entropy() != fresh_entropy()  # the one that conftest.py stands in for
 
 
 def test_a_seeded_block_is_reproducible():
