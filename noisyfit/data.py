@@ -235,7 +235,7 @@ class BatchLoader:
             batch: dict[str, Any] = {"x": rows.prepare(made[0]), "index": ids}
             if len(made) > 1:
                 batch["views"] = tuple(rows.prepare(view) for view in made[1:])
-            yield batch, rows.y[ids.to(device)]
+            yield batch, rows.y.index_select(0, ids.to(device))
 
     def id_batches(self) -> list[torch.Tensor]:
         """Draw the order of one epoch and return the row ids of its batches."""

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import PassthroughScoring
+from skorch.callbacks import Callback, PassthroughScoring
 from torch.func import functional_call
 
 from noisyfit.data import BatchLoader, Rows
 
 _ROWS_AT_ONCE = 16
+_FUSED_OPTIMIZERS = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
+_FUSED_RIVALS = {"fused", "foreach", "differentiable"}  # settings of theirs that exclude it
+_BATCH_EVENTS = ("on_batch_begin", "on_grad_computed", "on_batch_end")
 
 
 class NoisyNet(NeuralNet):
@@ -39,6 +43,7 @@ class NoisyNet(NeuralNet):
     """
 
     schedule_unit: ClassVar[str] = "epoch"
+    listeners_: Mapping[str, list[Callback]] = MappingProxyType({})
 
     def __init__(
         self,
@@ -70,6 +75,32 @@ class NoisyNet(NeuralNet):
         super().initialize_module(*args, **kwargs)
         self.module_.to(memory_format=torch.channels_last)
         return self
+
+    def get_params_for_optimizer(self, prefix: str, named_parameters: Any) -> tuple[Any, dict]:
+        """Collect what the optimizer is built with; where it can, it steps in one fused kernel."""
+        args, kwargs = super().get_params_for_optimizer(prefix, named_parameters)
+        if self.optimizer in _FUSED_OPTIMIZERS and not _FUSED_RIVALS & kwargs.keys():
+            kwargs["fused"] = not any(getattr(m, "sparse", False) for m in self.module_.modules())
+        return args, kwargs
+
+    def notify(self, method_name: str, **cb_kwargs: Any) -> None:
+        """Call the hooks of this name, the net's and the callbacks'.
+
+        Three times a batch most callbacks have nothing to do; who has is looked up once an epoch.
+        """
+        if method_name == "on_epoch_begin":
+            self.listeners_ = {event: self._listeners(event) for event in _BATCH_EVENTS}
+        if method_name not in self.listeners_:
+            super().notify(method_name, **cb_kwargs)
+            return
+        getattr(self, method_name)(self, **cb_kwargs)
+        for callback in self.listeners_[method_name]:
+            getattr(callback, method_name)(self, **cb_kwargs)
+
+    def _listeners(self, event: str) -> list[Callback]:
+        idle = getattr(Callback, event)
+        callbacks = [callback for _, callback in self.callbacks_]
+        return [c for c in callbacks if getattr(getattr(c, event), "__func__", None) is not idle]
 
     def infer(
         self, x: Any, *, params: Mapping[str, torch.Tensor] | None = None, **fit_params: Any
@@ -129,7 +160,8 @@ class NoisyNet(NeuralNet):
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, torch.Tensor]:
         """Differentiate the loss of one batch; runs inside the optimizer's closure."""
-        self._set_training(True)
+        if not self.module_.training:  # to walk over its parts each time takes a tenth of a step
+            self._set_training(True)
         X, y = batch
         step = self.training_loss(X, y)
         step["loss"].backward()
@@ -256,7 +288,7 @@ class NoisyNet(NeuralNet):
 
     def release(self) -> NoisyNet:
         """Drop what only training needs, so that the net pickles small and loads without CUDA."""
-        self.schedule_ = None
+        self.schedule_, self.listeners_ = None, {}
         history = self.epoch_history()
         self.trim_for_prediction()
         self.module_.zero_grad(set_to_none=True)

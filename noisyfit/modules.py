@@ -50,7 +50,9 @@ class MLP(nn.Module):
             layers.append(nn.Linear(n_features, width))
             if batch_norm:
                 layers.append(nn.BatchNorm1d(width))
-            layers += [nn.ReLU(inplace=True), nn.Dropout(dropout)]
+            layers.append(nn.ReLU(inplace=True))
+            if dropout:
+                layers.append(nn.Dropout(dropout))
             n_features = width
         self.layers = nn.Sequential(*layers, nn.Linear(n_features, n_classes))
 

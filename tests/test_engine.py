@@ -63,7 +63,7 @@ def noisy_net(module, *, net_class=NoisyNet, lr=0.1, batch_size=8, **kwargs):
 def plain_loop(module, X, y, *, lrs, batch_size=8, generator=None, momentum_from=0):
     """Train with one learning rate an epoch; the batch losses and sizes of each epoch."""
     generator = generator or torch.Generator().manual_seed(0)
-    optimizer = torch.optim.SGD(module.parameters(), lr=0.1, **SGD)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1, fused=True, **SGD)
     X, y = torch.tensor(X), torch.tensor(y)
     history = []
     module.train()
@@ -112,6 +112,51 @@ def test_three_epochs_equal_a_plain_loop_bit_for_bit(n):
         assert epoch["train_loss"] == pytest.approx(np.average(losses, weights=sizes), abs=1e-6)
         assert epoch["train_batch_count"] == len(batches)
         assert epoch["lr"] == 0.1
+
+
+@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW])
+def test_a_fused_step_is_the_step(kind):
+    rows = rows_of(*problem())
+    logits = []
+    module = MLP(4, 3)  # before a batch norm, Adam would scale a bias's rounding errors up
+    for settings, fused in (({}, True), ({"optimizer__fused": False}, False)):
+        net = NoisyNet(
+            copy.deepcopy(module), optimizer=kind, lr=0.01, batch_size=8, **settings
+        ).initialize()
+        assert net.optimizer_.defaults["fused"] is fused
+        logits.append(net.partial_fit(rows, None, epochs=10).logits(rows))
+    np.testing.assert_allclose(*logits, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "module"),
+    [
+        ({"optimizer": torch.optim.SGD, "optimizer__foreach": True}, nn.Linear(4, 3)),
+        ({"optimizer": torch.optim.RMSprop}, nn.Linear(4, 3)),
+        ({"optimizer": torch.optim.SGD}, nn.Sequential(nn.EmbeddingBag(9, 3, sparse=True))),
+    ],
+    ids=["foreach", "RMSprop", "sparse gradients"],
+)
+def test_what_cannot_fuse_trains_unfused(optimizer, module):
+    X, y = np.random.default_rng(0).integers(9, size=(45, 4)), problem()[1]
+    kind = torch.int64 if isinstance(module, nn.Sequential) else torch.float32
+    net = NoisyNet(AsType(module, kind), lr=0.01, max_epochs=2, **optimizer).initialize()
+    before = copy.deepcopy(net.module_.state_dict())
+    net.partial_fit(rows_of(X.astype(np.float32), y), None)
+    assert not net.optimizer_.defaults.get("fused")
+    after = net.module_.state_dict()
+    assert not any(torch.equal(after[name], value) for name, value in before.items())
+
+
+class AsType(nn.Module):
+    """A module on inputs of another type."""
+
+    def __init__(self, module, kind):
+        super().__init__()
+        self.module, self.kind = module, kind
+
+    def forward(self, x):
+        return self.module(x.to(self.kind))
 
 
 def test_images_train_as_in_a_plain_loop():
@@ -246,6 +291,37 @@ def test_extra_keys_of_a_loss_reach_callbacks_detached():
         assert torch.equal(step["sample_loss"], expected)
     by_batch = [batch["train_loss"] for batch in net.history[-1]["batches"]]
     assert sum(loss > 0 for loss in by_batch) == 1
+
+
+def test_callbacks_hear_of_batches_however_they_listen():
+    heard = []
+
+    class Gradients(Callback):
+        def on_grad_computed(self, net, named_parameters=None, **kwargs):
+            heard.append(("gradients", {name for name, _ in named_parameters}))
+
+    patched, late = Callback(), Callback()
+    patched.on_batch_begin = lambda net, **kwargs: heard.append(("begin", kwargs["training"]))
+    net = noisy_net(small_net(), callbacks=[Gradients(), ("patched", patched)], batch_size=15)
+    rows = rows_of(*problem())
+    net.partial_fit(rows, None, epochs=1)
+    names = set(small_net().state_dict()) - {f"1.{n}" for n in ("running_mean", "running_var")}
+    assert heard == [("begin", True), ("gradients", names - {"1.num_batches_tracked"})] * 3
+    late.on_batch_end = lambda net, **kwargs: heard.append("end")
+    net.callbacks_.append(("late", late))
+    net.partial_fit(rows, None, epochs=1)
+    assert heard.count("end") == 3
+
+
+def test_a_layer_that_a_callback_freezes_stays_frozen():
+    class Freeze(Callback):
+        def on_epoch_begin(self, net, **kwargs):
+            net.module_.train()
+            net.module_[1].eval()
+
+    net = noisy_net(small_net(), callbacks=[Freeze()])
+    net.partial_fit(rows_of(*problem()), None, epochs=2)
+    assert net.module_[1].num_batches_tracked == 0
 
 
 def test_the_loss_of_a_method_is_what_is_minimised():
