@@ -111,7 +111,7 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 2, None, closed="left")],
         "standardize": ["boolean"],
         "augment": [StrOptions({"auto"}), callable, None],
-        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
+        "precision": [StrOptions({"auto", "float32", "bfloat16", "float16"})],
         "device": [str, torch.device],
         "callbacks": [list, tuple, None],
         "random_state": ["random_state"],
@@ -367,6 +367,7 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
             recording,
             task.streams.split,
             keeps_net=keeps_net,
+            folder=self.record_folder,
         )
 
     @staticmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from noisyfit._detector_file import read_detector, write_detector
 from noisyfit._detector_training import train_detector
 from noisyfit._seeding import seeded, spawn_streams
+from noisyfit.dynamics import TrainingDynamics
 from noisyfit.engine import resolve_device
 from noisyfit.modules import SequenceLSTM
 from noisyfit.recorder import RECORDINGS
@@ -187,14 +188,14 @@ class DynamicsLSTM:
         tuned._train(tuned.module_, values, marks, epochs, self.lr / 10)
         return tuned
 
-    def predict_proba(self, sequences: ArrayLike) -> np.ndarray:
+    def predict_proba(self, sequences: ArrayLike | TrainingDynamics) -> np.ndarray:
         """Probability that each label is wrong.
 
         Parameters
         ----------
-        sequences : array-like of shape (n_samples, n_epochs)
+        sequences : array-like of shape (n_samples, n_epochs), or TrainingDynamics
             Probability of the given label in each epoch, in [0, 1], of any length; NaN where none
-            was recorded.
+            was recorded. Of TrainingDynamics, the ``relative_prob``, a few rows at a time.
 
         Returns
         -------
@@ -202,23 +203,16 @@ class DynamicsLSTM:
             In [0, 1]; each row's is independent of the others.
         """
         self.check_fitted()
-        array = np.asarray(sequences)
-        if array.ndim != 2:
-            as_sequences(array)  # says what is wrong with the shape
         device, length = resolve_device(self.device), self.training_length_
         module = self.module_.to(device).eval()
         size = _BATCH_OF_PREDICTION if device.type == "cpu" else _BATCH_ON_DEVICE
-        p = np.empty(len(array))
+        p = [np.empty(0)]
         with torch.inference_mode():
-            # Checked and resampled batch by batch: no second copy of all sequences is made.
-            for start in range(0, max(len(p), 1), size):
-                values = resample(as_sequences(array[start : start + size], start), length)
-                if not len(values):
-                    break
-                logits = module(torch.from_numpy(values).unsqueeze(2).to(device))
-                p[start : start + size] = logits.double().softmax(1)[:, 1].cpu().numpy()
+            for values in _batches(sequences, size):
+                x = torch.from_numpy(resample(values, length)).unsqueeze(2).to(device)
+                p.append(module(x).double().softmax(1)[:, 1].cpu().numpy())
         self.module_.cpu()
-        return p
+        return np.concatenate(p)
 
     def save(self, path: str | Path) -> None:
         """Write weights and header to a file of safetensors; nothing in it can run code.
@@ -324,6 +318,21 @@ class DynamicsLSTM:
             streams=spawn_streams(self.random_state),
         )
         self.noise_rate_ = float(marks.mean())
+
+
+def _batches(sequences: ArrayLike | TrainingDynamics, size: int) -> Iterator[np.ndarray]:
+    """Check sequences batch by batch: no second copy of all of them is made."""
+    if isinstance(sequences, TrainingDynamics):
+        starts = range(0, sequences.n_samples, _BATCH_ON_DEVICE)
+        blocks = ((i, sequences.rows(i, i + _BATCH_ON_DEVICE).relative_prob) for i in starts)
+    else:
+        blocks = ((0, np.asarray(block)) for block in [sequences])
+    for first, block in blocks:
+        if block.ndim != 2 or not len(block):
+            as_sequences(block)  # says what is wrong with the shape
+            continue
+        for start in range(0, len(block), size):
+            yield as_sequences(block[start : start + size], first + start)
 
 
 def _check_groups(groups: ArrayLike, n_samples: int) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -69,6 +70,9 @@ class DLTClassifier(BaseNoisyClassifier):
         :math:`\pi` of Eq. 5: the frequencies of the given labels, or uniform as in the paper.
     record : sequence of str, default=("loss",)
         What to keep in ``dynamics_``: ``"correct"``, ``"given_prob"``, ``"margin"``, ``"loss"``.
+    record_folder : str, Path or None, default=None
+        Folder for the temporary file that holds the records of more rows and epochs than memory
+        would: a bit or two bytes a row and epoch. None: in memory.
     optimizer : torch.optim.Optimizer class, default=torch.optim.SGD
         SGD gets ``momentum=0.9`` and ``weight_decay=5e-4`` unless ``optimizer__*`` says otherwise.
     lr : float or "auto", default="auto"
@@ -84,7 +88,7 @@ class DLTClassifier(BaseNoisyClassifier):
         Batched transform that makes all views. ``"auto"``: random crops, with flips where there are
         three channels; tables stay as they are for the losses, and get masked features and jitter
         in the views that are learned from.
-    precision : {"auto", "float32", "bfloat16"}, default="auto"
+    precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
         ``"auto"``: bfloat16 for images on hardware with units for it, else float32.
     device : str or torch.device, default="auto"
         ``"auto"``: CUDA where there is one.
@@ -199,6 +203,7 @@ class DLTClassifier(BaseNoisyClassifier):
         "lambda_prior": [Interval(Real, 0, None, closed="left")],
         "class_prior": [StrOptions({"given", "uniform"})],
         "record": ["array-like"],
+        "record_folder": [str, Path, None],
     }
     _optimizer_defaults: ClassVar[dict[str, Any]] = {"momentum": 0.9, "weight_decay": 5e-4}
 
@@ -221,6 +226,7 @@ class DLTClassifier(BaseNoisyClassifier):
         lambda_prior: float = 1.0,
         class_prior: str = "given",
         record: Any = ("loss",),
+        record_folder: Any = None,
         optimizer: Any = torch.optim.SGD,
         lr: float | str = "auto",
         max_epochs: int = 50,
@@ -250,6 +256,7 @@ class DLTClassifier(BaseNoisyClassifier):
         self.lambda_prior = lambda_prior
         self.class_prior = class_prior
         self.record = record
+        self.record_folder = record_folder
         self.optimizer = optimizer
         self.lr = lr
         self.max_epochs = max_epochs
@@ -267,7 +274,9 @@ class DLTClassifier(BaseNoisyClassifier):
         warmup, ramp = self._schedule()
         self._refuse_views()
         quantities = tuple(dict.fromkeys([*self.record, "given_prob"]))
-        recorder = DynamicsRecorder(task.n_samples, quantities).initialize()
+        recorder = DynamicsRecorder(
+            task.n_samples, quantities, folder=self.record_folder
+        ).initialize()
         callbacks = [*self._user_callbacks(), ("dynamics", recorder)]
         estimating = self.noise_rate == "auto" and not task.trusted.all()
         given_rate = 0.0 if self.noise_rate == "auto" else float(self.noise_rate)

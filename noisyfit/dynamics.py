@@ -7,9 +7,15 @@ are the metrics of the literature.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.special import expit
+
+from noisyfit._column_file import ColumnFile, StoredColumn
+
+Column = np.ndarray | StoredColumn
 
 QUANTITIES = ("correct", "given_prob", "margin", "loss")
 _LARGEST = float(np.finfo(np.float16).max)
@@ -24,6 +30,9 @@ class TrainingDynamics:
         Rows of the data set, trained or not.
     quantities : sequence of {"correct", "given_prob", "margin", "loss"}
         What is recorded. ``"correct"`` costs one bit a row and epoch, the others two bytes.
+    folder : str, Path or None, default=None
+        Folder for a temporary file that holds the records of more rows and epochs than memory
+        would; it goes with the object. Copies and pickles hold them in memory. None: in memory.
 
     Attributes
     ----------
@@ -50,15 +59,20 @@ class TrainingDynamics:
     """
 
     def __init__(
-        self, n_samples: int, quantities: tuple[str, ...] | list[str] = QUANTITIES
+        self,
+        n_samples: int,
+        quantities: tuple[str, ...] | list[str] = QUANTITIES,
+        folder: str | Path | None = None,
     ) -> None:
         unknown = sorted(set(quantities) - set(QUANTITIES))
         if unknown:
             raise ValueError(f"Unknown quantities {unknown}; choose from {list(QUANTITIES)}.")
         self.n_samples = n_samples
         self.quantities = tuple(quantities)
-        self._columns: dict[str, list[np.ndarray]] = {name: [] for name in self.quantities}
-        self._trained: list[np.ndarray | None] = []
+        self._columns: dict[str, list[Column]] = {name: [] for name in self.quantities}
+        self._trained: list[Column | None] = []
+        self.folder = folder
+        self._file: ColumnFile | None = None
 
     @property
     def n_epochs(self) -> int:
@@ -121,8 +135,8 @@ class TrainingDynamics:
                 column = np.packbits(np.nan_to_num(value).astype(bool))
             else:
                 column = np.clip(value, -_LARGEST, _LARGEST).astype(np.float16)
-            self._columns[name].append(column)
-        self._trained.append(None if trained.all() else np.packbits(trained))
+            self._columns[name].append(self._stored(column))
+        self._trained.append(None if trained.all() else self._stored(np.packbits(trained)))
 
     def epochs(self, start: int = 0, stop: int | None = None) -> TrainingDynamics:
         """Return the records of the epochs ``start`` to ``stop``, without copying them.
@@ -139,6 +153,35 @@ class TrainingDynamics:
         part = TrainingDynamics(self.n_samples, self.quantities)
         part._columns = {name: column[start:stop] for name, column in self._columns.items()}
         part._trained = self._trained[start:stop]
+        return part
+
+    def rows(self, start: int, stop: int) -> TrainingDynamics:
+        """Return the records of the rows from ``start`` up to ``stop``.
+
+        Matrices of a few rows at a time fit into memory where those of all rows would not.
+
+        Parameters
+        ----------
+        start, stop : int
+            At least 0; records end where the rows do.
+
+        Returns
+        -------
+        TrainingDynamics
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> dynamics = TrainingDynamics(4, ["loss"])
+        >>> dynamics.append(loss=np.arange(4.0))
+        >>> dynamics.rows(1, 3).loss.ravel()
+        array([1., 2.], dtype=float32)
+        """
+        start, stop = min(start, self.n_samples), min(stop, self.n_samples)
+        part = TrainingDynamics(stop - start, self.quantities)
+        for epoch in range(self.n_epochs):
+            names = self.quantities
+            part.append(**{name: self._column(name, epoch, start, stop) for name in names})
         return part
 
     def select(self, quantities: tuple[str, ...]) -> TrainingDynamics:
@@ -174,7 +217,7 @@ class TrainingDynamics:
         TrainingDynamics
         """
         first = parts[0]
-        combined = cls(first.n_samples, first.quantities)
+        combined = cls(first.n_samples, first.quantities, first.folder)
         for epoch in range(first.n_epochs):
             values = {name: np.full(first.n_samples, np.nan) for name in first.quantities}
             for part in parts:
@@ -282,24 +325,36 @@ class TrainingDynamics:
         return events
 
     def nbytes(self) -> int:
-        """Memory of the records in bytes."""
+        """Size of the records in bytes, in memory or in their file."""
         columns = [c for cs in self._columns.values() for c in cs]
         return sum(c.nbytes for c in columns + [t for t in self._trained if t is not None])
 
-    def _trained_mask(self, epoch: int) -> np.ndarray:
+    def _stored(self, column: np.ndarray) -> Column:
+        if self.folder is None:
+            return column
+        if self._file is None:
+            self._file = ColumnFile(self.folder)
+        return self._file.add(column)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "folder": None, "_file": None}  # the columns come along as arrays
+
+    def _trained_mask(self, epoch: int, start: int = 0, stop: int | None = None) -> np.ndarray:
+        stop = self.n_samples if stop is None else stop
         packed = self._trained[epoch]
         if packed is None:
-            return np.ones(self.n_samples, dtype=bool)
-        return np.unpackbits(packed, count=self.n_samples).astype(bool)
+            return np.ones(stop - start, dtype=bool)
+        return _unpack(packed, start, stop).astype(bool)
 
-    def _column(self, name: str, epoch: int) -> np.ndarray:
+    def _column(self, name: str, epoch: int, start: int = 0, stop: int | None = None) -> np.ndarray:
         self._check_recorded(name)
+        stop = self.n_samples if stop is None else stop
         column = self._columns[name][epoch]
         if name == "correct":
-            bits = np.unpackbits(column, count=self.n_samples).astype(np.float32)
-            bits[~self._trained_mask(epoch)] = np.nan
+            bits = _unpack(column, start, stop).astype(np.float32)
+            bits[~self._trained_mask(epoch, start, stop)] = np.nan
             return bits
-        return column.astype(np.float32)
+        return column[start:stop].astype(np.float32)
 
     def _check_recorded(self, name: str) -> None:
         if name not in self._columns:
@@ -312,6 +367,12 @@ class TrainingDynamics:
         if self.n_epochs == 0:
             return np.empty((self.n_samples, 0), dtype=np.float32)
         return np.stack([self._column(name, epoch) for epoch in range(self.n_epochs)], axis=1)
+
+
+def _unpack(packed: Column, start: int, stop: int) -> np.ndarray:
+    """Read the bits from `start` up to `stop`: (stop - start,), uint8."""
+    first = start // 8
+    return np.unpackbits(packed[first : -(-stop // 8)])[start - 8 * first : stop - 8 * first]
 
 
 def _divide(total: np.ndarray, count: np.ndarray) -> np.ndarray:

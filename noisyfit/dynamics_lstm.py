@@ -7,6 +7,7 @@ import warnings
 from contextlib import closing
 from dataclasses import replace
 from numbers import Real
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -63,6 +64,9 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         float in [0, 1).
     record : sequence of str, default=("given_prob", "margin")
         What to keep in ``dynamics_``: ``"correct"``, ``"given_prob"``, ``"margin"``, ``"loss"``.
+    record_folder : str, Path or None, default=None
+        Folder for the temporary file that holds the records of more rows and epochs than memory
+        would: a bit or two bytes a row and epoch. None: in memory.
     optimizer : torch.optim.Optimizer class, default=torch.optim.SGD
         SGD gets ``momentum=0.9`` and ``weight_decay=5e-3`` unless ``optimizer__*`` says otherwise.
     lr : float or "auto", default="auto"
@@ -77,7 +81,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
     augment : callable, "auto" or None, default="auto"
         Batched transform of the training inputs. ``"auto"``: random crops, with flips where there
         are three channels; nothing for tables.
-    precision : {"auto", "float32", "bfloat16"}, default="auto"
+    precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
         ``"auto"``: bfloat16 for images on hardware with units for it, else float32.
     device : str or torch.device, default="auto"
         ``"auto"``: CUDA where there is one.
@@ -163,6 +167,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         "fine_tune": ["boolean"],
         "remove": [StrOptions({"estimated"}), Interval(Real, 0, 1, closed="left")],
         "record": ["array-like"],
+        "record_folder": [str, Path, None],
     }
     _optimizer_defaults: ClassVar[dict[str, Any]] = {"momentum": 0.9, "weight_decay": 5e-3}
 
@@ -175,6 +180,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         fine_tune: bool = False,
         remove: str | float = "estimated",
         record: Any = ("given_prob", "margin"),
+        record_folder: Any = None,
         optimizer: Any = torch.optim.SGD,
         lr: float | str = "auto",
         max_epochs: int = 50,
@@ -194,6 +200,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         self.fine_tune = fine_tune
         self.remove = remove
         self.record = record
+        self.record_folder = record_folder
         self.optimizer = optimizer
         self.lr = lr
         self.max_epochs = max_epochs
@@ -354,7 +361,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         suspicion, judged = np.full(task.n_samples, -np.inf), ~task.trusted
         if not judged.any():
             return suspicion, 0.0
-        p = detector.predict_proba(dynamics.relative_prob[judged])
+        p = detector.predict_proba(dynamics)[judged]
         suspicion[judged] = logit(np.clip(p, _SMALLEST, 1 - _SMALLEST))
         gap = estimate_noise_rate(dynamics, judged=judged, n_bootstrap=1, random_state=0)
         rate = detector_noise_rate(float(p.mean()), gap.rate, gap.separation)

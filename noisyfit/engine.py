@@ -31,7 +31,8 @@ class NoisyNet(NeuralNet):
     criterion : default=torch.nn.CrossEntropyLoss
         Built with ``reduction="none"``.
     precision : torch.dtype or None, default=None
-        Autocast type of the forward pass; None: float32 throughout.
+        Autocast type of the forward pass; None: float32 throughout. In float16 the loss is scaled
+        for the backward pass, since small gradients would vanish.
     **kwargs
         skorch's parameters.
 
@@ -76,11 +77,27 @@ class NoisyNet(NeuralNet):
         self.module_.to(memory_format=torch.channels_last)
         return self
 
+    def initialize_optimizer(self, *args: Any, **kwargs: Any) -> NoisyNet:
+        """Build the optimizer, and for float16 what scales its gradients."""
+        super().initialize_optimizer(*args, **kwargs)
+        self.scaler_: torch.amp.GradScaler | None = None
+        if self.precision is torch.float16:
+            if isinstance(self.optimizer_, torch.optim.LBFGS):
+                raise ValueError(
+                    "LBFGS repeats a step until it is content, which float16 with its scaled "
+                    "gradients does not allow. Use precision='float32'."
+                )
+            self.scaler_ = torch.amp.GradScaler(torch.device(self.device).type)
+        return self
+
     def get_params_for_optimizer(self, prefix: str, named_parameters: Any) -> tuple[Any, dict]:
         """Collect what the optimizer is built with; where it can, it steps in one fused kernel."""
         args, kwargs = super().get_params_for_optimizer(prefix, named_parameters)
         if self.optimizer in _FUSED_OPTIMIZERS and not _FUSED_RIVALS & kwargs.keys():
-            kwargs["fused"] = not any(getattr(m, "sparse", False) for m in self.module_.modules())
+            sparse = any(getattr(m, "sparse", False) for m in self.module_.modules())
+            # If the first step is left out for an overflow, fused SGD goes on from a momentum that
+            # was never written (torch 2.15).
+            kwargs["fused"] = not sparse and self.precision is not torch.float16
         return args, kwargs
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
@@ -164,8 +181,20 @@ class NoisyNet(NeuralNet):
             self._set_training(True)
         X, y = batch
         step = self.training_loss(X, y)
-        step["loss"].backward()
+        if self.scaler_ is None:
+            step["loss"].backward()
+        else:
+            self.scaler_.scale(step["loss"]).backward()
+            self.scaler_.unscale_(self.optimizer_)  # callbacks see the gradients themselves
         return {name: value.detach() for name, value in step.items()}
+
+    def _step_optimizer(self, step_fn: Callable) -> None:
+        if self.scaler_ is None:
+            super()._step_optimizer(step_fn)
+            return
+        step_fn()
+        self.scaler_.step(self.optimizer_)  # leaves a step with an overflow out
+        self.scaler_.update()
 
     def run_single_epoch(
         self,
@@ -288,7 +317,7 @@ class NoisyNet(NeuralNet):
 
     def release(self) -> NoisyNet:
         """Drop what only training needs, so that the net pickles small and loads without CUDA."""
-        self.schedule_, self.listeners_ = None, {}
+        self.schedule_, self.scaler_, self.listeners_ = None, None, {}
         history = self.epoch_history()
         self.trim_for_prediction()
         self.module_.zero_grad(set_to_none=True)
@@ -339,7 +368,7 @@ def resolve_precision(precision: str, device: torch.device, is_image: bool) -> t
 
     Parameters
     ----------
-    precision : {"auto", "float32", "bfloat16"}
+    precision : {"auto", "float32", "bfloat16", "float16"}
         ``"auto"`` is bfloat16 for images on hardware with bfloat16 units and float32 otherwise: the
         small matrices of a table gain nothing from it.
     device : torch.device
@@ -351,6 +380,8 @@ def resolve_precision(precision: str, device: torch.device, is_image: bool) -> t
     """
     if precision == "float32":
         return None
+    if precision == "float16":
+        return torch.float16
     if precision == "bfloat16" or (is_image and _has_bfloat16_units(device)):
         return torch.bfloat16
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from contextlib import closing
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -96,6 +97,9 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         named ones are torchvision's, for ``uint8`` images.
     record : sequence of str, default=("given_prob",)
         What to keep in ``dynamics_``: ``"correct"``, ``"given_prob"``, ``"margin"``, ``"loss"``.
+    record_folder : str, Path or None, default=None
+        Folder for the temporary file that holds the records of more rows and epochs than memory
+        would: a bit or two bytes a row and epoch. None: in memory.
     optimizer : torch.optim.Optimizer class, default=torch.optim.SGD
         The look-ahead knows the step of SGD only. It gets ``momentum=0.9`` and
         ``weight_decay=5e-4`` unless ``optimizer__*`` says otherwise.
@@ -112,7 +116,8 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         Batched transform that makes the weak view, also of the trusted rows. ``"auto"``: random
         crops, with flips where there are three channels; tables stay as they are.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        ``"auto"``: bfloat16 for images on hardware with units for it, else float32.
+        ``"auto"``: bfloat16 for images on hardware with units for it, else float32. In float16 the
+        differences that the meta-gradient is made of would vanish.
     device : str or torch.device, default="auto"
         ``"auto"``: CUDA where there is one.
     callbacks : list of skorch callbacks, default=None
@@ -246,6 +251,8 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         "warmup_epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "strong_augment": [StrOptions({"auto", "randaugment", "autoaugment"}), callable, None],
         "record": ["array-like"],
+        "record_folder": [str, Path, None],
+        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
     }
     _optimizer_defaults: ClassVar[dict[str, Any]] = {"momentum": 0.9, "weight_decay": 5e-4}
     _auto_lr: ClassVar[dict[str, float]] = {"table": 0.03, "other": 0.02}
@@ -276,6 +283,7 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         warmup_epochs: int | str = "auto",
         strong_augment: Any = "auto",
         record: Any = ("given_prob",),
+        record_folder: Any = None,
         optimizer: Any = torch.optim.SGD,
         lr: float | str = "auto",
         max_epochs: int = 50,
@@ -312,6 +320,7 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         self.warmup_epochs = warmup_epochs
         self.strong_augment = strong_augment
         self.record = record
+        self.record_folder = record_folder
         self.optimizer = optimizer
         self.lr = lr
         self.max_epochs = max_epochs
@@ -329,7 +338,9 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         settings = self._settings(task)
         views = self._views(task)
         quantities = tuple(dict.fromkeys([*self.record, "given_prob"]))
-        recorder = DynamicsRecorder(task.n_samples, quantities).initialize()
+        recorder = DynamicsRecorder(
+            task.n_samples, quantities, folder=self.record_folder
+        ).initialize()
         callbacks = self._user_callbacks()
         warmup = 0 if task.has_trusted else self._epochs(self.warmup_epochs)
         progress = self._progress(warmup + self.max_epochs)

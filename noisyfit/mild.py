@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -69,6 +70,9 @@ class MILDSelector(BaseNoisyClassifier):
         times as much, and helps where wrong labels are learned at once.
     record : sequence of str, default=("correct",)
         What to keep in ``dynamics_``: ``"correct"``, ``"given_prob"``, ``"margin"``, ``"loss"``.
+    record_folder : str, Path or None, default=None
+        Folder for the temporary file that holds the records of more rows and epochs than memory
+        would: a bit or two bytes a row and epoch. None: in memory.
     optimizer : torch.optim.Optimizer class, default=torch.optim.SGD
         SGD gets ``momentum=0.9`` and ``weight_decay=5e-3`` unless ``optimizer__*`` says otherwise.
     lr : float or "auto", default="auto"
@@ -83,7 +87,7 @@ class MILDSelector(BaseNoisyClassifier):
     augment : callable, "auto" or None, default="auto"
         Batched transform of the training inputs. ``"auto"``: random crops, with flips where there
         are three channels; nothing for tables.
-    precision : {"auto", "float32", "bfloat16"}, default="auto"
+    precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
         ``"auto"``: bfloat16 for images on hardware with units for it, else float32.
     device : str or torch.device, default="auto"
         ``"auto"``: CUDA where there is one.
@@ -191,6 +195,7 @@ class MILDSelector(BaseNoisyClassifier):
         ],
         "recording": [StrOptions(set(RECORDINGS))],
         "record": ["array-like"],
+        "record_folder": [str, Path, None],
     }
     _optimizer_defaults: ClassVar[dict[str, Any]] = {"momentum": 0.9, "weight_decay": 5e-3}
 
@@ -205,6 +210,7 @@ class MILDSelector(BaseNoisyClassifier):
         threshold: str | float = "scale",
         recording: str = "training",
         record: Any = ("correct",),
+        record_folder: Any = None,
         optimizer: Any = torch.optim.SGD,
         lr: float | str = "auto",
         max_epochs: int = 20,
@@ -226,6 +232,7 @@ class MILDSelector(BaseNoisyClassifier):
         self.threshold = threshold
         self.recording = recording
         self.record = record
+        self.record_folder = record_folder
         self.optimizer = optimizer
         self.lr = lr
         self.max_epochs = max_epochs

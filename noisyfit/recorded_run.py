@@ -35,6 +35,8 @@ class RecordedRun:
         Deals the rows to the folds.
     keeps_net : bool, default=True
         Whether, for ``"held_out"``, a sixth net trains on all rows.
+    folder : str, Path or None, default=None
+        Where temporary files hold the records; None: in memory.
 
     Attributes
     ----------
@@ -73,6 +75,7 @@ class RecordedRun:
         random_state: np.random.Generator,
         *,
         keeps_net: bool = True,
+        folder: Any = None,
     ) -> None:
         n_samples = len(y)
         self.rows, self.recording = rows, recording
@@ -81,7 +84,12 @@ class RecordedRun:
         self.fold = np.full(n_samples, -1)
         self._recorders: list[DynamicsRecorder] = []
         self._nets: list[NoisyNet] = []
-        settings: dict[str, Any] = {"n_samples": n_samples, "record": quantities, "mode": recording}
+        settings: dict[str, Any] = {
+            "n_samples": n_samples,
+            "record": quantities,
+            "mode": recording,
+            "folder": folder,
+        }
         if recording != "held_out":
             self._add(make_net, settings)
             self.net = self._nets[0]

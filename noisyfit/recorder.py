@@ -30,6 +30,8 @@ class DynamicsRecorder(Callback):
         not be trained on; `noisyfit.recorded_run.RecordedRun` covers all rows that way.
     held_out : Rows or torch Dataset with labels, default=None
         What is recorded in mode ``"held_out"``.
+    folder : str, Path or None, default=None
+        Where a temporary file holds the records; None: in memory.
 
     Attributes
     ----------
@@ -65,11 +67,13 @@ class DynamicsRecorder(Callback):
         record: tuple[str, ...] | list[str] = ("correct",),
         mode: str = "training",
         held_out: Any = None,
+        folder: Any = None,
     ) -> None:
         self.n_samples = n_samples
         self.record = record
         self.mode = mode
         self.held_out = held_out
+        self.folder = folder
 
     def initialize(self) -> DynamicsRecorder:
         """Start with empty records."""
@@ -100,7 +104,7 @@ class DynamicsRecorder(Callback):
             if n_samples is None:
                 recorded = self.held_out if self.mode == "held_out" else dataset_train
                 n_samples = len(getattr(recorded, "source", recorded))  # the ids are its own
-            self.dynamics_ = TrainingDynamics(n_samples, self.record)
+            self.dynamics_ = TrainingDynamics(n_samples, self.record, self.folder)
         shape = (len(self.dynamics_.quantities), self.dynamics_.n_samples)
         self._epoch = torch.full(shape, torch.nan, device=net.device)
         self._pending: list[tuple[torch.Tensor, ...]] = []

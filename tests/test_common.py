@@ -460,6 +460,24 @@ def test_workers_read_the_same_rows(est):
     assert_same_fit(est.set_params(**workers).fit(WithTargets(X, GIVEN)), resident)
 
 
+@pytest.mark.parametrize("recording", [None, "held_out"])
+def test_records_in_a_folder_change_nothing(est, recording, tmp_path):
+    if recording is not None:
+        if "recording" not in est.get_params():
+            pytest.skip(f"{type(est).__name__} records in sample only")
+        est.set_params(recording=recording)
+    stored = clone(est).set_params(record_folder=tmp_path).fit(X, GIVEN)
+    assert stored.dynamics_.folder == tmp_path
+    assert_same_fit(stored, est.fit(X, GIVEN))
+    again = pickle.loads(pickle.dumps(stored))
+    for dynamics in (stored.dynamics_, again.dynamics_):
+        for quantity in est.dynamics_.quantities:
+            expected = getattr(est.dynamics_, quantity)
+            np.testing.assert_array_equal(getattr(dynamics, quantity), expected)
+    del stored, dynamics
+    assert not list(tmp_path.iterdir())
+
+
 # Bad and scarce input
 
 

@@ -15,6 +15,7 @@ import noisyfit._detector_training
 from noisyfit._detector_file import write_detector
 from noisyfit._grouped_loss import GroupedLoss
 from noisyfit.detector import DynamicsLSTM
+from noisyfit.dynamics import TrainingDynamics
 from noisyfit.metrics import auroc
 from noisyfit.modules import SequenceLSTM
 
@@ -59,6 +60,17 @@ def test_missing_epochs_hardly_matter(trained):
     full = trained.predict_proba(sequences)
     sequences[np.random.default_rng(0).random(sequences.shape) < 0.1] = np.nan
     assert np.corrcoef(full, trained.predict_proba(sequences))[0, 1] > 0.98
+
+
+@pytest.mark.parametrize("block", [7, 65536])
+def test_training_dynamics_are_read_a_few_rows_at_a_time(trained, monkeypatch, block):
+    monkeypatch.setattr("noisyfit.detector._BATCH_ON_DEVICE", block)
+    dynamics = TrainingDynamics(30, ["margin"])
+    for margin in np.random.default_rng(0).normal(size=(9, 30)):
+        dynamics.append(margin=margin)
+    expected = trained.predict_proba(dynamics.relative_prob)
+    np.testing.assert_allclose(trained.predict_proba(dynamics), expected, atol=1e-6)
+    assert len(trained.predict_proba(dynamics.rows(0, 0))) == 0
 
 
 def test_the_order_of_epochs_matters(trained):

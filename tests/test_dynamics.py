@@ -1,10 +1,13 @@
 """The container and the metrics of training dynamics, against values worked out by hand."""
 
+import copy
 import pickle
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from noisyfit.dynamics import QUANTITIES, TrainingDynamics
 
@@ -215,3 +218,95 @@ def test_extending_adds_epochs():
     second.append(loss=np.array([3.0, np.nan]))
     first.extend(second)
     np.testing.assert_array_equal(first.loss, [[1, 3], [2, np.nan]])
+
+
+# In a file
+
+
+@pytest.fixture(params=[None, "file"])
+def folder(request, tmp_path):
+    return None if request.param is None else tmp_path
+
+
+def recorded(n_samples, n_epochs, folder=None, seed=0):
+    """Records with gaps: some rows are left out in some epochs."""
+    rng = np.random.default_rng(seed)
+    dynamics = TrainingDynamics(n_samples, folder=folder)
+    for epoch in range(n_epochs):
+        left_out = rng.random(n_samples) < (0.3 if epoch % 2 else 0)
+        values = {
+            "correct": (rng.random(n_samples) < 0.5).astype(float),
+            "given_prob": rng.random(n_samples),
+            "margin": rng.normal(size=n_samples),
+            "loss": rng.exponential(size=n_samples),
+        }
+        dynamics.append(**{k: np.where(left_out, np.nan, v) for k, v in values.items()})
+    return dynamics
+
+
+def assert_same_records(one, other):
+    assert one.n_epochs == other.n_epochs
+    for name in one.quantities:
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    np.testing.assert_array_equal(one.trained_epochs(), other.trained_epochs())
+
+
+def test_records_in_a_file_are_those_in_memory(tmp_path):
+    stored, held = recorded(37, 6, tmp_path), recorded(37, 6)
+    assert_same_records(stored, held)
+    assert_same_records(stored.epochs(1, 4), held.epochs(1, 4))
+    assert_same_records(stored.select(("loss",)), held.select(("loss",)))
+    for metric in ("aum", "variability", "forgetting_events", "nbytes"):
+        np.testing.assert_array_equal(getattr(stored, metric)(), getattr(held, metric)())
+    columns = [c for cs in stored._columns.values() for c in cs]
+    assert len(columns) == 4 * 6
+    assert not any(isinstance(column, np.ndarray) for column in columns)
+
+
+def test_a_file_leaves_nothing_behind(tmp_path):
+    dynamics = recorded(50, 3, tmp_path)
+    part = dynamics.epochs(2)
+    expected = part.margin
+    del dynamics
+    np.testing.assert_array_equal(part.margin, expected)  # the file lives as long as its readers
+    del part
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("duplicate", [lambda d: pickle.loads(pickle.dumps(d)), copy.deepcopy])
+def test_a_copy_of_what_lies_in_a_file_stands_alone(tmp_path, duplicate):
+    dynamics = recorded(20, 4, tmp_path)
+    other = duplicate(dynamics)
+    assert all(isinstance(c, np.ndarray) for cs in other._columns.values() for c in cs)
+    assert_same_records(other, dynamics)
+    values = {name: np.ones(20) for name in other.quantities}
+    other.append(**values)
+    assert (other.n_epochs, dynamics.n_epochs) == (5, 4)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        recorded(20, 1, tmp_path / "nowhere")
+
+
+def test_a_file_that_was_cut_short_is_noticed(tmp_path):
+    dynamics = recorded(20, 2, tmp_path)
+    dynamics._file._file.truncate(10)
+    with pytest.raises(OSError, match="cut short"):
+        dynamics.aum()
+
+
+@given(start=st.integers(0, 50), length=st.integers(0, 50))
+@settings(deadline=None)
+def test_some_rows(start, length):
+    dynamics = recorded(50, 3)
+    part = dynamics.rows(start, start + length)
+    assert part.n_samples == max(0, min(length, 50 - start))
+    for name in dynamics.quantities:
+        whole = getattr(dynamics, name)[start : start + length]
+        np.testing.assert_array_equal(getattr(part, name), whole)
+
+
+def test_some_rows_from_a_file(folder):
+    dynamics = recorded(50, 3, folder)
+    np.testing.assert_array_equal(dynamics.rows(13, 31).correct, dynamics.correct[13:31])

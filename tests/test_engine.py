@@ -439,6 +439,46 @@ def test_bfloat16_runs_on_the_cpu_and_gives_float32_logits():
     assert not torch.equal(half.module_[0].weight, module[0].weight)
 
 
+class Gradients(Callback):
+    def on_grad_computed(self, net, named_parameters=None, **kwargs):
+        self.norms_ = [*getattr(self, "norms_", []), *(p.grad.norm() for _, p in named_parameters)]
+
+
+def test_float16_scales_the_loss_and_no_one_sees_it():
+    X, y = problem()
+    norms, losses = [], []
+    for precision in (None, torch.float16):
+        net = noisy_net(MLP(4, 3, hidden=()), precision=precision, callbacks=[("g", Gradients())])
+        net.module_.layers[0].weight.data.zero_()
+        net.module_.layers[0].bias.data.zero_()
+        net.partial_fit(rows_of(X, y), None, epochs=1)
+        norms.append(dict(net.callbacks_)["g"].norms_)
+        losses.append(net.history[-1]["train_loss"])
+    assert net.scaler_.get_scale() > 1
+    np.testing.assert_allclose(*norms, rtol=0.02, atol=0.002)
+    np.testing.assert_allclose(*losses, rtol=0.01)
+    assert pickle.loads(pickle.dumps(net.release())).scaler_ is None
+
+
+def test_float16_leaves_a_step_out_whose_gradients_overflow():
+    X, y = problem()
+    net = noisy_net(MLP(4, 3, hidden=()), precision=torch.float16, batch_size=45)
+    net.scaler_ = torch.amp.GradScaler("cpu", init_scale=2.0**40)
+    before, taken = copy.deepcopy(net.module_.state_dict()), []
+    for _ in range(30):
+        net.partial_fit(rows_of(X, y), None, epochs=1)
+        after = net.module_.state_dict()
+        taken.append(not all(torch.equal(after[name], before[name]) for name in before))
+    assert not taken[0]
+    assert taken[-1]
+    assert all(torch.isfinite(value).all() for value in after.values())
+
+
+def test_float16_refuses_an_optimizer_that_repeats_the_step():
+    with pytest.raises(ValueError, match=r"LBFGS.*float32"):
+        NoisyNet(nn.Linear(4, 3), optimizer=torch.optim.LBFGS, precision=torch.float16).initialize()
+
+
 def test_a_released_net_is_small_and_still_predicts():
     X, y = problem(2000, (50,))
     rows = rows_of(X, y)

@@ -36,6 +36,7 @@ FLOORS = {
     "_detector_file": 0,
     "_grouped_loss": 0,
     "_seeding": 0,
+    "_column_file": 0,
     "data": 1,
     "dynamics": 1,
     "recorder": 1.5,

@@ -473,3 +473,8 @@ def test_more_classes_than_rows_in_a_batch():
 
 def test_it_is_exported():
     assert noisyfit.MetaRelabelClassifier is MetaRelabelClassifier
+
+
+def test_float16_is_refused():
+    with pytest.raises(ValueError, match=r"'precision' parameter.*bfloat16"):
+        quick(precision="float16").fit(X, GIVEN, trusted=TRUSTED)

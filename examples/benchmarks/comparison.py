@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from report import RESULTS
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from skorch.callbacks import Callback
@@ -19,8 +20,6 @@ from noisyfit import DLTClassifier
 from noisyfit.inputs import make_rows
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-
-RESULTS = Path(__file__).parent / "results"
 
 
 def load(dataset: str, folder: str | None, seed: int) -> tuple[np.ndarray, ...]:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 
+RESULTS = Path(__file__).parent / "results"
+
 
 def machine() -> dict:
     """Name the processor, the device, the threads and the versions."""
@@ -40,10 +42,9 @@ def measured_with(where: dict) -> str:
 
 def save(name: str, text: str, data: dict) -> None:
     """Print a report, and save it as results/NAME.md with its data as results/NAME.json."""
-    folder = Path(__file__).parent / "results"
-    folder.mkdir(exist_ok=True)
+    RESULTS.mkdir(exist_ok=True)
     where = machine()
     text = f"{text}\n\n{measured_with(where)}\n"
     print(text)
-    (folder / f"{name}.md").write_text(text)
-    (folder / f"{name}.json").write_text(json.dumps({"machine": where, **data}, indent=1) + "\n")
+    (RESULTS / f"{name}.md").write_text(text)
+    (RESULTS / f"{name}.json").write_text(json.dumps({"machine": where, **data}, indent=1) + "\n")

@@ -41,7 +41,6 @@ import time
 import numpy as np
 import torch
 from comparison import (
-    RESULTS,
     EpochAccuracy,
     choose_trusted,
     finished,
@@ -50,7 +49,7 @@ from comparison import (
     plain,
     run_all,
 )
-from report import machine, markdown, measured_with
+from report import RESULTS, machine, markdown, measured_with
 from torch import nn
 
 from noisyfit import MetaRelabelClassifier

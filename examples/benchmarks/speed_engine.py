@@ -1,0 +1,242 @@
+"""Parts "engine" and "utilisation" of `speed.py`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import torch
+from recording_cost import clock
+from report import markdown
+from skorch import NeuralNetClassifier
+from torch.nn.functional import cross_entropy
+from torch.utils.flop_counter import FlopCounterMode
+
+from noisyfit.engine import NoisyNet, resolve_precision
+from noisyfit.inputs import make_rows
+from noisyfit.modules import MLP, ConvNet
+from noisyfit.recorder import DynamicsRecorder
+from noisyfit.resnets import CIFARResNet34, PreActResNet18
+
+LR, MOMENTUM, WEIGHT_DECAY = 0.01, 0.9, 5e-4
+RECORDED = ("correct", "margin")
+IMAGE = (3, 32, 32)
+# Network, shape of a row, rows on a CPU and on a GPU, repetitions.
+CASES = {
+    "MLP 128-128": (partial(MLP, 64, 10), (64,), (50_000, 50_000), 25),
+    "ConvNet, width 32": (partial(ConvNet, 3, 10), IMAGE, (1280, 50_000), 15),
+    "PreActResNet18": (partial(PreActResNet18, 10), IMAGE, (256, 50_000), 7),
+}
+
+
+def side_by_side(
+    variants: dict[str, Callable[[], None]], repeats: int, device: torch.device
+) -> dict[str, list[float]]:
+    """Seconds of each variant, (n_repeats,), in an order drawn anew for each repetition."""
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    order = np.random.default_rng(0)
+    for repeat in range(repeats + 1):
+        for name in order.permutation(list(variants)):
+            start = clock(device)
+            variants[name]()
+            if repeat:  # the first one warms up
+                seconds[name].append(clock(device) - start)
+    return seconds
+
+
+def ratio(seconds: dict[str, list[float]], name: str, other: str) -> str:
+    """Median and quartiles of the ratio of two variants."""
+    values = np.array(seconds[name]) / np.array(seconds[other])
+    low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
+    return f"{median:.2f} ({low:.2f} to {high:.2f})"
+
+
+def draw_rows(shape: tuple[int, ...], n_rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw rows of noise, tables as float32 and images as uint8, with labels."""
+    rng = np.random.default_rng(2)
+    if len(shape) == 1:
+        return rng.normal(size=(n_rows, *shape)).astype(np.float32), rng.integers(10, size=n_rows)
+    X = rng.integers(256, size=(n_rows, *shape), dtype=np.uint8)
+    return X, rng.integers(10, size=n_rows)
+
+
+class HandWrittenLoop:
+    """An epoch as one would write it: rows on the device, an order, six lines a batch."""
+
+    def __init__(self, module, X, y, device, *, batch_size=128, **optimizer) -> None:
+        self.module = module.to(device, memory_format=torch.channels_last)
+        self.X, self.y = torch.from_numpy(X).to(device), torch.from_numpy(y).to(device)
+        self.batch_size, self.device = batch_size, device
+        self.precision = resolve_precision("auto", device, X.ndim == 4)
+        self.optimizer = torch.optim.SGD(
+            module.parameters(), LR, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY, **optimizer
+        )
+
+    def __call__(self) -> None:
+        """Train an epoch."""
+        self.module.train()
+        losses = []
+        for ids in torch.randperm(len(self.y)).to(self.device).split(self.batch_size):
+            x, y = self.X.index_select(0, ids), self.y.index_select(0, ids)
+            self.optimizer.zero_grad()
+            loss = cross_entropy(self.logits(x), y)
+            loss.backward()
+            self.optimizer.step()
+            losses.append(loss.detach())
+        torch.stack(losses).mean().item()
+
+    def logits(self, x: torch.Tensor) -> torch.Tensor:
+        """Prepare a batch and pass it through the network."""
+        if x.ndim == 4:
+            x = x.float().div_(255).contiguous(memory_format=torch.channels_last)
+        if self.precision is None:
+            return self.module(x)
+        with torch.autocast(self.device.type, self.precision):
+            logits = self.module(x)
+        return logits.float()
+
+
+def engine_net(module, n_rows: int, device, is_image: bool, *, record=False, batch_size=128):
+    """Return an initialised `NoisyNet` with the loop's settings."""
+    callbacks = [DynamicsRecorder(n_rows, RECORDED)] if record else []
+    return NoisyNet(
+        module,
+        optimizer=torch.optim.SGD,
+        optimizer__momentum=MOMENTUM,
+        optimizer__weight_decay=WEIGHT_DECAY,
+        lr=LR,
+        batch_size=batch_size,
+        iterator_train__shuffle=True,
+        device=device,
+        precision=resolve_precision("auto", device, is_image),
+        callbacks=callbacks,
+    ).initialize()
+
+
+def stock_skorch(module, X: np.ndarray, y: np.ndarray, device) -> Callable[[], None]:
+    """Return an epoch of skorch as it comes: its loader, its loop, float32."""
+    X = X.astype(np.float32) / 255 if X.ndim == 4 else X
+    net = NeuralNetClassifier(
+        module,
+        criterion=torch.nn.CrossEntropyLoss,
+        optimizer=torch.optim.SGD,
+        optimizer__momentum=MOMENTUM,
+        optimizer__weight_decay=WEIGHT_DECAY,
+        lr=LR,
+        batch_size=128,
+        iterator_train__shuffle=True,
+        train_split=None,
+        device=device,
+        verbose=0,
+    ).initialize()
+    return lambda: net.partial_fit(X, y, epochs=1)
+
+
+def engine(device_name: str, scale: float) -> tuple[str, dict]:
+    """Epochs of batches of 128, against a hand-written loop and stock skorch."""
+    device = torch.device(device_name)
+    table, figures = [], {}
+    for case, (make, shape, sizes, repeats) in CASES.items():
+        n_rows = sizes[device.type == "cuda"]
+        X, y = draw_rows(shape, n_rows)
+        rows = make_rows(X, y, device, None)
+        torch.manual_seed(0)
+        plain = engine_net(make(), n_rows, device, X.ndim == 4)
+        recording = engine_net(make(), n_rows, device, X.ndim == 4, record=True)
+        variants = {
+            "engine": lambda net=plain, rows=rows: net.partial_fit(rows, None, epochs=1),
+            "recording": lambda net=recording, rows=rows: net.partial_fit(rows, None, epochs=1),
+            "loop": HandWrittenLoop(make(), X, y, device),
+            "loop, fused": HandWrittenLoop(make(), X, y, device, fused=True),
+            "skorch": stock_skorch(make(), X, y, device),
+        }
+        s = figures[case] = side_by_side(variants, max(3, round(scale * repeats)), device)
+        table.append(
+            [
+                f"{case}, {n_rows:,} rows",
+                ratio(s, "engine", "loop"),
+                ratio(s, "engine", "loop, fused"),
+                ratio(s, "recording", "loop"),
+                ratio(s, "recording", "engine"),
+                ratio(s, "skorch", "engine"),
+            ]
+        )
+        if device.type == "cuda":
+            table[-1].append(f"{np.median(s['engine']):.2f}")
+    head = ["network", "engine / loop", "engine / loop with fused SGD", "recording / loop"]
+    head += ["recording / engine", "stock skorch / engine"]
+    head += ["engine, s an epoch"] if device.type == "cuda" else []
+    precision = resolve_precision("auto", device, is_image=True)
+    text = f"Batches of 128 on {device.type}, SGD with momentum and weight decay, no augmentation; "
+    text += f"images in {precision or torch.float32} but for skorch's, which are in float32. "
+    text += f"Recording takes {' and '.join(RECORDED)}. Medians and quartiles.\n\n"
+    return text + markdown(head, table), figures
+
+
+def product_ceiling(device: torch.device, dtype: torch.dtype, seconds: float = 2.0) -> float:
+    """Floating-point operations a second of large matrix products: the best of several sizes."""
+    best = 0.0
+    for n in (4096, 8192) if device.type == "cuda" else (1024, 2048):
+        a, b = (torch.rand(n, n, device=device).to(dtype) for _ in range(2))
+        until = time.perf_counter() + seconds
+        a @ b
+        while time.perf_counter() < until:
+            start = clock(device)
+            for _ in range(3):
+                a @ b
+            best = max(best, 3 * 2 * n**3 / (clock(device) - start))
+    return best
+
+
+def utilisation(device_name: str, scale: float) -> tuple[str, dict]:
+    """Share of the matrix units' speed that training reaches, engine and hand-written loop."""
+    device = torch.device(device_name)
+    cuda = device.type == "cuda"
+    dtype = resolve_precision("auto", device, is_image=True) or torch.float32
+    ceiling = product_ceiling(device, dtype)
+    networks = {"ConvNet, width 32": partial(ConvNet, 3, 10)} if not cuda else {}
+    networks["PreActResNet18"] = partial(PreActResNet18, 10)
+    networks |= {"CIFARResNet34": partial(CIFARResNet34, 10)} if cuda else {}
+    table, figures = [], {"ceiling": ceiling}
+    for name, make in networks.items():
+        for batch_size in (128, 512) if cuda else (128,):
+            n_rows = 50_000 if cuda else 2 * batch_size
+            X, y = draw_rows(IMAGE, n_rows)
+            rows = make_rows(X, y, device, None)
+            net = engine_net(make(), n_rows, device, True, batch_size=batch_size)
+            variants = {
+                "engine": lambda net=net, rows=rows: net.partial_fit(rows, None, epochs=1),
+                "loop": HandWrittenLoop(make(), X, y, device, batch_size=batch_size, fused=True),
+            }
+            s = side_by_side(variants, max(3, round(scale * 7)), device)
+            work = operations(make(), device) * n_rows
+            shares = [work / np.median(s[variant]) / ceiling for variant in variants]
+            figures[f"{name}, {batch_size}"] = {"seconds": s, "operations": work}
+            table.append(
+                [
+                    name,
+                    batch_size,
+                    f"{work / n_rows / 1e9:.2f}",
+                    *(f"{share:.0%}" for share in shares),
+                    ratio(s, "engine", "loop"),
+                ]
+            )
+            if cuda:
+                table[-1].append(f"{1 / np.median(s['engine']):.2f}")
+    head = ["network", "batch", "10^9 operations a row", "engine", "loop", "engine / loop"]
+    head += ["engine, epochs of 50,000 a second"] if cuda else []
+    text = f"Share of the speed of the largest matrix products in {dtype} on the same "
+    text += f"{'device' if cuda else 'thread'}, {ceiling / 1e12:.3g} 10^12 operations a second. "
+    text += "Counted are the matrix products and convolutions, forward and backward.\n\n"
+    return text + markdown(head, table), figures
+
+
+def operations(module: torch.nn.Module, device: torch.device) -> float:
+    """Floating-point operations of a training step, for one row."""
+    module = module.to(device)
+    x = torch.rand(8, *IMAGE, device=device)
+    with FlopCounterMode(display=False) as counter:
+        module(x).sum().backward()
+    return counter.get_total_flops() / len(x)
