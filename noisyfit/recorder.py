@@ -11,7 +11,7 @@ from skorch.callbacks import Callback
 from noisyfit.dynamics import QUANTITIES, TrainingDynamics
 
 RECORDINGS = ("training", "evaluation", "held_out")
-_PENDING_LOGITS = 2**22
+_PENDING_LOGITS = 2**18  # stay in the cache of a processor
 
 
 class DynamicsRecorder(Callback):
@@ -247,12 +247,13 @@ def given_label_statistics(
     computed = {}
     if "correct" in quantities:
         computed["correct"] = (logits.argmax(1) == y).float()
-    # Reductions over a few classes are several times faster on a CPU with the classes first.
-    by_class, given = logits.t().contiguous(), y.view(1, -1)
+    given = y.view(-1, 1)
     if "margin" in quantities:
-        others = by_class.scatter(0, given, -torch.inf)
-        computed["margin"] = by_class.gather(0, given).squeeze(0) - others.amax(0)
+        others = logits.scatter(1, given, -torch.inf)
+        computed["margin"] = logits.gather(1, given).squeeze(1) - others.amax(1)
     if "given_prob" in quantities or "loss" in quantities:
-        log_prob = by_class.log_softmax(0).gather(0, given).squeeze(0)
+        # Several times faster on a CPU than log_softmax, which is made for rows of many classes.
+        z = logits - logits.amax(1, keepdim=True)
+        log_prob = z.gather(1, given).squeeze(1) - z.exp_().sum(1).log_()
         computed["given_prob"], computed["loss"] = log_prob.exp(), -log_prob
     return torch.stack([computed[name] for name in quantities])

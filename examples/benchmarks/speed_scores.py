@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import torch
 from aum import AUMCalculator
@@ -10,7 +12,6 @@ from recording_cost import clock
 from report import markdown
 from sklearn.datasets import make_classification
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
-from skorch import NeuralNetClassifier
 from speed_engine import ratio, side_by_side
 
 from noisyfit import DLTClassifier, DynamicsLSTMDetector, MILDSelector
@@ -38,7 +39,7 @@ def make_problem(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     )
     T = transition_matrix("symmetric", N_CLASSES, RATE)
     given = corrupt_labels(y, T, random_state=seed + 1000)
-    return X.astype(np.float32), given, given != y
+    return X.astype(np.float32), given.labels, given.flipped
 
 
 def cleanlab_scores(X: np.ndarray, given: np.ndarray, seed: int, device: str) -> np.ndarray:
@@ -117,8 +118,7 @@ def recording(device_name: str, scale: float) -> tuple[str, dict]:
         y = torch.randint(n_classes, (n_rows,), device=device)
         batches = torch.randperm(n_rows).to(device).split(128)
         data = [(ids, logits[ids], y[ids]) for ids in batches]
-        net = NeuralNetClassifier(torch.nn.Identity, device=device)
-        net.criterion_ = torch.nn.CrossEntropyLoss()
+        net = SimpleNamespace(device=device)  # all that the recorder asks of one
         aum = AUMCallback()
 
         def record(quantities, data=data, net=net):
