@@ -25,6 +25,11 @@ class Source(Protocol):
 
     device: torch.device
 
+    @property
+    def home(self) -> torch.device:
+        """Where the inputs lie; ids that come from elsewhere have to be waited for."""
+        ...
+
     def __len__(self) -> int: ...
 
     def gather(self, ids: torch.Tensor) -> torch.Tensor:
@@ -51,18 +56,19 @@ class TensorSource:
             free, _ = torch.cuda.mem_get_info(device)
             if X.nbytes <= self._share_of_free_memory * free:
                 tensor = tensor.to(device)
-            else:
-                tensor = tensor.pin_memory()
         self.X = tensor
+
+    @property
+    def home(self) -> torch.device:
+        """Where the inputs lie."""
+        return self.X.device
 
     def __len__(self) -> int:
         return len(self.X)
 
     def gather(self, ids: torch.Tensor) -> torch.Tensor:
         """Return the inputs of the rows `ids`, on the device."""
-        if self.X.device == ids.device:
-            return self.X.index_select(0, ids)
-        return self.X[ids.to(self.X.device)].to(self.device, non_blocking=True)
+        return _to_device(self.X.index_select(0, ids.to(self.home)), self.device)
 
 
 class SparseSource:
@@ -74,6 +80,8 @@ class SparseSource:
     device : torch.device
     """
 
+    home = torch.device("cpu")
+
     def __init__(self, X: sparse.csr_matrix | sparse.csr_array, device: torch.device) -> None:
         self.X, self.device = X, device
 
@@ -83,7 +91,8 @@ class SparseSource:
     def gather(self, ids: torch.Tensor) -> torch.Tensor:
         """Return the inputs of the rows `ids`, dense and on the device."""
         dense = self.X[ids.cpu().numpy()].toarray()
-        return torch.from_numpy(np.ascontiguousarray(dense, dtype=np.float32)).to(self.device)
+        dense = torch.from_numpy(np.ascontiguousarray(dense, dtype=np.float32))
+        return _to_device(dense, self.device)
 
 
 class StreamSource:
@@ -95,6 +104,8 @@ class StreamSource:
         Items are ``(input, label)`` pairs or inputs; an input is a tensor, an array or a PIL image.
     device : torch.device
     """
+
+    home = torch.device("cpu")
 
     def __init__(self, dataset: Dataset, device: torch.device) -> None:
         self.dataset, self.device = dataset, device
@@ -110,6 +121,13 @@ class StreamSource:
     def gather(self, ids: torch.Tensor) -> torch.Tensor:
         """Return the inputs of the rows `ids`, read in this process."""
         return torch.stack([self[int(i)][0] for i in ids]).to(self.device)
+
+
+def _to_device(x: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Send a batch off without waiting for it: from pinned memory, the device fetches it itself."""
+    if device.type == "cuda" and x.device.type == "cpu":
+        x = x.pin_memory()
+    return x.to(device, non_blocking=True)
 
 
 def as_tensor(x: Any) -> torch.Tensor:
@@ -249,9 +267,10 @@ class BatchLoader:
         if not isinstance(source, StreamSource):
             batches = self.id_batches()
             if batches:
-                sizes = [len(ids) for ids in batches]
-                for ids in torch.cat(batches).to(source.device).split(sizes):
-                    yield source.gather(ids), ids
+                sizes, order = [len(ids) for ids in batches], torch.cat(batches)
+                at_home = order.to(source.home).split(sizes)
+                for ids, here in zip(order.to(source.device).split(sizes), at_home, strict=True):
+                    yield source.gather(here), ids
             return
         if self._stream is None:
             self._stream = DataLoader(

@@ -350,6 +350,17 @@ def test_a_folder_of_jpegs_is_streamed_by_workers(photo_folder):
         np.testing.assert_allclose(row, pixels / 255, atol=1e-6)
 
 
+@pytest.mark.parametrize("is_sparse", [False, True], ids=["tensor", "sparse"])
+def test_rows_that_do_not_fit_on_the_device_are_found_without_asking_it(is_sparse):
+    """From a meta tensor nothing can be read, as nothing should be from a busy device."""
+    X, device = np.arange(12, dtype=np.float32).reshape(6, 2), torch.device("meta")
+    source = SparseSource(sparse.csr_array(X), device) if is_sparse else TensorSource(X, device)
+    assert source.home == CPU
+    for batch, y in BatchLoader(Rows(source, torch.zeros(6, dtype=torch.int64)), 4, shuffle=True):
+        assert {t.device.type for t in (batch["x"], batch["index"], y)} == {"meta"}
+        assert batch["x"].shape[1:] == (2,)
+
+
 def test_workers_are_started_once(photo_folder):
     rows = Rows(StreamSource(photo_folder, CPU), torch.tensor(photo_folder.targets))
     loader = BatchLoader(rows, 4, num_workers=1)
