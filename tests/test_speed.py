@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
+from torch.utils.data import Dataset
 
 from noisyfit import MILDSelector
 from noisyfit.engine import NoisyNet
@@ -165,3 +166,26 @@ def test_a_compiled_network_trains_as_it_is():
         pickle.loads(pickle.dumps(fits[1])).predict(X[:3]).tolist()
         == fits[1].predict(X[:3]).tolist()
     )
+
+
+class Images(Dataset):
+    """Images one by one, as a folder of files gives them."""
+
+    def __init__(self, X, y):
+        self.X, self.targets = X, y
+
+    def __len__(self):
+        return len(self.X)
+
+    def __getitem__(self, i):
+        return torch.from_numpy(self.X[i]), int(self.targets[i])
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_streamed_images_get_the_draws_of_resident_ones(in_float32, num_workers):
+    """Order, augmentation and results are the same to the bit, whoever reads the rows."""
+    X, given, _, _ = blobs()
+    est = fit_images(precision="float32", iterator_train__num_workers=num_workers)
+    est.fit(Images(X, given))
+    np.testing.assert_array_equal(est.noise_scores_, in_float32.noise_scores_)
+    np.testing.assert_array_equal(est.predict_proba(X), in_float32.predict_proba(X))
