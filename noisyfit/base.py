@@ -96,6 +96,8 @@ class FitResult(NamedTuple):
     history: list[dict[str, Any]]
     attributes: dict[str, Any]
     """The method's own fitted attributes by name."""
+    predicted: np.ndarray | None = None
+    """Codes of the classes that `net` predicts for all rows; None: `fit` computes them."""
 
 
 class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
@@ -194,7 +196,9 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
         self.net_ = result.net.release()
         self.history_ = result.history
         self.dynamics_ = result.dynamics
-        predicted = self._logits(task.rows).argmax(axis=1)
+        predicted = result.predicted
+        if predicted is None:
+            predicted = self.net_.predicted_classes(task.rows)
         self.corrected_labels_ = self.classes_[np.where(clean, task.y, predicted)]
         for name, value in result.attributes.items():
             setattr(self, name, value)
@@ -212,7 +216,7 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
         ndarray of shape (n_samples,)
         """
         check_is_fitted(self)
-        return self.classes_[self._logits(self._rows(X)).argmax(axis=1)]
+        return self.classes_[self.net_.predicted_classes(self._rows(X))]
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Predict the probability of each class.
@@ -228,7 +232,7 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
             Columns in the order of ``classes_``.
         """
         check_is_fitted(self)
-        return softmax(self._logits(self._rows(X)), axis=1)
+        return softmax(self.net_.logits(self._rows(X)), axis=1)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the accuracy of `predict` on labels that are taken as true.
@@ -279,11 +283,14 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
                 f"y contains the labels {unknown.tolist()}, which were not seen in fit; "
                 f"known are {self.classes_.tolist()}."
             )
-        logits = self._logits(self._rows(X)).astype(np.float64)
-        if len(logits) != len(y):
-            raise ValueError(f"X has {len(logits)} rows, but y has {len(y)} labels.")
+        rows = self._rows(X)
+        if len(rows) != len(y):
+            raise ValueError(f"X has {len(rows)} rows, but y has {len(y)} labels.")
         given = np.searchsorted(self.classes_, y)
-        p_given = softmax(logits, axis=1)[np.arange(len(y)), given]
+        rows = Rows(rows.source, torch.from_numpy(given), rows.scaler)
+        p_given = self.net_.map_logits(
+            rows, lambda logits, y: logits.double().softmax(1).gather(1, y.view(-1, 1))
+        ).ravel()
         n_classes = len(self.classes_)
         rate = np.clip(self.noise_rate_, 1e-3, 1 - 1 / n_classes)
         right = (1 - rate) * p_given
@@ -372,12 +379,12 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
 
     @staticmethod
     def _calibrated_scores(
-        task: FitTask, logits: np.ndarray, evidence: np.ndarray, noise_rate: float
+        task: FitTask, predicted: np.ndarray, evidence: np.ndarray, noise_rate: float
     ) -> np.ndarray:
-        """Calibrate evidence on which labels `logits` contradict; trusted labels are right."""
+        """Calibrate evidence on which labels a net contradicts; trusted labels are right."""
         scores, judged = np.zeros(task.n_samples), ~task.trusted
         if judged.any():
-            wrong = logits.argmax(axis=1) != task.y
+            wrong = predicted != task.y
             # The rate counts trusted rows, which are right.
             rate = min(1.0, noise_rate / judged.mean())
             scores[judged] = calibrate(evidence[judged], wrong[judged], rate)
@@ -436,9 +443,6 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
     def _rows(self, X: Any) -> Rows:
         X = check_X(self, X, self._row_dtype)
         return make_rows(X, None, torch.device(self.net_.device), self._scaler)
-
-    def _logits(self, rows: Rows) -> np.ndarray:
-        return self.net_.logits(rows)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

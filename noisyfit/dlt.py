@@ -296,7 +296,8 @@ class DLTClassifier(BaseNoisyClassifier):
             net.train_stage(task.rows, self.max_epochs)
         dynamics = recorder.dynamics_
         evidence = -dynamics.mean("given_prob")
-        scores = self._calibrated_scores(task, net.logits(task.rows), evidence, settings.noise_rate)
+        predicted = net.predicted_classes(task.rows)
+        scores = self._calibrated_scores(task, predicted, evidence, settings.noise_rate)
         return FitResult(
             net=net,
             noise_scores=scores,
@@ -309,6 +310,7 @@ class DLTClassifier(BaseNoisyClassifier):
                 "noise_rate_estimate_": estimate,
                 "noise_rate_interval_": estimate and estimate.interval,
             },
+            predicted=predicted,
         )
 
     def _estimate(self, task: FitTask, progress: EpochProgress) -> NoiseRateEstimate:

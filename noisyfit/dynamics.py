@@ -150,7 +150,7 @@ class TrainingDynamics:
         -------
         TrainingDynamics
         """
-        part = TrainingDynamics(self.n_samples, self.quantities)
+        part = TrainingDynamics(self.n_samples, self.quantities, self.folder)
         part._columns = {name: column[start:stop] for name, column in self._columns.items()}
         part._trained = self._trained[start:stop]
         return part
@@ -195,7 +195,7 @@ class TrainingDynamics:
         -------
         TrainingDynamics
         """
-        part = TrainingDynamics(self.n_samples, quantities)
+        part = TrainingDynamics(self.n_samples, quantities, self.folder)
         for name in quantities:
             self._check_recorded(name)
             part._columns[name] = list(self._columns[name])

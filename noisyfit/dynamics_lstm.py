@@ -225,7 +225,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         Returns
         -------
         RecordedRun
-            Its ``dynamics`` are the records, its ``logits()`` those of the recorded nets. The
+            Its ``dynamics`` are the records, its ``map_logits`` reads the recorded nets. The
             estimator itself is left as it is.
         """
         estimator = clone(self)
@@ -311,14 +311,16 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
             net = self._make_net(task, [*self._user_callbacks(), ("progress", bar)])
             net.train_stage(task.rows.subset(~drop), self.max_epochs)
             stages["retraining"] = net.epoch_history()
+        predicted = net.predicted_classes(task.rows)
         return FitResult(
             net=net,
-            noise_scores=self._calibrated_scores(task, net.logits(task.rows), suspicion, rate),
+            noise_scores=self._calibrated_scores(task, predicted, suspicion, rate),
             clean_mask=~drop,
             noise_rate=rate,
             dynamics=run.dynamics.select(tuple(self.record)),
             history=[{"stage": name, **epoch} for name, part in stages.items() for epoch in part],
             attributes={"detector_": detector},
+            predicted=predicted,
         )
 
     def _load_detector(self) -> DynamicsLSTM:

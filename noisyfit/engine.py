@@ -301,7 +301,41 @@ class NoisyNet(NeuralNet):
         -------
         ndarray of shape (n_rows, n_classes), float32
         """
-        parts = list(self.forward_iter(rows, training=False, device=self.device))
+        return self.map_logits(rows, lambda logits, y: logits)
+
+    def predicted_classes(self, rows: Rows) -> np.ndarray:
+        """Predict the codes of the classes of rows, in their order.
+
+        Parameters
+        ----------
+        rows : Rows
+
+        Returns
+        -------
+        ndarray of shape (n_rows,), int64
+        """
+        return self.map_logits(rows, lambda logits, y: logits.argmax(1))
+
+    def map_logits(
+        self, rows: Rows, function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    ) -> np.ndarray:
+        """Compute something from logits in evaluation mode, without holding those of all rows.
+
+        Parameters
+        ----------
+        rows : Rows
+        function : callable
+            Takes the logits (n, n_classes) and the labels (n,) of a batch, and returns a tensor of
+            n rows.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, ...)
+        """
+        y, parts, start = rows.y[rows.index.to(rows.y.device)], [], 0
+        for logits in self.forward_iter(rows, training=False, device=self.device):
+            parts.append(function(logits, y[start : start + len(logits)]))
+            start += len(logits)
         return torch.cat(parts).cpu().numpy()
 
     def epoch_history(self) -> list[dict[str, Any]]:

@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from scipy.special import softmax
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from noisyfit._meta_settings import PAPER_RULES, MetaSettings
@@ -365,19 +364,18 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         self, task: FitTask, net: MetaNet, recorder: DynamicsRecorder, probe: np.ndarray
     ) -> FitResult:
         dynamics = recorder.dynamics_
-        logits = net.logits(task.rows)
-        predicted = softmax(logits.astype(np.float64), axis=1)
-        rows = np.arange(task.n_samples)
-        p_given = predicted[rows, task.y]
+        proba = net.map_logits(task.rows, lambda logits, y: logits.double().softmax(1))
+        rows, predicted = np.arange(task.n_samples), proba.argmax(axis=1)
+        p_given = proba[rows, task.y]
         judged = ~task.trusted
-        noise_rate = float(((predicted.argmax(1) != task.y) & judged).mean())
+        noise_rate = float(((predicted != task.y) & judged).mean())
         weights, trust = net.row_means()
         evidence = -(p_given + dynamics.mean("given_prob")) / 2
-        scores = self._calibrated_scores(task, logits, evidence, noise_rate)
+        scores = self._calibrated_scores(task, predicted, evidence, noise_rate)
         clean = task.trusted | (scores <= 0.5)
         kept = np.where(clean, 1 - np.where(task.trusted, 0, scores), 0.0)[:, None]
-        soft = (1 - kept) * predicted
-        soft[rows, task.y] += kept[:, 0]
+        proba *= 1 - kept  # in place: it is as large as rows times classes
+        proba[rows, task.y] += kept[:, 0]
         return FitResult(
             net=net,
             noise_scores=scores,
@@ -388,10 +386,11 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
             attributes={
                 "weights_": np.where(task.trusted, np.nan, weights) if self.reweight else None,
                 "trust_": np.where(task.trusted, 1.0, trust) if self.relabel else None,
-                "corrected_proba_": soft,
+                "corrected_proba_": proba,
                 "probe_": probe,
                 "meta_gradient_": net.meta_gradient_,
             },
+            predicted=predicted,
         )
 
     def _settings(self, task: FitTask) -> MetaSettings:

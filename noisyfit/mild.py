@@ -277,7 +277,9 @@ class MILDSelector(BaseNoisyClassifier):
 
         assert run.net is not None, "by default a run keeps a net that trains on all rows"
         lengths = lengths[: len(rounds)]
-        scores = self._scores(run, task, evidence, dropped_round, lengths, rounds[0])
+        predicted, margin = run.map_logits(_prediction_and_margin).T
+        wrong = predicted != task.y
+        scores = self._scores(run, task, evidence, dropped_round, lengths, rounds[0], wrong, margin)
         suspicious = (scores[rows] > 0.5) & learned
         late = rows[self._spare(suspicious, scores[rows], task, rows)]
         dropped_round[late] = len(rounds)
@@ -296,6 +298,7 @@ class MILDSelector(BaseNoisyClassifier):
                 "n_rounds_": len(rounds),
                 "termination_": (self.rounds == "auto" and reason) or "all rounds were trained",
             },
+            predicted=None if self.recording == "held_out" else predicted.astype(np.int64),
         )
 
     def _metric(self, dynamics: TrainingDynamics, rows: np.ndarray) -> np.ndarray:
@@ -365,14 +368,14 @@ class MILDSelector(BaseNoisyClassifier):
         dropped_round: np.ndarray,
         lengths: list[int],
         first: Round,
+        wrong: np.ndarray,
+        final_margin: np.ndarray,
     ) -> np.ndarray:
-        logits = run.logits()
-        wrong = logits.argmax(axis=1) != task.y
         trained = np.cumsum(lengths)[dropped_round - 1]
         missed = sum(lengths) - trained
         total = evidence + missed * np.where(wrong, 1.0, -self.lam)
         # The final verdict counts as one more epoch: recorded margins are float16 and can tie.
-        margin = run.dynamics.mean("margin") * trained + (missed + 1) * given_margin(logits, task.y)
+        margin = run.dynamics.mean("margin") * trained + (missed + 1) * final_margin
         scores, judged = np.zeros(task.n_samples), ~task.trusted
         if judged.any():
             rate = combine_noise_rates(
@@ -385,10 +388,10 @@ class MILDSelector(BaseNoisyClassifier):
         return scores
 
 
-def given_margin(logits: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Logit of the given label minus the largest other logit, (n_rows,)."""
-    statistics = given_label_statistics(torch.from_numpy(logits), torch.from_numpy(y), ("margin",))
-    return statistics[0].numpy()
+def _prediction_and_margin(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Code of the predicted class, and logit of the given label less the largest other one."""
+    (margin,) = given_label_statistics(logits, y, ("margin",))
+    return torch.stack([logits.argmax(1).float(), margin], dim=1)
 
 
 def _history(epochs: list[dict[str, Any]], lengths: list[int]) -> list[dict[str, Any]]:

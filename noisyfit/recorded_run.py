@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 
 from noisyfit.data import Rows
 from noisyfit.dynamics import TrainingDynamics
@@ -79,7 +80,7 @@ class RecordedRun:
     ) -> None:
         n_samples = len(y)
         self.rows, self.recording = rows, recording
-        self.dynamics = TrainingDynamics(n_samples, quantities)
+        self.dynamics = TrainingDynamics(n_samples, quantities, folder)
         self.net: NoisyNet | None = None
         self.fold = np.full(n_samples, -1)
         self._recorders: list[DynamicsRecorder] = []
@@ -144,20 +145,32 @@ class RecordedRun:
         parts = [recorder.dynamics_.epochs(start=start) for recorder in self._recorders]
         self.dynamics.extend(parts[0] if len(parts) == 1 else TrainingDynamics.combine(parts))
 
-    def logits(self) -> np.ndarray:
-        """Compute the logits of all rows by the nets that were recorded.
+    def map_logits(
+        self, function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    ) -> np.ndarray:
+        """Compute something from the logits of all rows by the nets that were recorded.
+
+        Parameters
+        ----------
+        function : callable
+            As for `noisyfit.engine.NoisyNet.map_logits`.
 
         Returns
         -------
-        ndarray of shape (n_samples, n_classes), float32
-            For ``"held_out"`` those of the net that left the row out.
+        ndarray of shape (n_samples, ...)
+            For ``"held_out"`` from the logits of the net that left the row out.
         """
-        parts = [net.logits(self.rows) for net in self._nets]
-        return (
-            parts[0]
-            if len(parts) == 1
-            else np.stack(parts)[np.maximum(self.fold, 0), np.arange(len(self.fold))]
-        )
+        if len(self._nets) == 1:
+            return self._nets[0].map_logits(self.rows, function)
+        judge = np.maximum(self.fold, 0)
+        parts = {
+            fold: net.map_logits(self.rows.subset(judge == fold), function)
+            for fold, net in enumerate(self._nets)
+            if (judge == fold).any()
+        }
+        values = np.concatenate(list(parts.values()))
+        order = np.concatenate([np.flatnonzero(judge == fold) for fold in parts])
+        return values[np.argsort(order)]
 
     def history(self) -> list[dict[str, Any]]:
         """List the epochs of the net that trains on all rows; without one, of all nets."""

@@ -27,7 +27,9 @@ from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
 from torch.utils.data import Dataset, Subset, TensorDataset
 
+from noisyfit import MetaRelabelClassifier
 from noisyfit.dynamics import TrainingDynamics
+from noisyfit.engine import NoisyNet
 from noisyfit.modules import MLP
 
 N_CLASSES = 3
@@ -460,6 +462,18 @@ def test_workers_read_the_same_rows(est):
     assert_same_fit(est.set_params(**workers).fit(WithTargets(X, GIVEN)), resident)
 
 
+def test_no_one_holds_the_logits_of_all_rows(est, monkeypatch):
+    """Rows times classes would not fit for many of both; only predict_proba gives that much."""
+    if isinstance(est, MetaRelabelClassifier):
+        pytest.skip("corrected_proba_ has a column for each class")
+    monkeypatch.delattr(NoisyNet, "logits")
+    est.fit(X, GIVEN)
+    est.predict(X)
+    est.score_labels(X, GIVEN)
+    with pytest.raises(AttributeError, match="logits"):
+        est.predict_proba(X)
+
+
 @pytest.mark.parametrize("recording", [None, "held_out"])
 def test_records_in_a_folder_change_nothing(est, recording, tmp_path):
     if recording is not None:
@@ -467,7 +481,10 @@ def test_records_in_a_folder_change_nothing(est, recording, tmp_path):
             pytest.skip(f"{type(est).__name__} records in sample only")
         est.set_params(recording=recording)
     stored = clone(est).set_params(record_folder=tmp_path).fit(X, GIVEN)
-    assert stored.dynamics_.folder == tmp_path
+    columns = [column for part in stored.dynamics_._columns.values() for column in part]
+    assert columns
+    assert not any(isinstance(column, np.ndarray) for column in columns)
+    del columns
     assert_same_fit(stored, est.fit(X, GIVEN))
     again = pickle.loads(pickle.dumps(stored))
     for dynamics in (stored.dynamics_, again.dynamics_):

@@ -417,6 +417,24 @@ class Spy(nn.Linear):
         return super().forward(x)
 
 
+def test_something_of_the_logits_batch_by_batch():
+    X, y = problem()
+    net = noisy_net(small_net(), batch_size=8)
+    rows = rows_of(X, y)
+    part = rows.subset(np.arange(45) % 4 > 0)
+    sizes = []
+
+    def of_given(logits, y):
+        sizes.append(len(logits))
+        return logits.gather(1, y.view(-1, 1)).squeeze(1)
+
+    logits, kept = net.logits(rows), part.index.numpy()
+    np.testing.assert_array_equal(net.map_logits(part, of_given), logits[kept, y[kept]])
+    assert sum(sizes) == len(kept)
+    assert max(sizes) <= 9
+    np.testing.assert_array_equal(net.predicted_classes(part), logits[kept].argmax(axis=1))
+
+
 def test_row_ids_never_reach_the_module():
     net = noisy_net(Spy(4, 3)).partial_fit(rows_of(*problem()), None, epochs=1)
     batch = torch.ones(2, 4)

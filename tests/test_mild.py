@@ -16,8 +16,9 @@ from torch import nn
 
 from noisyfit import MILDSelector
 from noisyfit.engine import NoisyNet
-from noisyfit.mild import MAX_AUTO_ROUNDS, given_margin
+from noisyfit.mild import MAX_AUTO_ROUNDS
 from noisyfit.noise import corrupt_labels, transition_matrix
+from noisyfit.recorder import given_label_statistics
 from noisyfit.selection import selection_metric
 
 # The metric
@@ -517,7 +518,7 @@ def test_lambda_does_not_change_the_first_selection():
         ({"batch_size": 1}, r"'batch_size' parameter .*range \[2, inf\)"),
         ({"standardize": 2}, "'standardize' parameter .*bool"),
         ({"augment": "flip"}, "'augment' parameter .*'auto'"),
-        ({"precision": "float16"}, "'precision' parameter .*Got 'float16' instead"),
+        ({"precision": "float8"}, "'precision' parameter .*Got 'float8' instead"),
         ({"callbacks": 3}, "'callbacks' parameter .*list"),
         ({"random_state": "a"}, "'random_state' parameter"),
         ({"verbose": -1}, "'verbose' parameter"),
@@ -633,7 +634,8 @@ def test_scores_follow_the_metric_and_then_the_margin():
     C = selection_metric(est.dynamics_.correct)
     order = np.argsort(est.noise_scores_)
     assert (np.diff(C[order]) >= 0).all()
-    final = given_margin(np.log(est.predict_proba(X)), GIVEN.astype(np.int64))
+    log_proba, given = (torch.from_numpy(v) for v in (np.log(est.predict_proba(X)), GIVEN))
+    final = given_label_statistics(log_proba, given.long(), ("margin",))[0].numpy()
     margin = (est.dynamics_.margin.sum(axis=1) + final)[order]
     tied = np.diff(C[order]) == 0
     assert tied.sum() > 100

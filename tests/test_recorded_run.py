@@ -41,13 +41,17 @@ def test_folds_are_stratified_and_random():
         assert counts.max() <= -(-size // N_FOLDS)
 
 
+def all_logits(logits, y):
+    return logits
+
+
 def test_held_out_rows_are_recorded_by_the_net_that_never_saw_them():
     y = np.arange(40) % 2
     run = make_run(y, "held_out")
     run.train_stage(np.ones(40, dtype=bool), 3)
     # A net's weights for a row move only if it trained on the row.
     np.testing.assert_array_equal(run.dynamics.given_prob, np.full((40, 3), 0.5))
-    np.testing.assert_array_equal(run.logits(), np.zeros((40, 2)))
+    np.testing.assert_array_equal(run.map_logits(all_logits), np.zeros((40, 2)))
     assert run.net.logits(run.rows).any(axis=1).all()
     in_sample = make_run(y, "evaluation")
     in_sample.train_stage(np.ones(40, dtype=bool), 3)
@@ -59,7 +63,7 @@ def test_the_last_epoch_is_that_of_the_logits(recording):
     y = np.random.default_rng(0).integers(3, size=60)
     run = make_run(y, recording, keeps_net=False)
     run.train_stage(np.ones(60, dtype=bool), 2)
-    logits, given = torch.from_numpy(run.logits()), torch.from_numpy(y)
+    logits, given = torch.from_numpy(run.map_logits(all_logits)), torch.from_numpy(y)
     p = given_label_statistics(logits, given, ("given_prob",))[0].numpy()
     np.testing.assert_allclose(run.dynamics.given_prob[:, -1], p, atol=1e-3)
 
@@ -85,7 +89,7 @@ def test_the_only_row_of_a_class_is_never_left_out():
     assert run.fold[-1] == -1
     assert run.dynamics.given_prob[-1, -1] > 0.5
     assert run.net is None
-    logits, last = torch.from_numpy(run.logits()[-1:]), torch.tensor([2])
+    logits, last = torch.from_numpy(run.map_logits(all_logits)[-1:]), torch.tensor([2])
     p = given_label_statistics(logits, last, ("given_prob",)).item()
     assert run.dynamics.given_prob[-1, -1] == pytest.approx(p, abs=1e-3)
     assert {epoch["fold"] for epoch in run.history()} == set(range(N_FOLDS))

@@ -243,14 +243,14 @@ def record(run: Run, data: str, folder: str) -> str:
     )
     recorded = est.record_run(X, given)
     dynamics = recorded.dynamics
-    logits = torch.from_numpy(recorded.logits())
+    proba = recorded.map_logits(lambda logits, y: logits.softmax(1))
     part = path.with_suffix(f".{os.getpid()}.part")
     with open(part, "wb") as file:
         np.savez(
             file,
             given_prob=dynamics.given_prob.astype(np.float16),
             margin=dynamics.margin.astype(np.float16),
-            final_proba=logits.softmax(1).numpy().astype(np.float16),
+            final_proba=proba.astype(np.float16),
             y=y,
             given=given,
             rate=(given != y).mean(),
