@@ -13,6 +13,55 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+_VECTOR_WIDTH = 16
+
+
+def class_softmax(logits: Tensor) -> Tensor:
+    """Softmax over the classes.
+
+    Parameters
+    ----------
+    logits : tensor of shape (n_rows, n_classes)
+
+    Returns
+    -------
+    tensor of shape (n_rows, n_classes)
+
+    Notes
+    -----
+    Over fewer classes than a vector register holds, torch goes through them one by one on a CPU:
+    48 microseconds for 256 rows of 10 classes, 8 with the classes first.
+
+    Examples
+    --------
+    >>> class_softmax(torch.tensor([[0.0, 0.0]]))
+    tensor([[0.5000, 0.5000]])
+    """
+    if logits.device.type == "cpu" and logits.shape[1] < _VECTOR_WIDTH:
+        return logits.t().softmax(0).t()
+    return logits.softmax(1)
+
+
+def class_log_softmax(logits: Tensor) -> Tensor:
+    """Logarithm of `class_softmax`, computed as such.
+
+    Parameters
+    ----------
+    logits : tensor of shape (n_rows, n_classes)
+
+    Returns
+    -------
+    tensor of shape (n_rows, n_classes)
+
+    Examples
+    --------
+    >>> class_log_softmax(torch.tensor([[0.0, 0.0]]))
+    tensor([[-0.6931, -0.6931]])
+    """
+    if logits.device.type == "cpu" and logits.shape[1] < _VECTOR_WIDTH:
+        return logits.t().log_softmax(0).t()
+    return logits.log_softmax(1)
+
 
 def soft_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     r"""Cross-entropy of each row against a distribution over classes.
@@ -33,7 +82,7 @@ def soft_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     >>> soft_cross_entropy(torch.zeros(1, 2), torch.tensor([[0.5, 0.5]]))
     tensor([0.6931])
     """
-    return -(target * logits.log_softmax(1)).sum(1)
+    return -(target * class_log_softmax(logits)).sum(1)
 
 
 def squared_error(logits: Tensor, target: Tensor) -> Tensor:
@@ -54,7 +103,7 @@ def squared_error(logits: Tensor, target: Tensor) -> Tensor:
     >>> squared_error(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]))
     tensor([0.2500])
     """
-    return (logits.softmax(1) - target).square().mean(1)
+    return (class_softmax(logits) - target).square().mean(1)
 
 
 def sharpen(probabilities: Tensor, temperature: float = 0.5) -> Tensor:
@@ -77,7 +126,7 @@ def sharpen(probabilities: Tensor, temperature: float = 0.5) -> Tensor:
     tensor([[0.6579, 0.2368, 0.1053]])
     """
     # In logarithms: at a low temperature every power could underflow to zero.
-    return (probabilities.clamp_min(1e-30).log() / temperature).softmax(1)
+    return class_softmax(probabilities.clamp_min(1e-30).log() / temperature)
 
 
 def class_prior_penalty(probabilities: Tensor, prior: Tensor | None = None) -> Tensor:
@@ -231,7 +280,7 @@ def consistency(logits: Tensor, other: Tensor) -> Tensor:
     >>> consistency(torch.tensor([[0.0, 2.0]]), torch.tensor([[1.0, 3.0]])).abs() < 1e-6
     tensor([True])
     """
-    log_p, log_q = logits.log_softmax(1), other.log_softmax(1)
+    log_p, log_q = class_log_softmax(logits), class_log_softmax(other)
     return (log_p.exp() * (log_p - log_q)).sum(1)
 
 

@@ -21,6 +21,7 @@ from noisyfit.averaging import WeightAverage
 from noisyfit.data import Rows, batch_sizes
 from noisyfit.engine import NoisyNet
 from noisyfit.losses import (
+    class_softmax,
     consistency,
     dominant_factor,
     frozen_batch_statistics,
@@ -204,7 +205,7 @@ class MetaNet(NoisyNet):
         tensor of shape (n_rows, n_classes)
             :math:`g`, the sharpened mean of both predictions.
         """
-        mean = (self._scaled(weak).softmax(1) + self._scaled(strong).softmax(1)) / 2
+        mean = (class_softmax(self._scaled(weak)) + class_softmax(self._scaled(strong))) / 2
         return sharpen(mean, self.settings.temperature)
 
     def coefficients(

@@ -15,6 +15,7 @@ from noisyfit.data import batch_sizes
 from noisyfit.engine import NoisyNet
 from noisyfit.losses import (
     class_prior_penalty,
+    class_softmax,
     clean_partner,
     frozen_batch_statistics,
     masked_mean,
@@ -145,7 +146,7 @@ class ThresholdNet(NoisyNet):
         logits, target, clean = self._mixed(inputs, y, pseudo, split["kept"])
         loss_clean = masked_mean(soft_cross_entropy(logits, target), clean)
         loss_noisy = masked_mean(squared_error(logits, target), ~clean)
-        penalty = class_prior_penalty(logits.softmax(1), self.prior_)
+        penalty = class_prior_penalty(class_softmax(logits), self.prior_)
         loss = loss_clean + self.lambda_noisy_ * loss_noisy + self.settings.lambda_prior * penalty
         return {"loss": loss, **split}
 
@@ -185,8 +186,8 @@ class ThresholdNet(NoisyNet):
         tensor of shape (n_rows, n_classes)
         """
         with torch.no_grad(), self._without_traces("training"):
-            predicted = self.infer(inputs).softmax(1)
-        mean = predicted.view(n_views, -1, predicted.shape[1]).mean(0)
+            predicted = class_softmax(self.infer(inputs))
+        mean = predicted.reshape(n_views, -1, predicted.shape[1]).mean(0)
         return sharpen(mean, self.settings.temperature)
 
     def _mixed(

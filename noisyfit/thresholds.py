@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -66,14 +67,28 @@ def quantile(values: Tensor, q: float, n_values: int | None = None) -> Tensor:
     tensor(0.8200)
     """
     n_values = len(values) if n_values is None else n_values
+    if n_values == 1:
+        return values.amin()
     position = q * (n_values - 1)
-    below = math.floor(position)
-    if below == n_values - 1:
-        return values.topk(n_values, largest=False, sorted=False).values.amax()
-    # Of the below + 2 smallest the two largest: a fifth of the time of torch.kthvalue.
+    below = min(math.floor(position), n_values - 2)
+    neighbours = _by_partition if values.device.type == "cpu" else _by_topk
+    return torch.lerp(*neighbours(values, below), position - below)
+
+
+def _by_topk(values: Tensor, below: int) -> tuple[Tensor, Tensor]:
+    """Find the values of rank `below` and `below` + 1, counted from 0, on any device.
+
+    Of the `below` + 2 smallest the two largest: a fifth of the time of torch.kthvalue.
+    """
     smallest = values.topk(below + 2, largest=False, sorted=False).values
     high, low = smallest.topk(2).values
-    return torch.lerp(low, high, position - below)
+    return low, high
+
+
+def _by_partition(values: Tensor, below: int) -> tuple[Tensor, Tensor]:
+    """As `_by_topk`, in a tenth of its time on a CPU."""
+    ordered = np.partition(values.detach().numpy(), below)
+    return torch.tensor(ordered[below]), torch.tensor(ordered[below + 1 :].min())
 
 
 class SlidingWindow:

@@ -6,7 +6,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noisyfit.thresholds import LastEpoch, SlidingWindow, quantile, selection_proportion
+from noisyfit.thresholds import (
+    LastEpoch,
+    SlidingWindow,
+    _by_partition,
+    _by_topk,
+    quantile,
+    selection_proportion,
+)
 
 
 def test_schedule_of_the_fact_sheet():
@@ -111,3 +118,13 @@ def test_the_share_may_change_within_the_last_epoch_memory():
 def test_an_empty_memory_says_what_is_missing(memory):
     with pytest.raises(RuntimeError, match="needs a warm-up"):
         memory.threshold(0.5)
+
+
+@pytest.mark.parametrize("n_values", [2, 7, 300])
+def test_both_ways_find_the_same_neighbours(n_values):
+    values = torch.rand(300, generator=torch.Generator().manual_seed(0))
+    values[n_values:] = torch.inf
+    ordered = values.sort().values
+    for below in {0, n_values // 2, n_values - 2}:
+        for neighbours in (_by_topk, _by_partition):
+            assert torch.equal(torch.stack(neighbours(values, below)), ordered[below : below + 2])
