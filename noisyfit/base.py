@@ -40,6 +40,7 @@ from noisyfit.inputs import (
     fit_scaler,
     make_rows,
 )
+from noisyfit.label_quality import estimate_transition_matrix, summarise
 from noisyfit.progress import EpochProgress
 from noisyfit.recorded_run import RecordedRun
 from noisyfit.scaling import TableScaler
@@ -200,6 +201,9 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
         if predicted is None:
             predicted = self.net_.predicted_classes(task.rows)
         self.corrected_labels_ = self.classes_[np.where(clean, task.y, predicted)]
+        self.transition_matrix_ = estimate_transition_matrix(
+            task.y, predicted, scores, task.n_classes
+        )
         for name, value in result.attributes.items():
             setattr(self, name, value)
 
@@ -296,6 +300,25 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
         right = (1 - rate) * p_given
         wrong = rate / (n_classes - 1) * (1 - p_given)
         return wrong / (right + wrong)
+
+    def summary(self) -> str:
+        """Say in a few lines how good the labels are, and what to look at.
+
+        Returns
+        -------
+        str
+            Counts are estimates from the noise scores; nothing in them is rounded up to please.
+        """
+        check_is_fitted(self)
+        return summarise(
+            type(self).__name__,
+            self.classes_,
+            self.noise_scores_,
+            self.clean_mask_,
+            self._trusted,
+            self.noise_rate_,
+            self.transition_matrix_,
+        )
 
     def fit_resample(self, X: Any, y: Any, **fit_params: Any) -> tuple[Any, Any]:
         """Fit, and return only the rows whose label was kept.
@@ -449,6 +472,47 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
         tags.input_tags.sparse = True
         tags.target_tags.required = True
         return tags
+
+
+def check_fitted_on(est: BaseNoisyClassifier, X: Any, y: Any = None) -> np.ndarray:
+    """Check that `X` and `y` are what an estimator was fitted on, as far as it can tell.
+
+    Parameters
+    ----------
+    est : noisyfit estimator
+    X : array-like, CSR matrix or torch Dataset
+    y : array-like of shape (n_samples,), or None for a Dataset that has the labels
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+        The labels.
+
+    Raises
+    ------
+    NotFittedError
+        If `est` is not fitted.
+    ValueError
+        If there are more or fewer labels, or kept labels differ.
+    """
+    if not isinstance(est, BaseNoisyClassifier):
+        raise TypeError(f"est must be a noisyfit estimator. Got {type(est).__name__} instead.")
+    check_is_fitted(est)
+    given = check_labels(dataset_targets(X) if y is None else y)
+    if len(given) != len(est.noise_scores_):
+        raise ValueError(
+            f"est was fitted on {len(est.noise_scores_)} rows, but y has {len(given)} labels. "
+            "Pass what it was fitted on."
+        )
+    kept = est.clean_mask_
+    if not np.array_equal(given[kept], est.corrected_labels_[kept]):
+        differ = np.flatnonzero(kept & (given != est.corrected_labels_))
+        raise ValueError(
+            f"y is not what est was fitted on: row {differ[0]} has the label {given[differ[0]]}, "
+            f"which was {est.corrected_labels_[differ[0]]} in fit, and {len(differ) - 1} more "
+            "differ. Pass the given labels in their order of then."
+        )
+    return given
 
 
 def auto_batch_size(n_samples: int) -> int:

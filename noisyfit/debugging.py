@@ -10,8 +10,8 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from noisyfit.base import BaseNoisyClassifier
-from noisyfit.inputs import check_labels, dataset_targets
+from noisyfit.base import BaseNoisyClassifier, check_fitted_on
+from noisyfit.inputs import check_labels
 
 
 class DebuggedLabels(NamedTuple):
@@ -79,16 +79,11 @@ def debug_labels(
         raise TypeError(f"est must be a noisyfit estimator. Got {type(est).__name__} instead.")
     if isinstance(share, bool) or not isinstance(share, Real) or not 0 <= share <= 1:
         raise ValueError(f"share must be a number in [0, 1]. Got {share!r} instead.")
-    given = check_labels(dataset_targets(X) if y is None else y)
     try:
         check_is_fitted(est)
     except NotFittedError:
         est = clone(est).fit(X, y)
-    if len(est.noise_scores_) != len(given):
-        raise ValueError(
-            f"est was fitted on {len(est.noise_scores_)} rows, but y has {len(given)}. Pass what "
-            "it was fitted on, or an estimator that is not fitted yet."
-        )
+    given = check_fitted_on(est, X, y)
     # Trusted labels come last whatever their score, and are never replaced.
     order = np.argsort(np.where(est._trusted, 1.0, -est.noise_scores_), kind="stable")
     replaced = np.zeros(len(given), dtype=bool)
@@ -99,12 +94,10 @@ def debug_labels(
 
 
 def _predictions(est: BaseNoisyClassifier, X: Any, given: np.ndarray) -> np.ndarray:
-    unknown = np.setdiff1d(given, est.classes_)
     predicted = est.predict(X)
-    if len(unknown) or len(predicted) != len(given):
+    if len(predicted) != len(given):
         raise ValueError(
-            f"X and y must be what est was fitted on. Got {len(predicted)} rows and {len(given)} "
-            f"labels, with labels that est has not seen: {unknown.tolist()}."
+            f"X must be what est was fitted on. Got {len(predicted)} rows and {len(given)} labels."
         )
     return predicted
 

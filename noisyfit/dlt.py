@@ -119,6 +119,9 @@ class DLTClassifier(BaseNoisyClassifier):
     corrected_labels_ : ndarray of shape (n_samples,)
         The given label where clean, else the class that the final network predicts, which may be
         the given one.
+    transition_matrix_ : ndarray of shape (n_classes, n_classes)
+        Estimated share of the rows of a true class (row) that were given each label (column), see
+        `noisyfit.label_quality.estimate_transition_matrix`.
     thresholds_ : ndarray of shape (n_epochs, n_batches), or (n_epochs,) for ``"last_epoch"``
         The loss threshold of every batch, or epoch, after the warm-up, in nats.
     classes_ : ndarray of shape (n_classes,)

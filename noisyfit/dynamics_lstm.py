@@ -105,6 +105,9 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         Estimated share of wrong labels, close to the mean of ``noise_scores_``.
     corrected_labels_ : ndarray of shape (n_samples,)
         The given label where clean, else the network's prediction.
+    transition_matrix_ : ndarray of shape (n_classes, n_classes)
+        Estimated share of the rows of a true class (row) that were given each label (column), see
+        `noisyfit.label_quality.estimate_transition_matrix`.
     detector_ : DynamicsLSTM
         The detector that was used.
     classes_ : ndarray of shape (n_classes,)

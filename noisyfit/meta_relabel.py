@@ -145,6 +145,9 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         network's guess; 1 for trusted rows.
     corrected_labels_ : ndarray of shape (n_samples,)
         The given label where clean, else the class that the final network predicts.
+    transition_matrix_ : ndarray of shape (n_classes, n_classes)
+        Estimated share of the rows of a true class (row) that were given each label (column), see
+        `noisyfit.label_quality.estimate_transition_matrix`.
     corrected_proba_ : ndarray of shape (n_samples, n_classes)
         Soft labels: the network's probabilities, mixed with the given label by its probability of
         being right where it is kept. The largest is that of the corrected label.

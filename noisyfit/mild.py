@@ -111,6 +111,9 @@ class MILDSelector(BaseNoisyClassifier):
         Estimated share of wrong labels, see Notes; the mean of ``noise_scores_``.
     corrected_labels_ : ndarray of shape (n_samples,)
         The given label where clean, else the network's prediction.
+    transition_matrix_ : ndarray of shape (n_classes, n_classes)
+        Estimated share of the rows of a true class (row) that were given each label (column), see
+        `noisyfit.label_quality.estimate_transition_matrix`.
     dropped_round_ : ndarray of shape (n_samples,), int64
         Round at whose end a row was dropped; 0 for rows that were kept.
     rounds_ : list of Round

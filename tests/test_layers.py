@@ -25,6 +25,7 @@ FLOORS = {
     "_mixture_base": 0,
     "scaling": 0,
     "calibration": 0,
+    "label_quality": 0,
     "selection": 0,
     "thresholds": 0,
     "sequences": 0,

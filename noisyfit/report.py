@@ -1,0 +1,199 @@
+"""From noise scores to decisions: a table of all labels, and what a review decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from noisyfit.base import BaseNoisyClassifier, check_fitted_on
+from noisyfit.inputs import check_labels
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DECISIONS = ("keep", "relabel", "drop", "skip")
+
+
+class Review(NamedTuple):
+    """Labels after a review, as `apply_review` returns them."""
+
+    labels: np.ndarray
+    """(n_samples,): the given labels, those that were relabelled replaced."""
+    kept: np.ndarray
+    """(n_samples,), bool: rows that were not dropped."""
+    trusted: np.ndarray
+    """(n_samples,), bool: rows whose label was kept or replaced by somebody who looked."""
+
+
+def label_report(est: BaseNoisyClassifier, X: Any, y: Any = None) -> pd.DataFrame:
+    """Put what a fit found out about each label into a table, the most suspicious first.
+
+    Parameters
+    ----------
+    est : fitted noisyfit estimator
+    X : array-like, CSR matrix or torch Dataset of shape (n_samples, n_features)
+        The rows that `est` was fitted on.
+    y : array-like of shape (n_samples,), or None for a Dataset that has the labels
+        The labels that `est` was fitted on.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A line for each label: ``row``, its number in `X`; ``given``, the label; ``suggested``, the
+        network's prediction; ``suggested_proba`` and ``given_proba``, the network's probabilities
+        of the two; ``noise_score``; ``rank``, from 1 for the highest score; ``kept``; ``trusted``;
+        ``reason``, in words.
+
+    Raises
+    ------
+    ValueError
+        If `X` and `y` are not what `est` was fitted on.
+
+    Notes
+    -----
+    Needs pandas.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_digits
+    >>> from noisyfit import MILDSelector
+    >>> from noisyfit.report import label_report
+    >>> X, y = load_digits(return_X_y=True)
+    >>> given = y.copy()
+    >>> given[:100] = (y[:100] + 3) % 10
+    >>> report = label_report(MILDSelector(random_state=0).fit(X, given), X, given)
+    >>> first = report.iloc[0]
+    >>> bool(first.given != y[first.row]), bool(first.suggested == y[first.row])
+    (True, True)
+    """
+    import pandas as pd
+
+    given = check_fitted_on(est, X, y)
+    proba = est.predict_proba(X)
+    rows, given_code = np.arange(len(given)), np.searchsorted(est.classes_, given)
+    predicted = proba.argmax(axis=1)
+    order = np.lexsort((rows, -est.noise_scores_))
+    report = pd.DataFrame(
+        {
+            "row": rows,
+            "given": given,
+            "suggested": est.classes_[predicted],
+            "suggested_proba": proba[rows, predicted],
+            "given_proba": proba[rows, given_code],
+            "noise_score": est.noise_scores_,
+            "kept": est.clean_mask_,
+            "trusted": est._trusted,
+        }
+    ).iloc[order]
+    report.insert(6, "rank", np.arange(1, len(report) + 1))
+    report["reason"] = [_reason(line) for line in report.itertuples()]
+    return report.reset_index(drop=True)
+
+
+def _reason(line: Any) -> str:
+    """Say why a label got its score; `line` is one of the report."""
+    if line.trusted:
+        return "verified: taken as right"
+    suggests = f"the network says {line.suggested} ({line.suggested_proba:.0%})"
+    against = f"and gives {line.given} {line.given_proba:.0%}"
+    if line.suggested != line.given:
+        kept = ", which is not enough to reject it" if line.kept else ""
+        return f"{suggests} {against}{kept}".replace("%", " %")
+    agrees = f"the network agrees ({line.given_proba:.0%})".replace("%", " %")
+    if line.noise_score > 0.5 or not line.kept:
+        return f"{agrees}, but learned the label late or never without its own repetition"
+    return agrees
+
+
+def apply_review(y: Any, decisions: Any) -> Review:
+    """Take the decisions of a review into the labels.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        The given labels.
+    decisions : DataFrame, iterable of mappings, or path of a CSV or JSON file
+        Each decision has ``row``, the number of a row, ``decision``, and ``label`` for those that
+        relabel. ``"keep"`` and ``"relabel"`` make the row a trusted one, ``"drop"`` takes it out,
+        ``"skip"`` leaves it as it is.
+
+    Returns
+    -------
+    Review
+
+    Raises
+    ------
+    ValueError
+        For a decision that cannot be carried out; the message has its row. Nothing is applied
+        then.
+
+    Examples
+    --------
+    >>> review = apply_review(["cat", "dog", "cat"], [
+    ...     {"row": 0, "decision": "relabel", "label": "dog"}, {"row": 2, "decision": "drop"}])
+    >>> review.labels.tolist(), review.kept.tolist(), review.trusted.tolist()
+    (['dog', 'dog', 'cat'], [True, True, False], [True, False, False])
+    """
+    given = check_labels(y)
+    classes = {str(label): label for label in np.unique(given)}
+    labels = given.copy()
+    kept, trusted = np.ones(len(given), dtype=bool), np.zeros(len(given), dtype=bool)
+    seen: set[int] = set()
+    for entry in _read_decisions(decisions):
+        row, decision = _check_decision(entry, len(given), seen)
+        seen.add(row)
+        if decision == "relabel":
+            label = str(entry.get("label"))
+            if label not in classes:
+                raise ValueError(
+                    f"Row {row} is to get the label {entry.get('label')!r}, which no row has. "
+                    f"Known are {list(classes)}."
+                )
+            labels[row] = classes[label]
+        kept[row] = decision != "drop"
+        trusted[row] = decision in ("keep", "relabel")
+    return Review(labels, kept, trusted)
+
+
+def _check_decision(entry: Mapping, n_rows: int, seen: set[int]) -> tuple[int, str]:
+    missing = {"row", "decision"} - set(entry)
+    if missing:
+        raise ValueError(f"A decision lacks {sorted(missing)}. Got {dict(entry)}.")
+    try:
+        row = int(entry["row"])
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"row must be a whole number. Got {entry['row']!r}.") from error
+    if row != float(entry["row"]) or not 0 <= row < n_rows:
+        raise ValueError(
+            f"row must be a whole number from 0 to {n_rows - 1}. Got {entry['row']!r}."
+        )
+    if row in seen:
+        raise ValueError(f"Row {row} was decided on twice.")
+    if entry["decision"] not in DECISIONS:
+        raise ValueError(
+            f"The decision of row {row} must be one of {DECISIONS}. Got {entry['decision']!r}."
+        )
+    return row, entry["decision"]
+
+
+def _read_decisions(decisions: Any) -> Iterable[Mapping]:
+    if isinstance(decisions, (str, Path)):
+        path = Path(decisions)
+        if path.suffix.lower() == ".json":
+            import json
+
+            read = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(read, list) or not all(isinstance(e, dict) for e in read):
+                raise ValueError(f"{path.name} must hold a list of decisions, each an object.")
+            return read
+        import csv
+
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return list(csv.DictReader(file))
+    if hasattr(decisions, "to_dict"):
+        return decisions.to_dict("records")
+    return decisions

@@ -1,0 +1,107 @@
+"""Transition matrix, length of a review and summary, against values worked out by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.datasets import load_digits
+
+from noisyfit import MILDSelector
+from noisyfit.label_quality import (
+    estimate_transition_matrix,
+    expected_errors_found,
+    review_length,
+    summarise,
+)
+from noisyfit.noise import corrupt_labels, transition_matrix
+
+
+def test_a_matrix_by_hand():
+    labels, predicted = [0, 0, 0, 1, 1, 1], [0, 1, 0, 1, 1, 0]
+    T = estimate_transition_matrix(labels, predicted, [0.5, 0.8, 0, 0, 0, 0.6], 3)
+    # Class 0: 1 + 0.2 + 1 as given and 0.6 of row 5; class 1: 0.8 of row 1, 1 + 1 + 0.4 as given.
+    np.testing.assert_allclose(T[0], [2.2 / 2.8, 0.6 / 2.8, 0])
+    np.testing.assert_allclose(T[1], [0.8 / 3.2, 2.4 / 3.2, 0])
+    assert T[2].tolist() == [0, 0, 1]
+
+
+@given(st.data())
+@settings(deadline=None)
+def test_rows_of_the_matrix_sum_to_one(data):
+    n, n_classes = data.draw(st.integers(1, 30)), data.draw(st.integers(1, 5))
+    codes = st.lists(st.integers(0, n_classes - 1), min_size=n, max_size=n)
+    scores = data.draw(st.lists(st.floats(0, 1), min_size=n, max_size=n))
+    T = estimate_transition_matrix(data.draw(codes), data.draw(codes), scores, n_classes)
+    np.testing.assert_allclose(T.sum(axis=1), 1)
+    assert T.min() >= 0
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    X, y = load_digits(return_X_y=True)
+    planted = transition_matrix("pair", 10, 0.2)
+    corrupted = corrupt_labels(y, planted, random_state=0)
+    return MILDSelector(random_state=0).fit(X, corrupted.labels), planted, corrupted.flipped
+
+
+def test_a_planted_matrix_is_found(fitted):
+    est, planted, _ = fitted
+    assert np.abs(est.transition_matrix_ - planted).max() < 0.1
+    wrong = est.transition_matrix_ - np.diag(np.diag(est.transition_matrix_))
+    np.testing.assert_array_equal(wrong.argmax(axis=1), (np.arange(10) + 1) % 10)
+
+
+def test_a_review_finds_what_it_promises(fitted):
+    est, _, flipped = fitted
+    for share in (0.5, 0.9):
+        n = review_length(est.noise_scores_, share)
+        found = flipped[np.argsort(-est.noise_scores_)[:n]].sum() / flipped.sum()
+        assert found == pytest.approx(share, abs=0.08)
+        assert n < 1.5 * share * flipped.sum()
+
+
+def test_the_summary_names_planted_confusions(fitted):
+    est, _, _ = fitted
+    text = est.summary()
+    assert "MILDSelector on 1,797 labels of 10 classes" in text
+    assert f"Rejected: {(~est.clean_mask_).sum():,}." in text
+    pairs = [line.split(":")[0].split() for line in text.splitlines() if " rows that are " in line]
+    assert len(pairs) == 5
+    assert all(int(b) == (int(a) + 1) % 10 for a, _, b in pairs)
+
+
+def test_the_expected_errors_by_hand():
+    found = expected_errors_found([0.2, 0.5, 0.0, 0.3])
+    np.testing.assert_allclose(found, [0, 0.5, 0.8, 1, 1])
+    for share, n in ((0, 0), (0.5, 1), (0.51, 2), (0.8, 2), (0.9, 3), (1, 3)):
+        assert review_length([0.2, 0.5, 0.0, 0.3], share) == n
+
+
+def test_no_error_needs_no_review():
+    assert expected_errors_found(np.zeros(3)).tolist() == [1, 1, 1, 1]
+    assert review_length(np.zeros(3), 0.9) == 0
+    no, yes = np.zeros(3, dtype=bool), np.ones(3, dtype=bool)
+    text = summarise("Est", np.arange(2), np.zeros(3), yes, no, 0.0, np.eye(2))
+    assert text.endswith("No label is suspicious.")
+    assert "Trusted" not in text
+    assert "Trusted: 3" in summarise("Est", np.arange(2), np.zeros(3), yes, yes, 0.0, np.eye(2))
+
+
+@pytest.mark.parametrize(
+    ("scores", "message"),
+    [([0.2, 1.2], "from 0.2 to 1.2"), ([[0.1]], r"shape \(1, 1\)"), ([np.nan], "NaN")],
+)
+def test_what_is_no_probability_is_refused(scores, message):
+    with pytest.raises(ValueError, match=message):
+        review_length(scores)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, "half", None])
+def test_a_share_out_of_range_is_refused(share):
+    with pytest.raises(ValueError, match=r"share must be a number in \[0, 1\]"):
+        review_length([0.5], share)
+
+
+def test_lengths_that_differ_are_refused():
+    with pytest.raises(ValueError, match=r"\(2,\), \(3,\) and \(2,\)"):
+        estimate_transition_matrix([0, 1], [0, 1, 1], [0, 0], 2)
