@@ -14,6 +14,7 @@ from skorch.callbacks import Callback, PassthroughScoring
 from torch.func import functional_call
 
 from noisyfit.data import BatchLoader, Rows
+from noisyfit.losses import predicted_class
 
 _ROWS_AT_ONCE = 16
 _FUSED_OPTIMIZERS = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
@@ -314,7 +315,7 @@ class NoisyNet(NeuralNet):
         -------
         ndarray of shape (n_rows,), int64
         """
-        return self.map_logits(rows, lambda logits, y: logits.argmax(1))
+        return self.map_logits(rows, lambda logits, y: predicted_class(logits))
 
     def map_logits(
         self, rows: Rows, function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]

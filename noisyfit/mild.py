@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask
 from noisyfit.calibration import break_ties, calibrate, combine_noise_rates
 from noisyfit.dynamics import TrainingDynamics
+from noisyfit.losses import predicted_class
 from noisyfit.mixture import WeibullMixture, shift_positive
 from noisyfit.recorded_run import RecordedRun
 from noisyfit.recorder import RECORDINGS, given_label_statistics
@@ -394,7 +395,7 @@ class MILDSelector(BaseNoisyClassifier):
 def _prediction_and_margin(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """Code of the predicted class, and logit of the given label less the largest other one."""
     (margin,) = given_label_statistics(logits, y, ("margin",))
-    return torch.stack([logits.argmax(1).float(), margin], dim=1)
+    return torch.stack([predicted_class(logits).float(), margin], dim=1)
 
 
 def _history(epochs: list[dict[str, Any]], lengths: list[int]) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ import torch
 from skorch.callbacks import Callback
 
 from noisyfit.dynamics import QUANTITIES, TrainingDynamics
+from noisyfit.losses import predicted_class
 
 RECORDINGS = ("training", "evaluation", "held_out")
 _PENDING_LOGITS = 2**18  # stay in the cache of a processor
@@ -246,7 +247,7 @@ def given_label_statistics(
     logits = logits.detach().float()
     computed = {}
     if "correct" in quantities:
-        computed["correct"] = (logits.argmax(1) == y).float()
+        computed["correct"] = (predicted_class(logits) == y).float()
     given = y.view(-1, 1)
     if "margin" in quantities:
         others = logits.scatter(1, given, -torch.inf)

@@ -19,6 +19,7 @@ from noisyfit.losses import (
     masked_mean,
     mixup,
     normalize_logits,
+    predicted_class,
     sharpen,
     soft_cross_entropy,
     squared_error,
@@ -221,3 +222,10 @@ def test_softmax_over_few_classes_is_softmax(n_classes):
         (gradient,) = torch.autograd.grad((weights * ours(logits)).sum(), logits)
         (true,) = torch.autograd.grad((weights * expected).sum(), logits)
         torch.testing.assert_close(gradient, true)
+
+
+def test_of_several_largest_logits_the_first_counts():
+    logits = torch.randint(3, (200, 4), generator=torch.Generator().manual_seed(0)).float()
+    logits.requires_grad_()
+    assert torch.equal(predicted_class(logits), logits.argmax(1))
+    assert (logits.sort(1).values.diff()[:, -1] == 0).sum() > 50
