@@ -16,12 +16,12 @@ from torch.nn.functional import one_hot
 
 from noisyfit._batch_norm_jvp import quick_batch_norm_jvp
 from noisyfit._meta_settings import MetaSettings
+from noisyfit._over_classes import class_softmax
 from noisyfit._seeding import global_generator
 from noisyfit.averaging import WeightAverage
 from noisyfit.data import Rows, batch_sizes
 from noisyfit.engine import NoisyNet
 from noisyfit.losses import (
-    class_softmax,
     consistency,
     dominant_factor,
     frozen_batch_statistics,

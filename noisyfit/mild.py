@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from noisyfit._over_classes import predicted_class
 from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask
 from noisyfit.calibration import break_ties, calibrate, combine_noise_rates
 from noisyfit.dynamics import TrainingDynamics
-from noisyfit.losses import predicted_class
 from noisyfit.mixture import WeibullMixture, shift_positive
 from noisyfit.recorded_run import RecordedRun
 from noisyfit.recorder import RECORDINGS, given_label_statistics

@@ -11,11 +11,11 @@ import torch
 from torch.distributions import Beta
 from torch.nn.functional import one_hot
 
+from noisyfit._over_classes import class_softmax
 from noisyfit.data import batch_sizes
 from noisyfit.engine import NoisyNet
 from noisyfit.losses import (
     class_prior_penalty,
-    class_softmax,
     clean_partner,
     frozen_batch_statistics,
     masked_mean,

@@ -38,6 +38,7 @@ FLOORS = {
     "_grouped_loss": 0,
     "_seeding": 0,
     "_column_file": 0,
+    "_over_classes": 0,
     "data": 1,
     "dynamics": 1,
     "recorder": 1.5,
@@ -65,6 +66,7 @@ FLOORS = {
     "__init__": 6,
 }
 SAME_FLOOR = {
+    ("losses", "_over_classes"),
     ("augment", "_image_augment"),
     ("augment", "_vector_augment"),
     ("resnets", "modules"),

@@ -98,7 +98,9 @@ class HandWrittenLoop:
         return logits.float()
 
 
-def engine_net(module, n_rows: int, device, is_image: bool, *, record=False, batch_size=128):
+def engine_net(
+    module, n_rows: int, device, is_image: bool, *, record=False, batch_size=128, **kwargs
+):
     """Return an initialised `NoisyNet` with the loop's settings."""
     callbacks = [DynamicsRecorder(n_rows, RECORDED)] if record else []
     return NoisyNet(
@@ -112,6 +114,7 @@ def engine_net(module, n_rows: int, device, is_image: bool, *, record=False, bat
         device=device,
         precision=resolve_precision("auto", device, is_image),
         callbacks=callbacks,
+        **kwargs,
     ).initialize()
 
 
@@ -145,9 +148,12 @@ def engine(device_name: str, scale: float) -> tuple[str, dict]:
         torch.manual_seed(0)
         plain = engine_net(make(), n_rows, device, X.ndim == 4)
         recording = engine_net(make(), n_rows, device, X.ndim == 4, record=True)
+        compiled = engine_net(make(), n_rows, device, X.ndim == 4)
+        compiled.module_.compile()
         variants = {
             "engine": lambda net=plain, rows=rows: net.partial_fit(rows, None, epochs=1),
             "recording": lambda net=recording, rows=rows: net.partial_fit(rows, None, epochs=1),
+            "compiled": lambda net=compiled, rows=rows: net.partial_fit(rows, None, epochs=1),
             "loop": HandWrittenLoop(make(), X, y, device),
             "loop, fused": HandWrittenLoop(make(), X, y, device, fused=True),
             "skorch": stock_skorch(make(), X, y, device),
@@ -160,13 +166,14 @@ def engine(device_name: str, scale: float) -> tuple[str, dict]:
                 ratio(s, "engine", "loop, fused"),
                 ratio(s, "recording", "loop"),
                 ratio(s, "recording", "engine"),
+                ratio(s, "compiled", "engine"),
                 ratio(s, "skorch", "engine"),
             ]
         )
         if device.type == "cuda":
             table[-1].append(f"{np.median(s['engine']):.2f}")
     head = ["network", "engine / loop", "engine / loop with fused SGD", "recording / loop"]
-    head += ["recording / engine", "stock skorch / engine"]
+    head += ["recording / engine", "torch.compile / engine", "stock skorch / engine"]
     head += ["engine, s an epoch"] if device.type == "cuda" else []
     precision = resolve_precision("auto", device, is_image=True)
     text = f"Batches of 128 on {device.type}, SGD with momentum and weight decay, no augmentation; "

@@ -90,8 +90,9 @@ def streaming(device_name: str, scale: float) -> tuple[str, dict]:
             ("streamed, 1 worker", Items(X, y), 1),
             ("streamed, 2 workers", Items(X, y), 2),
         ):
-            net = engine_net(make(), len(y), device, X.ndim == 4)
-            net.set_params(iterator_train__num_workers=workers)
+            net = engine_net(
+                make(), len(y), device, X.ndim == 4, iterator_train__num_workers=workers
+            )
             variants[name] = Epochs(net, make_rows(data, y, device, None))
         s = wall_side_by_side(variants, max(3, round(scale * 7)))
         figures[case] = s
