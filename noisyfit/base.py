@@ -28,8 +28,9 @@ from noisyfit._seeding import RandomStreams, seeded, spawn_streams
 from noisyfit.augment import weak_view
 from noisyfit.calibration import calibrate
 from noisyfit.data import Rows, StreamSource, View
+from noisyfit.device import resolve_device, resolve_precision
 from noisyfit.dynamics import TrainingDynamics
-from noisyfit.engine import NoisyNet, resolve_device, resolve_precision
+from noisyfit.engine import NoisyNet
 from noisyfit.inputs import (
     Scaler,
     check_labels,

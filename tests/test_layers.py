@@ -39,6 +39,7 @@ FLOORS = {
     "_seeding": 0,
     "_column_file": 0,
     "_over_classes": 0,
+    "device": 0,
     "data": 1,
     "dynamics": 1,
     "recorder": 1.5,

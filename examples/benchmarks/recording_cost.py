@@ -21,7 +21,8 @@ import numpy as np
 import torch
 from report import markdown, save
 
-from noisyfit.engine import NoisyNet, resolve_device, resolve_precision
+from noisyfit.device import resolve_device, resolve_precision
+from noisyfit.engine import NoisyNet
 from noisyfit.inputs import make_rows
 from noisyfit.mixture import WeibullMixture, shift_positive
 from noisyfit.modules import MLP, ConvNet

@@ -14,7 +14,8 @@ from skorch import NeuralNetClassifier
 from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
-from noisyfit.engine import NoisyNet, resolve_precision
+from noisyfit.device import resolve_precision
+from noisyfit.engine import NoisyNet
 from noisyfit.inputs import make_rows
 from noisyfit.modules import MLP, ConvNet
 from noisyfit.recorder import DynamicsRecorder

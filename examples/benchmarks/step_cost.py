@@ -29,7 +29,8 @@ from report import markdown, save
 from torch.nn.functional import cross_entropy
 
 from noisyfit.augment import weak_view
-from noisyfit.engine import NoisyNet, resolve_device, resolve_precision
+from noisyfit.device import resolve_device, resolve_precision
+from noisyfit.engine import NoisyNet
 from noisyfit.inputs import make_rows
 from noisyfit.modules import MLP, ConvNet
 from noisyfit.resnets import PreActResNet18

@@ -53,7 +53,7 @@ from cifar import (
 
 from noisyfit import DLTClassifier
 from noisyfit.augment import RandomCropFlip
-from noisyfit.engine import resolve_device
+from noisyfit.device import resolve_device
 from noisyfit.metrics import detection_report
 from noisyfit.modules import ConvNet
 from noisyfit.resnets import PreActResNet18

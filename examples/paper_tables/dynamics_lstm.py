@@ -61,8 +61,8 @@ from cifar import hardware, machine, markdown, plain, read, source, split, train
 
 from noisyfit import DynamicsLSTMDetector
 from noisyfit.detector import DynamicsLSTM
+from noisyfit.device import resolve_device, resolve_precision
 from noisyfit.dynamics import QUANTITIES, TrainingDynamics
-from noisyfit.engine import resolve_device, resolve_precision
 from noisyfit.inputs import fit_scaler, make_rows
 from noisyfit.metrics import auroc, average_precision, precision_at_recall
 from noisyfit.modules import ConvNet

@@ -63,7 +63,7 @@ from cifar import (
 
 from noisyfit import MetaRelabelClassifier
 from noisyfit.augment import Cutout, RandomCropFlip
-from noisyfit.engine import resolve_device
+from noisyfit.device import resolve_device
 from noisyfit.metrics import detection_report
 from noisyfit.modules import ConvNet
 from noisyfit.resnets import ResNet29v2, WideResNet
