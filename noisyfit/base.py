@@ -41,7 +41,11 @@ from noisyfit.inputs import (
     fit_scaler,
     make_rows,
 )
-from noisyfit.label_quality import estimate_transition_matrix, summarise
+from noisyfit.label_quality import (
+    estimate_transition_matrix,
+    frequent_confusions,
+    summarise,
+)
 from noisyfit.progress import EpochProgress
 from noisyfit.recorded_run import RecordedRun
 from noisyfit.scaling import TableScaler
@@ -202,9 +206,7 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
         if predicted is None:
             predicted = self.net_.predicted_classes(task.rows)
         self.corrected_labels_ = self.classes_[np.where(clean, task.y, predicted)]
-        self.transition_matrix_ = estimate_transition_matrix(
-            task.y, predicted, scores, task.n_classes
-        )
+        self._given_codes, self._predicted_codes = task.y, predicted
         for name, value in result.attributes.items():
             setattr(self, name, value)
 
@@ -302,23 +304,36 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
         wrong = rate / (n_classes - 1) * (1 - p_given)
         return wrong / (right + wrong)
 
+    @property
+    def transition_matrix_(self) -> np.ndarray:
+        """Estimated share of the rows of a true class (row) that were given each label (column).
+
+        See `noisyfit.label_quality.estimate_transition_matrix`. Made when asked for: it has the
+        size of the classes squared.
+        """
+        if not hasattr(self, "_given_codes"):
+            raise AttributeError(f"{type(self).__name__} is not fitted: no transition_matrix_ yet.")
+        return estimate_transition_matrix(
+            self._given_codes, self._predicted_codes, self.noise_scores_, len(self.classes_)
+        )
+
     def summary(self) -> str:
         """Say in a few lines how good the labels are, and what to look at.
 
         Returns
         -------
         str
-            Counts are estimates from the noise scores; nothing in them is rounded up to please.
+            All counts but that of the rejected rows are estimates from the noise scores.
         """
         check_is_fitted(self)
         return summarise(
             type(self).__name__,
             self.classes_,
             self.noise_scores_,
-            self.clean_mask_,
-            self._trusted,
+            int((~self.clean_mask_).sum()),
+            int(self._trusted.sum()),
             self.noise_rate_,
-            self.transition_matrix_,
+            frequent_confusions(self._given_codes, self._predicted_codes, self.noise_scores_),
         )
 
     def fit_resample(self, X: Any, y: Any, **fit_params: Any) -> tuple[Any, Any]:

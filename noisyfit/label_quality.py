@@ -8,8 +8,6 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils import check_array
 
-_N_CONFUSIONS = 5
-
 
 def estimate_transition_matrix(
     given: npt.ArrayLike, predicted: npt.ArrayLike, noise_scores: npt.ArrayLike, n_classes: int
@@ -45,18 +43,59 @@ def estimate_transition_matrix(
     array([[1. , 0. ],
            [0.5, 0.5]])
     """
-    given, predicted = np.asarray(given), np.asarray(predicted)
-    scores = _probabilities(noise_scores)
-    if not given.shape == predicted.shape == scores.shape:
-        raise ValueError(
-            "given, predicted and noise_scores must have one entry a row each. Got shapes "
-            f"{given.shape}, {predicted.shape} and {scores.shape}."
-        )
+    given, predicted, scores = _check_rows(given, predicted, noise_scores)
     counts = np.zeros((n_classes, n_classes))
     np.add.at(counts, (predicted, given), scores)
     np.add.at(counts, (given, given), 1 - scores)
-    total = counts.sum(axis=1, keepdims=True)
-    return np.where(total > 0, counts / np.where(total > 0, total, 1), np.eye(n_classes))
+    counts[np.diag_indices(n_classes)] += counts.sum(axis=1) == 0
+    counts /= counts.sum(axis=1, keepdims=True)
+    return counts
+
+
+def frequent_confusions(
+    given: npt.ArrayLike,
+    predicted: npt.ArrayLike,
+    noise_scores: npt.ArrayLike,
+    n_confusions: int = 5,
+    min_share: float = 0.005,
+) -> list[tuple[int, int, float]]:
+    """List the largest entries beside the diagonal of `estimate_transition_matrix`.
+
+    The matrix itself, of the size of the classes squared, is not made.
+
+    Parameters
+    ----------
+    given, predicted, noise_scores : array-like of shape (n_samples,)
+        As for `estimate_transition_matrix`.
+    n_confusions : int, default=5
+        How many at most.
+    min_share : float, default=0.005
+        Entries below are left out.
+
+    Returns
+    -------
+    list of tuple
+        True class, given label, and the share of the class that was given the label.
+
+    Examples
+    --------
+    >>> frequent_confusions([0, 0, 0, 1], [0, 0, 1, 1], [0.1, 0.0, 1.0, 0.0])
+    [(1, 0, 0.5)]
+    """
+    given, predicted, scores = _check_rows(given, predicted, noise_scores)
+    n_classes = max(given.max(), predicted.max()) + 1
+    of_class = np.bincount(predicted, scores, n_classes) + np.bincount(given, 1 - scores, n_classes)
+    differ = predicted != given
+    pairs, number = np.unique(
+        predicted[differ].astype(np.int64) * n_classes + given[differ], return_inverse=True
+    )
+    true, label = np.divmod(pairs, n_classes)
+    mass = np.bincount(number, scores[differ], len(pairs))
+    share = np.divide(mass, of_class[true], out=np.zeros(len(pairs)), where=mass > 0)
+    largest = np.argsort(-share, kind="stable")[:n_confusions]
+    return [
+        (int(true[i]), int(label[i]), float(share[i])) for i in largest if share[i] >= min_share
+    ]
 
 
 def expected_errors_found(noise_scores: npt.ArrayLike) -> np.ndarray:
@@ -112,10 +151,10 @@ def summarise(
     name: str,
     classes: np.ndarray,
     noise_scores: np.ndarray,
-    clean_mask: np.ndarray,
-    trusted: np.ndarray,
+    n_rejected: int,
+    n_trusted: int,
     noise_rate: float,
-    matrix: np.ndarray,
+    confusions: list[tuple[int, int, float]],
 ) -> str:
     """Describe the labels of a data set in a few lines.
 
@@ -124,10 +163,11 @@ def summarise(
     name : str
         Of the estimator.
     classes : ndarray of shape (n_classes,)
-    noise_scores, clean_mask, trusted : ndarray of shape (n_samples,)
+    noise_scores : ndarray of shape (n_samples,)
+    n_rejected, n_trusted : int
     noise_rate : float
-    matrix : ndarray of shape (n_classes, n_classes)
-        Of `estimate_transition_matrix`.
+    confusions : list of tuple
+        Of `frequent_confusions`.
 
     Returns
     -------
@@ -135,9 +175,8 @@ def summarise(
 
     Examples
     --------
-    >>> scores, clean = np.array([0.9, 0.1, 0.0, 0.0]), np.array([False, True, True, True])
-    >>> print(summarise("MILDSelector", np.array(["cat", "dog"]), scores, clean,
-    ...     np.zeros(4, dtype=bool), 0.25, np.array([[1.0, 0.0], [0.3, 0.7]])))
+    >>> print(summarise("MILDSelector", ["cat", "dog"], [0.9, 0.1, 0.0, 0.0], 1, 0, 0.25,
+    ...     [(1, 0, 0.3)]))
     MILDSelector on 4 labels of 2 classes
     Wrong by estimate: about 1 (25.0 %). Rejected: 1.
     Review the 1 most suspicious rows to find about 90 % of the errors, the 2 for 95 %.
@@ -147,26 +186,40 @@ def summarise(
     n_rows = len(noise_scores)
     lines = [
         f"{name} on {n_rows:,} labels of {len(classes)} classes",
-        f"Wrong by estimate: about {round(noise_rate * n_rows):,} ({noise_rate:.1%})."
-        f" Rejected: {int((~clean_mask).sum()):,}.".replace("%", " %"),
+        f"Wrong by estimate: about {round(noise_rate * n_rows):,} ({_percent(noise_rate)}). "
+        f"Rejected: {n_rejected:,}.",
     ]
-    if trusted.any():
-        lines.append(f"Trusted: {int(trusted.sum()):,}, taken as right.")
-    if not noise_scores.any():
+    if n_trusted:
+        lines.append(f"Trusted: {n_trusted:,}, taken as right.")
+    if not np.any(noise_scores):
         return "\n".join([*lines, "No label is suspicious."])
     lines.append(
         f"Review the {review_length(noise_scores, 0.9):,} most suspicious rows to find about 90 % "
         f"of the errors, the {review_length(noise_scores, 0.95):,} for 95 %."
     )
-    wrong = matrix - np.diag(np.diag(matrix))
-    largest = [i for i in np.argsort(-wrong, axis=None)[:_N_CONFUSIONS] if wrong.flat[i] >= 0.005]
-    if largest:
+    if confusions:
         lines.append("Most frequent confusions (true class -> given label):")
-    for i in largest:
-        true, given = (classes[k] for k in np.unravel_index(i, wrong.shape))
-        share = f"{wrong.flat[i]:.1%}".replace("%", " %")
-        lines.append(f"  {true} -> {given}: {share} of the rows that are {true}")
+    for true, label, share in confusions:
+        of = f"{_percent(share)} of the rows that are {classes[true]}"
+        lines.append(f"  {classes[true]} -> {classes[label]}: {of}")
     return "\n".join(lines)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _check_rows(
+    given: npt.ArrayLike, predicted: npt.ArrayLike, noise_scores: npt.ArrayLike
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    given, predicted = np.asarray(given), np.asarray(predicted)
+    scores = _probabilities(noise_scores)
+    if not given.shape == predicted.shape == scores.shape:
+        raise ValueError(
+            "given, predicted and noise_scores must have one entry a row each. Got shapes "
+            f"{given.shape}, {predicted.shape} and {scores.shape}."
+        )
+    return given, predicted, scores
 
 
 def _probabilities(noise_scores: npt.ArrayLike) -> np.ndarray:

@@ -10,6 +10,7 @@ from noisyfit import MILDSelector
 from noisyfit.label_quality import (
     estimate_transition_matrix,
     expected_errors_found,
+    frequent_confusions,
     review_length,
     summarise,
 )
@@ -34,6 +35,22 @@ def test_rows_of_the_matrix_sum_to_one(data):
     T = estimate_transition_matrix(data.draw(codes), data.draw(codes), scores, n_classes)
     np.testing.assert_allclose(T.sum(axis=1), 1)
     assert T.min() >= 0
+
+
+@given(st.data())
+@settings(deadline=None)
+def test_frequent_confusions_are_the_largest_entries_of_the_matrix(data):
+    n = data.draw(st.integers(1, 40))
+    codes = st.lists(st.integers(0, 4), min_size=n, max_size=n)
+    labels, predicted = data.draw(codes), data.draw(codes)
+    scores = data.draw(st.lists(st.floats(0, 1), min_size=n, max_size=n))
+    T = estimate_transition_matrix(labels, predicted, scores, 5)
+    np.fill_diagonal(T, 0)
+    found = frequent_confusions(labels, predicted, scores, 3)
+    shares = [share for *_, share in found]
+    np.testing.assert_allclose([T[i, j] for i, j, _ in found], shares)
+    expected = np.sort(T, axis=None)[::-1][:3]
+    np.testing.assert_allclose(shares, [share for share in expected if share >= 0.005])
 
 
 @pytest.fixture(scope="module")
@@ -80,11 +97,10 @@ def test_the_expected_errors_by_hand():
 def test_no_error_needs_no_review():
     assert expected_errors_found(np.zeros(3)).tolist() == [1, 1, 1, 1]
     assert review_length(np.zeros(3), 0.9) == 0
-    no, yes = np.zeros(3, dtype=bool), np.ones(3, dtype=bool)
-    text = summarise("Est", np.arange(2), np.zeros(3), yes, no, 0.0, np.eye(2))
+    text = summarise("Est", np.arange(2), np.zeros(3), 0, 0, 0.0, [])
     assert text.endswith("No label is suspicious.")
     assert "Trusted" not in text
-    assert "Trusted: 3" in summarise("Est", np.arange(2), np.zeros(3), yes, yes, 0.0, np.eye(2))
+    assert "Trusted: 3" in summarise("Est", np.arange(2), np.zeros(3), 0, 3, 0.0, [])
 
 
 @pytest.mark.parametrize(
@@ -100,6 +116,12 @@ def test_what_is_no_probability_is_refused(scores, message):
 def test_a_share_out_of_range_is_refused(share):
     with pytest.raises(ValueError, match=r"share must be a number in \[0, 1\]"):
         review_length([0.5], share)
+
+
+def test_there_is_no_matrix_before_a_fit():
+    assert not hasattr(MILDSelector(), "transition_matrix_")
+    with pytest.raises(AttributeError, match="MILDSelector is not fitted"):
+        _ = MILDSelector().transition_matrix_
 
 
 def test_lengths_that_differ_are_refused():
