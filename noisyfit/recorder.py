@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,10 @@ class DynamicsRecorder(Callback):
                 f"any. Got mode={self.mode!r} and {self.held_out!r}."
             )
         TrainingDynamics(0, self.record)  # refuses unknown quantities before any training
+        if self.folder is not None and not Path(self.folder).is_dir():
+            raise FileNotFoundError(
+                f"The folder for the records, {str(self.folder)!r}, does not exist. Make it first."
+            )
         self.__dict__.pop("dynamics_", None)
         return self
 

@@ -495,6 +495,21 @@ def test_records_in_a_folder_change_nothing(est, recording, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_that_is_not_there_is_refused_before_training(est, tmp_path, monkeypatch):
+    monkeypatch.setattr(NoisyNet, "train_stage", lambda *args, **kwargs: pytest.fail("trained"))
+    with pytest.raises(FileNotFoundError, match=r"nowhere.*Make it first"):
+        est.set_params(record_folder=tmp_path / "nowhere").fit(X, GIVEN, trusted=TRUSTED)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision_on_tables(est, precision):
+    if precision == "float16" and isinstance(est, MetaRelabelClassifier):
+        pytest.skip("refused: see its own tests")
+    est.set_params(precision=precision).fit(X, GIVEN, trusted=TRUSTED)
+    assert_contract(est, GIVEN, TRUSTED)
+    assert most_suspicious(est) == set(FLIPPED)
+
+
 # Bad and scarce input
 
 
