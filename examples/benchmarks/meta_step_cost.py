@@ -30,13 +30,15 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import timing
 import torch
-from recording_cost import clock
 from report import markdown, save
 from step_cost import BATCH, memory_format, train_epoch
+from timing import clock
 from torch.nn.functional import cross_entropy
 
 from noisyfit._batch_norm_jvp import quick_batch_norm_jvp
@@ -158,18 +160,9 @@ def side_by_side(case: str, repeats: int, device: torch.device) -> dict[str, lis
             else:
                 bare_meta_step(net, x, y, name)
 
-    variants = {name: (train_epoch, (net, rows)) for name, net in nets.items()}
-    variants |= {f"{name}, bare": (bare, (name,)) for name in nets}
-    seconds = {name: [] for name in variants}
-    order = np.random.default_rng(0)
-    for repeat in range(repeats + 1):
-        for name in order.permutation(list(variants)):
-            function, arguments = variants[name]
-            start = clock(device)
-            function(*arguments)
-            if repeat:  # the first one warms up
-                seconds[name].append(clock(device) - start)
-    return seconds
+    variants = {name: partial(train_epoch, net, rows) for name, net in nets.items()}
+    variants |= {f"{name}, bare": partial(bare, name) for name in nets}
+    return timing.side_by_side(variants, repeats, partial(clock, device))
 
 
 def peak_memory(case: str, variant: str, device: torch.device) -> float | None:

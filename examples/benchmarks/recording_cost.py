@@ -16,10 +16,12 @@ from __future__ import annotations
 
 import argparse
 import time
+from functools import partial
 
 import numpy as np
 import torch
 from report import markdown, save
+from timing import clock, side_by_side
 
 from noisyfit.device import resolve_device, resolve_precision
 from noisyfit.engine import NoisyNet
@@ -56,27 +58,13 @@ def epochs_side_by_side(module, X: np.ndarray, repeats: int, device: torch.devic
             precision=resolve_precision("auto", device, X.ndim == 4),
             callbacks=[recorders[name]] if quantities else [],
         ).initialize()
-    seconds = {name: [] for name in VARIANTS}
-    order = np.random.default_rng(0)
-    for repeat in range(repeats + 1):
-        for name in order.permutation(list(VARIANTS)):
-            start = clock(device)
-            nets[name].partial_fit(rows, None, epochs=1)
-            if repeat:  # the first epoch warms up
-                seconds[name].append(clock(device) - start)
+    epochs = {name: partial(net.partial_fit, rows, None, epochs=1) for name, net in nets.items()}
+    seconds = side_by_side(epochs, repeats, partial(clock, device))
     memory = {
         name: recorder.dynamics_.nbytes() / (len(X) * (repeats + 1)) if recorder else 0.0
         for name, recorder in recorders.items()
     }
     return {"seconds": seconds, "bytes": memory}
-
-
-def clock(device: torch.device) -> float:
-    """Time in seconds, once the device has done its work."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-        return time.perf_counter()
-    return time.process_time()
 
 
 def mixture_seconds(n: int, repeats: int) -> dict:

@@ -8,9 +8,9 @@ from functools import partial
 
 import numpy as np
 import torch
-from recording_cost import clock
 from report import markdown
 from skorch import NeuralNetClassifier
+from timing import clock, ratio, side_by_side
 from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -30,28 +30,6 @@ CASES = {
     "ConvNet, width 32": (partial(ConvNet, 3, 10), IMAGE, (1280, 50_000), 15),
     "PreActResNet18": (partial(PreActResNet18, 10), IMAGE, (256, 50_000), 7),
 }
-
-
-def side_by_side(
-    variants: dict[str, Callable[[], None]], repeats: int, device: torch.device
-) -> dict[str, list[float]]:
-    """Seconds of each variant, (n_repeats,), in an order drawn anew for each repetition."""
-    seconds: dict[str, list[float]] = {name: [] for name in variants}
-    order = np.random.default_rng(0)
-    for repeat in range(repeats + 1):
-        for name in order.permutation(list(variants)):
-            start = clock(device)
-            variants[name]()
-            if repeat:  # the first one warms up
-                seconds[name].append(clock(device) - start)
-    return seconds
-
-
-def ratio(seconds: dict[str, list[float]], name: str, other: str) -> str:
-    """Median and quartiles of the ratio of two variants."""
-    values = np.array(seconds[name]) / np.array(seconds[other])
-    low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
-    return f"{median:.2f} ({low:.2f} to {high:.2f})"
 
 
 def draw_rows(shape: tuple[int, ...], n_rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -159,7 +137,9 @@ def engine(device_name: str, scale: float) -> tuple[str, dict]:
             "loop, fused": HandWrittenLoop(make(), X, y, device, fused=True),
             "skorch": stock_skorch(make(), X, y, device),
         }
-        s = figures[case] = side_by_side(variants, max(3, round(scale * repeats)), device)
+        s = figures[case] = side_by_side(
+            variants, max(3, round(scale * repeats)), partial(clock, device)
+        )
         table.append(
             [
                 f"{case}, {n_rows:,} rows",
@@ -218,7 +198,7 @@ def utilisation(device_name: str, scale: float) -> tuple[str, dict]:
                 "engine": lambda net=net, rows=rows: net.partial_fit(rows, None, epochs=1),
                 "loop": HandWrittenLoop(make(), X, y, device, batch_size=batch_size, fused=True),
             }
-            s = side_by_side(variants, max(3, round(scale * 7)), device)
+            s = side_by_side(variants, max(3, round(scale * 7)), partial(clock, device))
             work = operations(make(), device) * n_rows
             shares = [work / np.median(s[variant]) / ceiling for variant in variants]
             figures[f"{name}, {batch_size}"] = {"seconds": s, "operations": work}

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 import torch
 from aum import AUMCalculator
 from digits_detection import plain_skorch_net
-from recording_cost import clock
 from report import markdown
 from sklearn.datasets import make_classification
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
-from speed_engine import ratio, side_by_side
+from timing import clock, ratio, side_by_side
 
 from noisyfit import DLTClassifier, DynamicsLSTMDetector, MILDSelector
 from noisyfit.inputs import fit_scaler
@@ -134,7 +134,9 @@ def recording(device_name: str, scale: float) -> tuple[str, dict]:
             "margin": lambda record=record: record(("margin",)),
             "all": lambda record=record: record(("correct", "given_prob", "margin", "loss")),
         }
-        s = figures[str(n_classes)] = side_by_side(variants, max(3, round(scale * 9)), device)
+        s = figures[str(n_classes)] = side_by_side(
+            variants, max(3, round(scale * 9)), partial(clock, device)
+        )
         table.append(
             [
                 n_classes,

@@ -10,7 +10,8 @@ import numpy as np
 import step_cost
 import torch
 from report import markdown
-from speed_engine import draw_rows, engine_net, ratio
+from speed_engine import draw_rows, engine_net
+from timing import ratio, side_by_side
 from torch.utils.data import Dataset
 
 from noisyfit.inputs import make_rows
@@ -94,7 +95,7 @@ def streaming(device_name: str, scale: float) -> tuple[str, dict]:
                 make(), len(y), device, X.ndim == 4, iterator_train__num_workers=workers
             )
             variants[name] = Epochs(net, make_rows(data, y, device, None))
-        s = wall_side_by_side(variants, max(3, round(scale * 7)))
+        s = side_by_side(variants, max(3, round(scale * 7)), time.perf_counter)
         figures[case] = s
         table.append([f"{case}, {len(y):,} rows", *(ratio(s, v, "resident") for v in [*s][1:])])
     text = f"Batches of 128 on {device.type}; rows are arrays in memory, so that a row costs what "
@@ -116,16 +117,3 @@ class Epochs:
         self.net.run_single_epoch(
             self.loader, training=True, prefix="train", step_fn=self.net.train_step
         )
-
-
-def wall_side_by_side(variants: dict[str, Epochs], repeats: int) -> dict[str, list[float]]:
-    """Seconds of the clock of each variant, (n_repeats,), in random order."""
-    seconds: dict[str, list[float]] = {name: [] for name in variants}
-    order = np.random.default_rng(0)
-    for repeat in range(repeats + 1):
-        for name in order.permutation(list(variants)):
-            start = time.perf_counter()
-            variants[name]()
-            if repeat:
-                seconds[name].append(time.perf_counter() - start)
-    return seconds

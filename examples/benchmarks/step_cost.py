@@ -21,11 +21,13 @@ from __future__ import annotations
 
 import argparse
 from contextlib import nullcontext
+from functools import partial
 
 import numpy as np
+import timing
 import torch
-from recording_cost import clock
 from report import markdown, save
+from timing import clock
 from torch.nn.functional import cross_entropy
 
 from noisyfit.augment import weak_view
@@ -121,15 +123,7 @@ def side_by_side(module, X: np.ndarray, repeats: int, device: torch.device) -> d
         "plain, bare": lambda: bare_epoch(plain, n_steps, x, y, dlt=False),
         "DLT, bare": lambda: bare_epoch(dlt, n_steps, x, y, dlt=True),
     }
-    seconds = {name: [] for name in variants}
-    order = np.random.default_rng(0)
-    for repeat in range(repeats + 1):
-        for name in order.permutation(list(variants)):
-            start = clock(device)
-            variants[name]()
-            if repeat:  # the first one warms up
-                seconds[name].append(clock(device) - start)
-    return seconds
+    return timing.side_by_side(variants, repeats, partial(clock, device))
 
 
 def main() -> None:
