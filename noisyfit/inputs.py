@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import Dataset, Subset, TensorDataset
 
 from noisyfit.data import Rows, Source, SparseSource, StreamSource, TensorSource, as_tensor
 from noisyfit.scaling import ImageScaler, TableScaler
@@ -193,8 +193,19 @@ def make_rows(X: Any, y: np.ndarray | None, device: torch.device, scaler: Scaler
 
 def _source(X: Any, device: torch.device) -> Source:
     if isinstance(X, Dataset):
-        return StreamSource(X, device)
+        tensor = _tensor_of(X)
+        return StreamSource(X, device) if tensor is None else TensorSource(tensor.numpy(), device)
     return SparseSource(X, device) if sparse.issparse(X) else TensorSource(X, device)
+
+
+def _tensor_of(dataset: Dataset) -> torch.Tensor | None:
+    """Return the inputs of a data set that holds them as one tensor: streaming gains nothing."""
+    if isinstance(dataset, Subset):
+        tensor = _tensor_of(dataset.dataset)
+        return None if tensor is None else tensor[torch.as_tensor(dataset.indices)]
+    if type(dataset) is not TensorDataset or dataset.tensors[0].dtype == torch.bfloat16:
+        return None  # a subclass may have changed its items; numpy knows no bfloat16
+    return dataset.tensors[0].detach().cpu()
 
 
 def dataset_targets(dataset: Dataset) -> np.ndarray:

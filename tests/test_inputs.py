@@ -357,3 +357,33 @@ def test_the_scaler_is_applied():
     std, mean = torch.std_mean(batch["x"].transpose(0, 1).flatten(1), dim=1)
     np.testing.assert_allclose(mean, 0, atol=1e-4)
     np.testing.assert_allclose(std, 1, atol=1e-4)
+
+
+class Negated(TensorDataset):
+    def __getitem__(self, i):
+        x, y = super().__getitem__(i)
+        return -x, y
+
+
+@pytest.mark.parametrize("indices", [[], [[3, 0, 5, 7]], [[3, 0, 5, 7], np.array([2, 0])]])
+def test_a_tensor_data_set_lies_in_memory_and_so_do_its_subsets(indices):
+    expected = torch.arange(24.0).reshape(12, 2)
+    dataset = TensorDataset(expected, torch.zeros(12))
+    for chosen in indices:
+        dataset, expected = Subset(dataset, chosen), expected[chosen]
+    source = make_rows(dataset, None, torch.device("cpu"), None).source
+    assert isinstance(source, TensorSource)
+    assert torch.equal(source.gather(torch.arange(len(expected))), expected)
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        Negated(torch.ones(4, 2), torch.zeros(4)),
+        Subset(Negated(torch.ones(4, 2), torch.zeros(4)), [1, 2]),
+        TensorDataset(torch.ones(4, 2, dtype=torch.bfloat16)),
+    ],
+    ids=["items of its own", "subset", "bfloat16"],
+)
+def test_what_is_more_than_a_tensor_is_streamed(dataset):
+    assert isinstance(make_rows(dataset, None, torch.device("cpu"), None).source, StreamSource)
