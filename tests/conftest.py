@@ -2,9 +2,12 @@
 
 from itertools import count
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
+
+mpl.use("agg")
 
 # The networks here are small: one thread is faster than two, and repeatable under load.
 torch.set_num_threads(1)
