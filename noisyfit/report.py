@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from noisyfit._review_page import write_page
 from noisyfit.base import BaseNoisyClassifier, check_fitted_on
 from noisyfit.inputs import check_labels
 
@@ -98,15 +99,93 @@ def _reason(line: Any) -> str:
     """Say why a label got its score; `line` is one of the report."""
     if line.trusted:
         return "verified: taken as right"
-    suggests = f"the network says {line.suggested} ({line.suggested_proba:.0%})"
-    against = f"and gives {line.given} {line.given_proba:.0%}"
     if line.suggested != line.given:
-        kept = ", which is not enough to reject it" if line.kept else ""
-        return f"{suggests} {against}{kept}".replace("%", " %")
+        says = f"the network says {line.suggested} ({line.suggested_proba:.0%})"
+        gets = f"the given label {line.given} gets {line.given_proba:.0%}"
+        kept = "; not enough to reject it" if line.kept else ""
+        return f"{says}, {gets}{kept}".replace("%", " %")
     agrees = f"the network agrees ({line.given_proba:.0%})".replace("%", " %")
     if line.noise_score > 0.5 or not line.kept:
         return f"{agrees}, but learned the label late or never without its own repetition"
     return agrees
+
+
+def review_page(
+    est: BaseNoisyClassifier,
+    X: Any,
+    y: Any,
+    path: str | Path,
+    *,
+    texts: Any = None,
+    images: Any = None,
+    names: Any = None,
+    max_rows: int | None = 10_000,
+) -> None:
+    """Write a page on which somebody reviews the most suspicious labels, in any browser.
+
+    It is one HTML file that needs no network and no server: open it from disk, decide with the
+    keyboard or the mouse, export the decisions, and take them back with `apply_review`. The browser
+    remembers what was decided.
+
+    Parameters
+    ----------
+    est : fitted noisyfit estimator
+    X : array-like, CSR matrix or torch Dataset of shape (n_samples, n_features)
+        The rows that `est` was fitted on.
+    y : array-like of shape (n_samples,), or None for a Dataset that has the labels
+        The labels that `est` was fitted on.
+    path : str or Path
+        The file to write; one that is there is replaced.
+    texts : sequence of str of length n_samples, default=None
+        What to show of each row.
+    images : sequence of n_samples images, default=None
+        Arrays (height, width) or (channels, height, width), or PIL images. None: `X` itself, if it
+        is an array of images with one or three channels.
+    names : sequence of str of length n_features, default=None
+        Names of the columns of `X`: the values are shown with them. None: those of a data frame.
+    max_rows : int or None, default=10_000
+        How many labels, from the most suspicious on; None: all.
+
+    Raises
+    ------
+    ValueError
+        If `X` and `y` are not what `est` was fitted on, or there are more or fewer texts, images or
+        names.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from noisyfit import MILDSelector
+    >>> from noisyfit.report import review_page
+    >>> texts = ["a cat", "a dog"] * 20
+    >>> X, y = np.tile(np.eye(2), (20, 1)), np.array(["cat", "dog"] * 20)
+    >>> y[0] = "dog"
+    >>> est = MILDSelector(max_epochs=5, random_state=0).fit(X, y)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     review_page(est, X, y, Path(folder) / "review.html", texts=texts)
+    ...     "a cat" in (Path(folder) / "review.html").read_text(encoding="utf-8")
+    True
+    """
+    report = label_report(est, X, y)
+    n_rows = len(report)
+    if names is None and hasattr(X, "columns"):
+        names = list(X.columns)
+    if images is None and texts is None and isinstance(X, np.ndarray) and X.ndim == 4:
+        images = X if X.shape[1] in (1, 3) else None
+    n_columns = X.shape[1] if names is not None else 0
+    for name, given, expected in (
+        ("texts", texts, n_rows),
+        ("images", images, n_rows),
+        ("names", names, n_columns),
+    ):
+        if given is not None and len(given) != expected:
+            raise ValueError(f"{name} must have {expected} entries. Got {len(given)}.")
+    texts = list(texts) if texts is not None else None  # a Series is looked up by its index
+    write_page(
+        est, report.head(max_rows or n_rows), X, path, texts=texts, images=images, names=names
+    )
 
 
 def apply_review(y: Any, decisions: Any) -> Review:

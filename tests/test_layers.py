@@ -62,6 +62,7 @@ FLOORS = {
     "model_selection": 5,
     "display": 5,
     "report": 5,
+    "_review_page": 4.5,
     "datasets": 5,
     "open_set": 5,
     "__init__": 6,

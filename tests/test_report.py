@@ -59,7 +59,7 @@ def test_reasons_say_what_the_numbers_say(report):
         elif line.suggested != line.given:
             said = f"the network says {line.suggested} ({line.suggested_proba:.0%})"
             assert said.replace("%", " %") in line.reason
-            assert ("not enough" in line.reason) == line.kept
+            assert ("not enough to reject" in line.reason) == line.kept
         else:
             assert "agrees" in line.reason
 

@@ -1,0 +1,116 @@
+"""The page on which people review labels: one HTML file that works from disk."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+from collections import Counter
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from noisyfit.base import BaseNoisyClassifier
+
+_TEMPLATE = "review_page.html"
+_LARGEST_SIDE = 512
+
+
+def write_page(
+    est: BaseNoisyClassifier,
+    report: Any,
+    X: Any,
+    path: str | Path,
+    *,
+    texts: Sequence[str] | None,
+    images: Any,
+    names: Sequence[str] | None,
+) -> None:
+    """Write the page for the lines of a label report.
+
+    Parameters
+    ----------
+    est : fitted noisyfit estimator
+    report : pandas.DataFrame
+        Of `noisyfit.report.label_report`, or its first lines.
+    X : array-like, CSR matrix or torch Dataset
+        The rows that `est` was fitted on.
+    path : str or Path
+    texts, images, names
+        As for `noisyfit.report.review_page`.
+    """
+    classes = [str(label) for label in est.classes_]
+    code = {label: i for i, label in enumerate(est.classes_.tolist())}
+    pairs = Counter(zip(report.given.tolist(), report.suggested.tolist(), strict=True))
+    ordered = [pair for pair, _ in pairs.most_common()]
+    rows = []
+    for line in report.itertuples():
+        pair = (line.given, line.suggested)
+        row = {
+            "row": int(line.row),
+            "given": code[line.given],
+            "suggested": code[line.suggested],
+            "score": round(float(line.noise_score), 6),
+            "rank": int(line.rank),
+            "pair": ordered.index(pair),
+            "reason": line.reason,
+        }
+        if texts is not None:
+            row["text"] = str(texts[line.row])
+        if images is not None:
+            row["image"] = _data_uri(images[line.row])
+        if names is not None:
+            row["values"] = [_written(v) for v in _values(X, line.row)]
+        rows.append(row)
+    data = {
+        "title": f"Label review: {type(est).__name__}, {len(rows):,} of {len(est.noise_scores_):,}",
+        "classes": classes,
+        "names": None if names is None else [str(name) for name in names],
+        "pairs": [[code[a], code[b], pairs[a, b]] for a, b in ordered],
+        "rows": rows,
+    }
+    content = json.dumps(data, ensure_ascii=False)
+    data["id"] = hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    # In a script element nothing but these could end it or begin a comment.
+    content = json.dumps(data).replace("<", "\\u003c").replace(">", "\\u003e")
+    template = files("noisyfit").joinpath(_TEMPLATE).read_text(encoding="utf-8")
+    Path(path).write_text(template.replace("__DATA__", content), encoding="utf-8")
+
+
+def _values(X: Any, row: int) -> Any:
+    if sparse.issparse(X):
+        return X[[row]].toarray()[0]
+    return X.iloc[row] if hasattr(X, "iloc") else np.asarray(X[row])
+
+
+def _written(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, (float, np.floating)) else str(value)
+
+
+def _data_uri(image: Any) -> str:
+    """Write an image, (height, width), (channels, height, width) or PIL, as the text of a PNG."""
+    from PIL import Image
+
+    if not isinstance(image, Image.Image):
+        pixels = np.asarray(image)
+        pixels = pixels[None] if pixels.ndim == 2 else pixels
+        if pixels.ndim != 3 or pixels.shape[0] not in (1, 3):
+            raise ValueError(
+                "An image must have the shape (height, width) or (channels, height, width) with "
+                f"one or three channels. Got {pixels.shape}."
+            )
+        if pixels.dtype != np.uint8:
+            low, high = float(pixels.min()), float(pixels.max())
+            pixels = ((pixels - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
+        pixels = pixels.transpose(1, 2, 0)
+        image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    image = image.convert("RGB" if image.mode not in ("L", "RGB") else image.mode)
+    image.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE))
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
