@@ -1,0 +1,39 @@
+"""The gallery runs, each example in a process of its own, and draws what its name promises."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "examples"
+EXAMPLES = sorted([*FOLDER.glob("plot_*.py"), FOLDER / "quickstart.py"])
+# Figures are shown at the end of a script, or lie about; both count.
+RUN = """
+import runpy, sys, warnings
+warnings.simplefilter("error")
+import matplotlib
+matplotlib.use("agg")
+import matplotlib.pyplot as plt
+shown = []
+plt.show = lambda *args, **kwargs: shown.extend(plt.get_fignums())
+runpy.run_path(sys.argv[1], run_name="__main__")
+drawn = len(set(shown) | set(plt.get_fignums()))
+sys.exit(0 if drawn or "plot_" not in sys.argv[1] else "no figure was drawn")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_runs(path):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    run = subprocess.run(
+        [sys.executable, "-c", RUN, str(path)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=FOLDER,
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert run.stdout.strip() or "plot_" in path.stem
