@@ -52,7 +52,7 @@ sequences = np.stack(recorded, axis=1)
 scores = DynamicsLSTM.pretrained().predict_proba(sequences)
 print(f"AUROC of the detector's scores: {auroc(is_wrong, scores):.4f}")
 print(f"AUROC of the last epoch alone:  {auroc(is_wrong, 1 - sequences[:, -1]):.4f}")
-NoiseScoreDisplay.from_predictions(scores, scores <= 0.5, is_noisy=is_wrong).plot()
+NoiseScoreDisplay.from_predictions(scores, scores <= 0.5, is_noisy=is_wrong)
 
 # %%
 # With skorch the recording is a callback. Its metrics are those of the literature: the area under

@@ -25,8 +25,8 @@ def class_softmax(logits: Tensor) -> Tensor:
 
     Notes
     -----
-    Over fewer classes than a vector register holds, torch goes through them one by one on a CPU:
-    48 microseconds for 256 rows of 10 classes, 8 with the classes first.
+    Over fewer classes than a vector register holds, torch goes through them one by one on a CPU.
+    With the classes first it takes a sixth of the time for 256 rows of 10 classes.
 
     Examples
     --------

@@ -47,17 +47,16 @@ def write_page(
     classes = [str(label) for label in est.classes_]
     code = {label: i for i, label in enumerate(est.classes_.tolist())}
     pairs = Counter(zip(report.given.tolist(), report.suggested.tolist(), strict=True))
-    ordered = [pair for pair, _ in pairs.most_common()]
+    number = {pair: i for i, (pair, _) in enumerate(pairs.most_common())}
     rows = []
     for line in report.itertuples():
-        pair = (line.given, line.suggested)
         row = {
             "row": int(line.row),
             "given": code[line.given],
             "suggested": code[line.suggested],
             "score": round(float(line.noise_score), 6),
             "rank": int(line.rank),
-            "pair": ordered.index(pair),
+            "pair": number[line.given, line.suggested],
             "reason": line.reason,
         }
         if texts is not None:
@@ -71,15 +70,16 @@ def write_page(
         "title": f"Label review: {type(est).__name__}, {len(rows):,} of {len(est.noise_scores_):,}",
         "classes": classes,
         "names": None if names is None else [str(name) for name in names],
-        "pairs": [[code[a], code[b], pairs[a, b]] for a, b in ordered],
+        "pairs": [[code[a], code[b], pairs[a, b]] for a, b in number],
         "rows": rows,
     }
-    content = json.dumps(data, ensure_ascii=False)
-    data["id"] = hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     # In a script element nothing but these could end it or begin a comment.
     content = json.dumps(data).replace("<", "\\u003c").replace(">", "\\u003e")
-    template = files("noisyfit").joinpath(_TEMPLATE).read_text(encoding="utf-8")
-    Path(path).write_text(template.replace("__DATA__", content), encoding="utf-8")
+    # The browser keeps the decisions under this name.
+    name = hashlib.sha256(content.encode("ascii")).hexdigest()[:16]
+    html = files("noisyfit").joinpath(_TEMPLATE).read_text(encoding="utf-8")
+    html = html.replace("__NAME__", name).replace("__DATA__", content)
+    Path(path).write_text(html, encoding="utf-8")
 
 
 def _values(X: Any, row: int) -> Any:

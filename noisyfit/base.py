@@ -491,7 +491,7 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
 
 
 def check_fitted_on(est: BaseNoisyClassifier, X: Any, y: Any = None) -> np.ndarray:
-    """Check that `X` and `y` are what an estimator was fitted on, as far as it can tell.
+    """Check that the labels are those that an estimator was fitted on.
 
     Parameters
     ----------
@@ -509,7 +509,7 @@ def check_fitted_on(est: BaseNoisyClassifier, X: Any, y: Any = None) -> np.ndarr
     NotFittedError
         If `est` is not fitted.
     ValueError
-        If there are more or fewer labels, or kept labels differ.
+        If there are more or fewer labels, or some differ.
     """
     if not isinstance(est, BaseNoisyClassifier):
         raise TypeError(f"est must be a noisyfit estimator. Got {type(est).__name__} instead.")
@@ -520,13 +520,13 @@ def check_fitted_on(est: BaseNoisyClassifier, X: Any, y: Any = None) -> np.ndarr
             f"est was fitted on {len(est.noise_scores_)} rows, but y has {len(given)} labels. "
             "Pass what it was fitted on."
         )
-    kept = est.clean_mask_
-    if not np.array_equal(given[kept], est.corrected_labels_[kept]):
-        differ = np.flatnonzero(kept & (given != est.corrected_labels_))
+    differ = np.flatnonzero(given != est.classes_[est._given_codes])
+    if len(differ):
+        then = est.classes_[est._given_codes[differ[0]]]
         raise ValueError(
             f"y is not what est was fitted on: row {differ[0]} has the label {given[differ[0]]}, "
-            f"which was {est.corrected_labels_[differ[0]]} in fit, and {len(differ) - 1} more "
-            "differ. Pass the given labels in their order of then."
+            f"which was {then} in fit, and {len(differ) - 1} more differ. Pass the given labels in "
+            "their order of then."
         )
     return given
 

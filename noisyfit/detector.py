@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -322,11 +322,12 @@ class DynamicsLSTM:
 
 def _batches(sequences: ArrayLike | TrainingDynamics, size: int) -> Iterator[np.ndarray]:
     """Check sequences batch by batch: no second copy of all of them is made."""
+    blocks: Iterable[tuple[int, np.ndarray]]
     if isinstance(sequences, TrainingDynamics):
         starts = range(0, sequences.n_samples, _BATCH_ON_DEVICE)
         blocks = ((i, sequences.rows(i, i + _BATCH_ON_DEVICE).relative_prob) for i in starts)
     else:
-        blocks = ((0, np.asarray(block)) for block in [sequences])
+        blocks = [(0, np.asarray(sequences))]
     for first, block in blocks:
         if block.ndim != 2 or not len(block):
             as_sequences(block)  # says what is wrong with the shape

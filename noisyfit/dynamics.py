@@ -180,8 +180,8 @@ class TrainingDynamics:
         start, stop = min(start, self.n_samples), min(stop, self.n_samples)
         part = TrainingDynamics(stop - start, self.quantities)
         for epoch in range(self.n_epochs):
-            names = self.quantities
-            part.append(**{name: self._column(name, epoch, start, stop) for name in names})
+            columns = {q: self._column(q, epoch, start, stop) for q in self.quantities}
+            part.append(**columns)
         return part
 
     def select(self, quantities: tuple[str, ...]) -> TrainingDynamics:

@@ -60,6 +60,9 @@ def test_scores_are_counted_once_each(mild):
 
 def test_a_display_draws_where_it_is_told_and_again(mild):
     _, (left, right) = plt.subplots(1, 2)
+    elsewhere = NoiseScoreDisplay.from_predictions([0.1, 0.9], [True, False], ax=right)
+    assert (elsewhere.ax_ is right, heights(right)) == (True, 2)
+    right.clear()
     display = NoiseScoreDisplay.from_estimator(mild, ax=left)
     assert display.ax_ is left
     assert display.plot(right).ax_ is right
@@ -124,7 +127,7 @@ def test_matrix_of_labels_from_elsewhere():
     display = TransitionMatrixDisplay.from_predictions(["a", "b", "b"], ["a", "a", "b"])
     assert display.matrix.tolist() == [[0.5, 0.5], [0, 1]]
     assert list(display.classes) == ["a", "b"]
-    display.plot()
+    assert len(display.ax_.texts) == 3
     many = TransitionMatrixDisplay(np.eye(40), np.arange(40)).plot()
     assert not many.ax_.texts
 

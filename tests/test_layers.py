@@ -63,6 +63,7 @@ FLOORS = {
     "display": 5,
     "report": 5,
     "_review_page": 4.5,
+    "_training_display": 4.5,
     "datasets": 5,
     "open_set": 5,
     "__init__": 6,

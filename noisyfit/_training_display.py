@@ -1,0 +1,291 @@
+"""Pictures of what happened in training, for `noisyfit.display`, and what all pictures share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from noisyfit.base import BaseNoisyClassifier
+
+KEPT, REJECTED, LINE = "#1f77b4", "#d62728", "#444444"
+_BAND = (10, 90)
+
+
+class Display:
+    """What all displays share: where they draw."""
+
+    def _axes(self, ax: Any, **figure: Any) -> Any:
+        if ax is None:
+            import matplotlib.pyplot as plt
+
+            _, ax = plt.subplots(layout="constrained", **figure)
+        self.ax_, self.figure_ = ax, ax.figure
+        return ax
+
+
+class TrainingDynamicsDisplay(Display):
+    """A recorded quantity over the epochs: mean and band of kept against rejected rows.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_samples, n_epochs)
+        NaN where a row took no part.
+    clean_mask : ndarray of shape (n_samples,), bool
+    quantity : str
+        What the values are.
+    rows : sequence of int, default=()
+        Rows that are drawn on top, one by one.
+    groups : tuple of two str, default=("kept", "rejected")
+        What the rows inside and outside of the mask are.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    """
+
+    def __init__(
+        self,
+        values: np.ndarray,
+        clean_mask: np.ndarray,
+        quantity: str,
+        rows: Any = (),
+        groups: tuple[str, str] = ("kept", "rejected"),
+    ) -> None:
+        self.values = values
+        self.clean_mask = clean_mask
+        self.quantity = quantity
+        self.rows = rows
+        self.groups = groups
+
+    @classmethod
+    def from_estimator(
+        cls,
+        est: BaseNoisyClassifier,
+        *,
+        quantity: str | None = None,
+        rows: Any = (),
+        ax: Any = None,
+    ) -> TrainingDynamicsDisplay:
+        """Draw what an estimator recorded.
+
+        Parameters
+        ----------
+        est : fitted noisyfit estimator
+        quantity : {"correct", "given_prob", "margin", "loss"} or None, default=None
+            Has to be among those of its ``record`` parameter; None: the first of them.
+        rows : sequence of int, default=()
+            Rows to draw on top, such as ``est.noise_scores_.argsort()[-5:]``.
+        ax : matplotlib Axes, default=None
+
+        Returns
+        -------
+        TrainingDynamicsDisplay
+        """
+        check_is_fitted(est)
+        dynamics = est.dynamics_
+        if dynamics is None or not dynamics.quantities:
+            raise ValueError("est has recorded nothing; name quantities in its `record` parameter.")
+        quantity = dynamics.quantities[0] if quantity is None else quantity
+        return cls(getattr(dynamics, quantity), est.clean_mask_, quantity, list(rows)).plot(ax)
+
+    def plot(self, ax: Any = None) -> TrainingDynamicsDisplay:
+        """Draw means, bands from the 10th to the 90th percentile, and single rows.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+
+        Returns
+        -------
+        TrainingDynamicsDisplay
+        """
+        ax = self._axes(ax, figsize=(6, 3.5))
+        epochs = np.arange(1, self.values.shape[1] + 1)
+        masks = (self.clean_mask, ~self.clean_mask)
+        for name, mask, colour in zip(self.groups, masks, (KEPT, REJECTED), strict=True):
+            part = self.values[mask]
+            seen = ~np.isnan(part).all(axis=0) if len(part) else np.zeros(len(epochs), dtype=bool)
+            if not seen.any():
+                continue
+            label = f"{name} ({mask.sum():,})"
+            ax.plot(epochs[seen], np.nanmean(part[:, seen], axis=0), color=colour, label=label)
+            if self.quantity != "correct":  # of zeros and ones a band would say nothing
+                low, high = np.nanpercentile(part[:, seen], _BAND, axis=0)
+                ax.fill_between(epochs[seen], low, high, color=colour, alpha=0.15, linewidth=0)
+        for row in self.rows:
+            ax.plot(epochs, self.values[row], color=LINE, linewidth=0.7, alpha=0.8)
+        names = {"correct": "share predicted as given", "given_prob": "probability of given label"}
+        ax.set(xlabel="epoch", ylabel=names.get(self.quantity, self.quantity))
+        ax.legend()
+        return self
+
+
+class RoundsDisplay(Display):
+    """MILD's rounds: how many rows are left, and how pure they are where the truth is known.
+
+    Parameters
+    ----------
+    n_rows : ndarray of shape (n_rounds + 1,)
+        Rows before the first round and after each.
+    precision, recall : ndarray of shape (n_rounds + 1,), default=None
+        Share of right labels among the rows left, and of the right labels that are left.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    """
+
+    def __init__(
+        self,
+        n_rows: np.ndarray,
+        precision: np.ndarray | None = None,
+        recall: np.ndarray | None = None,
+    ) -> None:
+        self.n_rows = n_rows
+        self.precision = precision
+        self.recall = recall
+
+    @classmethod
+    def from_estimator(cls, est: Any, *, is_noisy: Any = None, ax: Any = None) -> RoundsDisplay:
+        """Draw the rounds of a fitted `MILDSelector`.
+
+        Parameters
+        ----------
+        est : fitted MILDSelector
+        is_noisy : array-like of shape (n_samples,), bool, default=None
+            Which labels are wrong, where that is known.
+        ax : matplotlib Axes, default=None
+
+        Returns
+        -------
+        RoundsDisplay
+        """
+        check_is_fitted(est)
+        dropped = _attribute(est, "dropped_round_", "MILDSelector")
+        left = [(dropped == 0) | (dropped > number) for number in range(est.n_rounds_ + 1)]
+        n_rows = np.array([rows.sum() for rows in left])
+        if is_noisy is None:
+            return cls(n_rows).plot(ax)
+        right = ~as_mask(is_noisy, "is_noisy")
+        kept_right = np.array([(rows & right).sum() for rows in left])
+        return cls(n_rows, kept_right / n_rows, kept_right / max(right.sum(), 1)).plot(ax)
+
+    def plot(self, ax: Any = None) -> RoundsDisplay:
+        """Draw rows left, and precision and recall if known.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+
+        Returns
+        -------
+        RoundsDisplay
+        """
+        ax = self._axes(ax, figsize=(5, 3.5))
+        rounds = np.arange(len(self.n_rows))
+        ax.plot(rounds, self.n_rows / self.n_rows[0], "o-", color=LINE, label="rows left")
+        if self.precision is not None and self.recall is not None:
+            ax.plot(rounds, self.precision, "s-", color=KEPT, label="right among them")
+            ax.plot(rounds, self.recall, "^-", color="#2ca02c", label="right ones still there")
+        ax.set(xlabel="rounds", ylabel="share", xticks=rounds, ylim=(0, 1.05))
+        ax.legend()
+        return self
+
+
+class LossThresholdDisplay(Display):
+    """DLT's threshold over the losses of kept and rejected rows (Yang et al. 2021, Figures 1, 3).
+
+    Parameters
+    ----------
+    loss : ndarray of shape (n_samples, n_epochs)
+    clean_mask : ndarray of shape (n_samples,), bool
+    thresholds : ndarray of shape (n_epochs,)
+        Mean threshold of each epoch; NaN in the warm-up.
+    groups : tuple of two str, default=("kept", "rejected")
+        What the rows inside and outside of the mask are.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    """
+
+    def __init__(
+        self,
+        loss: np.ndarray,
+        clean_mask: np.ndarray,
+        thresholds: np.ndarray,
+        groups: tuple[str, str] = ("kept", "rejected"),
+    ) -> None:
+        self.loss = loss
+        self.clean_mask = clean_mask
+        self.thresholds = thresholds
+        self.groups = groups
+
+    @classmethod
+    def from_estimator(
+        cls, est: Any, *, is_noisy: Any = None, ax: Any = None
+    ) -> LossThresholdDisplay:
+        """Draw the losses and thresholds of a fitted `DLTClassifier`.
+
+        Parameters
+        ----------
+        est : fitted DLTClassifier
+            That has recorded ``"loss"``, as it does by default.
+        is_noisy : array-like of shape (n_samples,), bool, default=None
+            Which labels are wrong, where that is known; None: what the estimator says.
+        ax : matplotlib Axes, default=None
+
+        Returns
+        -------
+        LossThresholdDisplay
+        """
+        check_is_fitted(est)
+        after = _attribute(est, "thresholds_", "DLTClassifier")
+        loss = est.dynamics_.loss
+        thresholds = np.full(loss.shape[1], np.nan)
+        if len(after):
+            thresholds[-len(after) :] = after if after.ndim == 1 else after.mean(axis=1)
+        if is_noisy is None:
+            return cls(loss, est.clean_mask_, thresholds).plot(ax)
+        return cls(loss, ~as_mask(is_noisy, "is_noisy"), thresholds, ("right", "wrong")).plot(ax)
+
+    def plot(self, ax: Any = None) -> LossThresholdDisplay:
+        """Draw the bands of the losses and the threshold.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+
+        Returns
+        -------
+        LossThresholdDisplay
+        """
+        display = TrainingDynamicsDisplay(self.loss, self.clean_mask, "loss", (), self.groups)
+        display.plot(ax)
+        self.ax_, self.figure_ = display.ax_, display.figure_
+        epochs = np.arange(1, len(self.thresholds) + 1)
+        self.ax_.plot(epochs, self.thresholds, "--", color=LINE, label="threshold")
+        self.ax_.set_ylabel("loss of the given label, nats")
+        self.ax_.legend()
+        return self
+
+
+def as_mask(values: Any, name: str) -> np.ndarray:
+    mask = np.asarray(values)
+    if mask.dtype != bool or mask.ndim != 1:
+        raise ValueError(
+            f"{name} must be a boolean mask of one entry a row. Got an array of {mask.dtype} of "
+            f"shape {mask.shape}."
+        )
+    return mask
+
+
+def _attribute(est: Any, name: str, owner: str) -> np.ndarray:
+    if not hasattr(est, name):
+        raise TypeError(f"est must be a fitted {owner}. Got {type(est).__name__}.")
+    return getattr(est, name)
