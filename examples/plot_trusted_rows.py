@@ -77,8 +77,9 @@ for name, values in choices.items():
 # %%
 # Dots are single runs, lines and bars their means. One trusted row a class is where the other rows
 # help most; from ten on, with 500 rows of which 400 are wrongly labelled and a short training, the
-# trusted rows are as good alone. Random rows are better guides than those at either end of the
-# scores: the most suspicious ones lie at the edges of their class.
+# trusted rows are as good alone. Two seeds do not tell which rows to verify. Over eight of them
+# (``SEEDS = range(8)``) the means are 88 % for random rows, 86 % for the most certain and 85 % for
+# the most suspicious ones, which lie at the edges of their class.
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), sharey=True, layout="constrained")
 for values, color, label in [
     (both, "tab:blue", "all rows, with their help"),

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parents[1] / "examples"
-EXAMPLES = sorted([*FOLDER.glob("plot_*.py"), FOLDER / "quickstart.py"])
+EXAMPLES = sorted(FOLDER.glob("plot_*.py"))
+NEEDS = {"plot_which_method": "cleanlab", "plot_imbalanced": "imblearn"}  # of the docs extra
 # Figures are shown at the end of a script, or lie about; both count.
 RUN = """
 import runpy, sys, warnings
@@ -20,13 +21,15 @@ shown = []
 plt.show = lambda *args, **kwargs: shown.extend(plt.get_fignums())
 runpy.run_path(sys.argv[1], run_name="__main__")
 drawn = len(set(shown) | set(plt.get_fignums()))
-sys.exit(0 if drawn or "plot_" not in sys.argv[1] else "no figure was drawn")
+sys.exit(0 if drawn else "no figure was drawn")
 """
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_runs(path):
+    if path.stem in NEEDS:
+        pytest.importorskip(NEEDS[path.stem], reason="the docs extra is not installed")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     run = subprocess.run(
         [sys.executable, "-c", RUN, str(path)],
@@ -36,4 +39,3 @@ def test_an_example_runs(path):
         cwd=FOLDER,
     )
     assert run.returncode == 0, run.stderr[-2000:]
-    assert run.stdout.strip() or "plot_" in path.stem

@@ -8,10 +8,12 @@ how many, and predicts as if they were not there.
 
 # %%
 # Corrupt the labels of the training rows, and remember which, to check the answer later.
+import matplotlib.pyplot as plt
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from noisyfit import DLTClassifier
+from noisyfit.display import NoiseScoreDisplay, SuspiciousImagesDisplay
 from noisyfit.metrics import auroc, mask_f1
 from noisyfit.noise import corrupt_labels, transition_matrix
 
@@ -53,3 +55,10 @@ print("\nAccuracy on clean test rows")
 print(f"  plain training     {plain.score(X_test, y_test):.3f}")
 print(f"  DLTClassifier      {classifier.score(X_test, y_test):.3f}")
 print(f"  clean rows only    {oracle.score(X_test, y_test):.3f}")
+
+# %%
+# The scores fall into two heaps, and the images at the upper end show why.
+NoiseScoreDisplay.from_estimator(classifier, is_noisy=is_wrong)
+titles = [f"{y_given[row]} -> {classifier.corrected_labels_[row]}" for row in ranking[:16]]
+SuspiciousImagesDisplay(X_train[ranking[:16]].reshape(-1, 8, 8), titles).plot()
+plt.show()
