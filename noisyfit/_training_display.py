@@ -44,6 +44,16 @@ class TrainingDynamicsDisplay(Display):
     ----------
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from noisyfit.display import TrainingDynamicsDisplay
+    >>> probability = np.array([[0.4, 0.8, 0.9], [0.5, 0.9, 1.0], [0.1, 0.2, 0.6]])
+    >>> kept = np.array([True, True, False])
+    >>> display = TrainingDynamicsDisplay(probability, kept, "given_prob").plot()
+    >>> display.ax_.get_xlabel()
+    'epoch'
     """
 
     def __init__(
@@ -123,79 +133,6 @@ class TrainingDynamicsDisplay(Display):
         return self
 
 
-class RoundsDisplay(Display):
-    """MILD's rounds: how many rows are left, and how pure they are where the truth is known.
-
-    Parameters
-    ----------
-    n_rows : ndarray of shape (n_rounds + 1,)
-        Rows before the first round and after each.
-    precision, recall : ndarray of shape (n_rounds + 1,), default=None
-        Share of right labels among the rows left, and of the right labels that are left.
-
-    Attributes
-    ----------
-    ax_ : matplotlib Axes
-    figure_ : matplotlib Figure
-    """
-
-    def __init__(
-        self,
-        n_rows: np.ndarray,
-        precision: np.ndarray | None = None,
-        recall: np.ndarray | None = None,
-    ) -> None:
-        self.n_rows = n_rows
-        self.precision = precision
-        self.recall = recall
-
-    @classmethod
-    def from_estimator(cls, est: Any, *, is_noisy: Any = None, ax: Any = None) -> RoundsDisplay:
-        """Draw the rounds of a fitted `MILDSelector`.
-
-        Parameters
-        ----------
-        est : fitted MILDSelector
-        is_noisy : array-like of shape (n_samples,), bool, default=None
-            Which labels are wrong, where that is known.
-        ax : matplotlib Axes, default=None
-
-        Returns
-        -------
-        RoundsDisplay
-        """
-        check_is_fitted(est)
-        dropped = _attribute(est, "dropped_round_", "MILDSelector")
-        left = [(dropped == 0) | (dropped > number) for number in range(est.n_rounds_ + 1)]
-        n_rows = np.array([rows.sum() for rows in left])
-        if is_noisy is None:
-            return cls(n_rows).plot(ax)
-        right = ~as_mask(is_noisy, "is_noisy")
-        kept_right = np.array([(rows & right).sum() for rows in left])
-        return cls(n_rows, kept_right / n_rows, kept_right / max(right.sum(), 1)).plot(ax)
-
-    def plot(self, ax: Any = None) -> RoundsDisplay:
-        """Draw rows left, and precision and recall if known.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-
-        Returns
-        -------
-        RoundsDisplay
-        """
-        ax = self._axes(ax, figsize=(5, 3.5))
-        rounds = np.arange(len(self.n_rows))
-        ax.plot(rounds, self.n_rows / self.n_rows[0], "o-", color=LINE, label="rows left")
-        if self.precision is not None and self.recall is not None:
-            ax.plot(rounds, self.precision, "s-", color=KEPT, label="right among them")
-            ax.plot(rounds, self.recall, "^-", color="#2ca02c", label="right ones still there")
-        ax.set(xlabel="rounds", ylabel="share", xticks=rounds, ylim=(0, 1.05))
-        ax.legend()
-        return self
-
-
 class LossThresholdDisplay(Display):
     """DLT's threshold over the losses of kept and rejected rows (Yang et al. 2021, Figures 1, 3).
 
@@ -212,6 +149,16 @@ class LossThresholdDisplay(Display):
     ----------
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from noisyfit.display import LossThresholdDisplay
+    >>> loss = np.array([[1.1, 0.3, 0.1], [1.2, 0.2, 0.1], [2.1, 2.5, 2.9]])
+    >>> thresholds = np.array([np.nan, 1.4, 1.0])
+    >>> display = LossThresholdDisplay(loss, np.array([True, True, False]), thresholds).plot()
+    >>> display.ax_.get_ylabel()
+    'loss of the given label, nats'
     """
 
     def __init__(
@@ -245,7 +192,7 @@ class LossThresholdDisplay(Display):
         LossThresholdDisplay
         """
         check_is_fitted(est)
-        after = _attribute(est, "thresholds_", "DLTClassifier")
+        after = attribute_of(est, "thresholds_", "DLTClassifier")
         loss = est.dynamics_.loss
         thresholds = np.full(loss.shape[1], np.nan)
         if len(after):
@@ -285,7 +232,7 @@ def as_mask(values: Any, name: str) -> np.ndarray:
     return mask
 
 
-def _attribute(est: Any, name: str, owner: str) -> np.ndarray:
+def attribute_of(est: Any, name: str, owner: str) -> np.ndarray:
     if not hasattr(est, name):
         raise TypeError(f"est must be a fitted {owner}. Got {type(est).__name__}.")
     return getattr(est, name)

@@ -15,7 +15,19 @@ from noisyfit.inputs import check_labels
 
 
 class DebuggedLabels(NamedTuple):
-    """Labels after debugging."""
+    """Labels after debugging.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from noisyfit import MILDSelector, debug_labels
+    >>> X, true = make_blobs(300, centers=3, random_state=0, cluster_std=0.7)
+    >>> y = true.copy()
+    >>> y[:30] = (true[:30] + 1) % 3
+    >>> labels, replaced = debug_labels(MILDSelector(random_state=0), X, y, share=0.1)
+    >>> int(replaced.sum()), bool((labels == true).mean() > (y == true).mean())
+    (30, True)
+    """
 
     labels: np.ndarray
     """(n_samples,): the given labels, the most suspicious ones replaced."""

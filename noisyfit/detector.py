@@ -362,6 +362,12 @@ def check_marks(is_noisy: ArrayLike, n_samples: int) -> np.ndarray:
     ------
     ValueError
         For other values or shapes, or fewer than 20 marks of either kind.
+
+    Examples
+    --------
+    >>> from noisyfit.detector import check_marks
+    >>> check_marks([0, 1] * 30, 60)[:4]
+    array([False,  True, False,  True])
     """
     marks = np.asarray(is_noisy)
     if marks.shape != (n_samples,) or not np.isin(marks, (0, 1)).all():

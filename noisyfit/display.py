@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from noisyfit._mild_display import MixtureDisplay, RoundsDisplay
 from noisyfit._training_display import (
     KEPT,
     LINE,
     REJECTED,
     Display,
     LossThresholdDisplay,
-    RoundsDisplay,
     TrainingDynamicsDisplay,
     as_mask,
 )
@@ -26,6 +26,7 @@ from noisyfit.label_quality import estimate_transition_matrix
 
 __all__ = [
     "LossThresholdDisplay",
+    "MixtureDisplay",
     "NoiseScoreDisplay",
     "RoundsDisplay",
     "SuspiciousImagesDisplay",
@@ -141,7 +142,7 @@ class NoiseScoreDisplay(Display):
         ax.axvline(0.5, color=LINE, linestyle="--", linewidth=1)
         ax.set(xlabel="noise score: probability that the label is wrong", ylabel="labels")
         ax.set_yscale("log")
-        ax.legend()
+        ax.legend(loc="upper center")  # between the two heaps
         return self
 
 
@@ -159,6 +160,15 @@ class TransitionMatrixDisplay(Display):
     ----------
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> from noisyfit.display import TransitionMatrixDisplay
+    >>> given, true = ["cat", "dog", "cat", "dog"], ["cat", "cat", "cat", "dog"]
+    >>> display = TransitionMatrixDisplay.from_predictions(given, true)
+    >>> display.matrix.round(2)
+    array([[0.67, 0.33],
+           [0.  , 1.  ]])
     """
 
     def __init__(self, matrix: np.ndarray, classes: Any) -> None:
@@ -248,6 +258,15 @@ class SuspiciousImagesDisplay(Display):
     ----------
     ax_ : ndarray of matplotlib Axes
     figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from noisyfit.display import SuspiciousImagesDisplay
+    >>> images = load_digits().images[:3]
+    >>> display = SuspiciousImagesDisplay(images, ["7 -> 0", "2 -> 1", "3 -> 2"]).plot()
+    >>> display.ax_.shape
+    (1, 3)
     """
 
     def __init__(self, images: np.ndarray, titles: list[str]) -> None:

@@ -135,7 +135,7 @@ class DLTClassifier(BaseNoisyClassifier):
         What was recorded in the split, before the update.
     n_features_in_ : int
         Number of features, or of channels.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns of a data frame.
 
     See Also

@@ -120,7 +120,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         What was recorded in the first run.
     n_features_in_ : int
         Number of features, or of channels.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns of a data frame.
 
     Notes

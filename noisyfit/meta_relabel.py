@@ -167,7 +167,7 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         they are in the minority.
     n_features_in_ : int
         Number of features, or of channels.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns of a data frame.
 
     See Also

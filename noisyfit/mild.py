@@ -24,7 +24,18 @@ MAX_AUTO_ROUNDS = 10
 
 
 class Round(NamedTuple):
-    """One round of selection; scores, threshold and component means are in the metric's units."""
+    """One round of selection; scores, threshold and component means are in the metric's units.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from noisyfit import MILDSelector
+    >>> X, y = make_blobs(300, centers=3, random_state=0, cluster_std=0.7)
+    >>> y[:30] = (y[:30] + 1) % 3
+    >>> first = MILDSelector(random_state=0).fit(X, y).rounds_[0]
+    >>> first.n_rows, first.n_dropped > 0
+    (300, True)
+    """
 
     n_rows: int
     """Rows trained on."""
@@ -135,7 +146,7 @@ class MILDSelector(BaseNoisyClassifier):
         What was recorded, over the epochs of all rounds.
     n_features_in_ : int
         Number of features, or of channels.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns of a data frame.
 
     Notes

@@ -144,12 +144,49 @@ class SequenceLSTM(nn.Module):
 
 
 def conv(channels: int, width: int, side: int = 3, stride: int = 1) -> nn.Conv2d:
-    """Convolution without bias that keeps the sides, at He's initialisation."""
+    """Make a convolution without bias that keeps the sides, at He's initialisation.
+
+    Parameters
+    ----------
+    channels, width : int
+        Channels that go in and come out.
+    side : int, default=3
+        Of the kernel, in pixels.
+    stride : int, default=1
+
+    Returns
+    -------
+    torch.nn.Conv2d
+
+    Examples
+    --------
+    >>> import torch
+    >>> from noisyfit.modules import conv
+    >>> conv(3, 8, stride=2)(torch.zeros(1, 3, 16, 16)).shape
+    torch.Size([1, 8, 8, 8])
+    """
     layer = nn.Conv2d(channels, width, side, stride=stride, padding=side // 2, bias=False)
     nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     return layer
 
 
 def conv_bn_relu(channels: int, width: int) -> list[nn.Module]:
-    """3x3 convolution, BatchNorm and ReLU."""
+    """Make a 3x3 convolution, BatchNorm and ReLU.
+
+    Parameters
+    ----------
+    channels, width : int
+        Channels that go in and come out.
+
+    Returns
+    -------
+    list of torch.nn.Module
+
+    Examples
+    --------
+    >>> from torch import nn, zeros
+    >>> from noisyfit.modules import conv_bn_relu
+    >>> nn.Sequential(*conv_bn_relu(3, 8))(zeros(2, 3, 16, 16)).shape
+    torch.Size([2, 8, 16, 16])
+    """
     return [conv(channels, width), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]

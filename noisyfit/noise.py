@@ -43,6 +43,13 @@ class CorruptedLabels(NamedTuple):
         `classes` holds a longer name than `y` does.
     flipped : ndarray of shape (n_samples,), bool
         True where the label differs from the original; ``flipped.mean()`` is the realised rate.
+
+    Examples
+    --------
+    >>> from noisyfit.noise import corrupt_labels, transition_matrix
+    >>> labels, flipped = corrupt_labels([0, 1] * 50, transition_matrix("symmetric", 2, 0.1), 0)
+    >>> bool((flipped == (labels != [0, 1] * 50)).all())
+    True
     """
 
     labels: np.ndarray
@@ -397,6 +404,13 @@ def noise_generator(random_state: RandomState) -> np.random.Generator:
     ------
     ValueError
         For a `random_state` of another type, or a negative int.
+
+    Examples
+    --------
+    >>> from noisyfit.noise import noise_generator
+    >>> rng = noise_generator(0)
+    >>> bool(noise_generator(0).random() == rng.random()), noise_generator(rng) is rng
+    (True, True)
     """
     if random_state is None or isinstance(random_state, np.random.Generator):
         return np.random.default_rng(random_state)

@@ -23,7 +23,16 @@ _MEMORISED = 0.01  # nats
 
 
 class NoiseRateEstimate(NamedTuple):
-    """What a run of plain training says about the share of wrong labels."""
+    """What a run of plain training says about the share of wrong labels.
+
+    Examples
+    --------
+    >>> from noisyfit.noise_rate import NoiseRateEstimate
+    >>> found = NoiseRateEstimate(0.2, (0.18, 0.23), 3, separation=5.1, contradicted=0.21)
+    >>> low, high = found.interval
+    >>> f"{found.rate:.0%}, from {low:.0%} to {high:.0%}"
+    '20%, from 18% to 23%'
+    """
 
     rate: float
     """Share of wrong labels, in [0, 1]."""

@@ -27,6 +27,14 @@ class OpenSetRows(NamedTuple):
         The rows after replacement, in the dtype and order of the original ones.
     replaced : ndarray of shape (n_samples,), bool
         True where the row is from outside, so that its label is wrong whatever it is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from noisyfit.open_set import open_set_noise
+    >>> X, replaced = open_set_noise(np.zeros((10, 2)), np.ones((50, 2)), 0.3, random_state=0)
+    >>> int(replaced.sum()), bool((X[replaced] == 1).all())
+    (3, True)
     """
 
     X: Any

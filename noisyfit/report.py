@@ -19,7 +19,15 @@ DECISIONS = ("keep", "relabel", "drop", "skip")
 
 
 class Review(NamedTuple):
-    """Labels after a review, as `apply_review` returns them."""
+    """Labels after a review, as `apply_review` returns them.
+
+    Examples
+    --------
+    >>> from noisyfit.report import apply_review
+    >>> review = apply_review(["a", "b", "a"], [{"row": 1, "decision": "relabel", "label": "a"}])
+    >>> review.labels.tolist(), review.trusted.tolist()
+    (['a', 'a', 'a'], [False, True, False])
+    """
 
     labels: np.ndarray
     """(n_samples,): the given labels, those that were relabelled replaced."""

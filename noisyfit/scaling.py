@@ -17,6 +17,15 @@ class ImageScaler:
     ----------
     mean, std : tensor of shape (n_channels,)
         Of the training images, in units of [0, 1].
+
+    Examples
+    --------
+    >>> import torch
+    >>> from noisyfit.scaling import ImageScaler
+    >>> images = torch.randint(0, 256, (20, 3, 8, 8), dtype=torch.uint8)
+    >>> scaler = ImageScaler.from_images(images)
+    >>> scaler.mean.shape, bool((scaler.mean < 1).all())
+    (torch.Size([3]), True)
     """
 
     def __init__(self, mean: torch.Tensor, std: torch.Tensor) -> None:

@@ -140,6 +140,13 @@ def group_means(values: np.ndarray, threshold: float) -> tuple[float, float]:
     Returns
     -------
     tuple of two floats
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from noisyfit.selection import group_means
+    >>> group_means(np.array([1.0, 2.0, 6.0, 8.0]), threshold=5)
+    (1.5, 7.0)
     """
     groups = values[values < threshold], values[values >= threshold]
     low, high = (float(group.mean()) if len(group) else float("nan") for group in groups)

@@ -9,6 +9,7 @@ from sklearn.exceptions import NotFittedError
 from noisyfit import DLTClassifier, MILDSelector
 from noisyfit.display import (
     LossThresholdDisplay,
+    MixtureDisplay,
     NoiseScoreDisplay,
     RoundsDisplay,
     SuspiciousImagesDisplay,
@@ -98,6 +99,27 @@ def test_rounds(mild):
     assert display.recall[-1] == pytest.approx(mild.clean_mask_[~WRONG].mean())
     assert len(display.ax_.lines) == 3
     assert len(RoundsDisplay.from_estimator(mild).ax_.lines) == 1
+
+
+def test_mixture(mild):
+    first = MixtureDisplay.from_estimator(mild, is_noisy=WRONG)
+    correct = mild.dynamics_.correct[:, :15].astype(bool)
+    np.testing.assert_array_equal(first.metric, (~correct).sum(axis=1) - correct.sum(axis=1))
+    assert first.mixture is mild.mixtures_[0]
+    noisy, clean = (first.ax_.lines[i].get_ydata() for i in (1, 0))
+    bin_width = first.ax_.patches[0].get_width()
+    x = first.ax_.lines[0].get_xdata()
+    expected = 600 * bin_width * mild.mixtures_[0].pdf(x - first.metric.min())
+    np.testing.assert_allclose(clean, expected[:, 0] * mild.mixtures_[0].weights_[0])
+    np.testing.assert_allclose(noisy, expected[:, 1] * mild.mixtures_[0].weights_[1])
+    assert first.ax_.lines[2].get_xdata()[0] == mild.rounds_[0].threshold
+    last = MixtureDisplay.from_estimator(mild, round=mild.n_rounds_)
+    assert len(last.metric) == mild.rounds_[-1].n_rows
+    assert labels(last.ax_)[0] == f"rows ({mild.rounds_[-1].n_rows})"
+    none = MixtureDisplay(np.array([-2.0, 2.0]), None, np.nan).plot()
+    assert len(none.ax_.lines) == 0
+    with pytest.raises(ValueError, match=r"from 1\. Got 0"):
+        MixtureDisplay.from_estimator(mild, round=0)
 
 
 @pytest.mark.parametrize("strategy", ["sliding_window", "last_epoch"])

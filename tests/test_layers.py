@@ -64,6 +64,7 @@ FLOORS = {
     "report": 5,
     "_review_page": 4.5,
     "_training_display": 4.5,
+    "_mild_display": 4.6,
     "datasets": 5,
     "open_set": 5,
     "__init__": 6,

@@ -1,0 +1,217 @@
+"""Pictures of MILD's rounds, for `noisyfit.display`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from noisyfit._training_display import KEPT, LINE, REJECTED, Display, as_mask, attribute_of
+from noisyfit.mixture import WeibullMixture
+from noisyfit.selection import selection_metric
+
+
+class RoundsDisplay(Display):
+    """MILD's rounds: how many rows are left, and how pure they are where the truth is known.
+
+    Parameters
+    ----------
+    n_rows : ndarray of shape (n_rounds + 1,)
+        Rows before the first round and after each.
+    precision, recall : ndarray of shape (n_rounds + 1,), default=None
+        Share of right labels among the rows left, and of the right labels that are left.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from noisyfit.display import RoundsDisplay
+    >>> display = RoundsDisplay(np.array([1000, 820, 790])).plot()
+    >>> display.ax_.get_xlabel()
+    'rounds'
+    """
+
+    def __init__(
+        self,
+        n_rows: np.ndarray,
+        precision: np.ndarray | None = None,
+        recall: np.ndarray | None = None,
+    ) -> None:
+        self.n_rows = n_rows
+        self.precision = precision
+        self.recall = recall
+
+    @classmethod
+    def from_estimator(cls, est: Any, *, is_noisy: Any = None, ax: Any = None) -> RoundsDisplay:
+        """Draw the rounds of a fitted `MILDSelector`.
+
+        Parameters
+        ----------
+        est : fitted MILDSelector
+        is_noisy : array-like of shape (n_samples,), bool, default=None
+            Which labels are wrong, where that is known.
+        ax : matplotlib Axes, default=None
+
+        Returns
+        -------
+        RoundsDisplay
+        """
+        check_is_fitted(est)
+        dropped = attribute_of(est, "dropped_round_", "MILDSelector")
+        left = [(dropped == 0) | (dropped > number) for number in range(est.n_rounds_ + 1)]
+        n_rows = np.array([rows.sum() for rows in left])
+        if is_noisy is None:
+            return cls(n_rows).plot(ax)
+        right = ~as_mask(is_noisy, "is_noisy")
+        kept_right = np.array([(rows & right).sum() for rows in left])
+        return cls(n_rows, kept_right / n_rows, kept_right / max(right.sum(), 1)).plot(ax)
+
+    def plot(self, ax: Any = None) -> RoundsDisplay:
+        """Draw rows left, and precision and recall if known.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+
+        Returns
+        -------
+        RoundsDisplay
+        """
+        ax = self._axes(ax, figsize=(5, 3.5))
+        rounds = np.arange(len(self.n_rows))
+        ax.plot(rounds, self.n_rows / self.n_rows[0], "o-", color=LINE, label="rows left")
+        if self.precision is not None and self.recall is not None:
+            ax.plot(rounds, self.precision, "s-", color=KEPT, label="right among them")
+            ax.plot(rounds, self.recall, "^-", color="#2ca02c", label="right ones still there")
+        ax.set(xlabel="rounds", ylabel="share", xticks=rounds, ylim=(0, 1.05))
+        ax.legend()
+        return self
+
+
+class MixtureDisplay(Display):
+    """A round of MILD: histogram of the metric, the two components of the mixture, the threshold.
+
+    Parameters
+    ----------
+    metric : ndarray of shape (n_rows,)
+        C or C^F (Eq. 2, 3 of Hu et al. 2023) of the rows that took part in the round, in epochs.
+    mixture : WeibullMixture or None
+        Fitted to the metric, shifted to positive values; None where it could not be.
+    threshold : float
+        Rows at or above it were to be dropped; NaN where the metric showed no two groups.
+    is_noisy : ndarray of shape (n_rows,), bool, default=None
+        Where it is known which labels are wrong: the rows are coloured by that.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from noisyfit import MILDSelector
+    >>> from noisyfit.display import MixtureDisplay
+    >>> X, y = make_blobs(300, centers=3, random_state=0, cluster_std=0.7)
+    >>> y[:30] = (y[:30] + 1) % 3
+    >>> est = MILDSelector(max_epochs=10, random_state=0).fit(X, y)
+    >>> MixtureDisplay.from_estimator(est, round=1).metric.shape
+    (300,)
+    """
+
+    def __init__(
+        self,
+        metric: np.ndarray,
+        mixture: WeibullMixture | None,
+        threshold: float,
+        is_noisy: np.ndarray | None = None,
+    ) -> None:
+        self.metric = metric
+        self.mixture = mixture
+        self.threshold = threshold
+        self.is_noisy = is_noisy
+
+    @classmethod
+    def from_estimator(
+        cls, est: Any, *, round: int = 1, is_noisy: Any = None, ax: Any = None
+    ) -> MixtureDisplay:
+        """Draw a round of a fitted `MILDSelector`.
+
+        Parameters
+        ----------
+        est : fitted MILDSelector
+            That has recorded ``"correct"``, as it does by default.
+        round : int, default=1
+            From 1 to ``est.n_rounds_``.
+        is_noisy : array-like of shape (n_samples,), bool, default=None
+            Which labels are wrong, where that is known.
+        ax : matplotlib Axes, default=None
+            None: a new figure.
+
+        Returns
+        -------
+        MixtureDisplay
+        """
+        check_is_fitted(est)
+        dropped = attribute_of(est, "dropped_round_", "MILDSelector")
+        if not 1 <= round <= est.n_rounds_:
+            raise ValueError(
+                f"round must be one of the {est.n_rounds_} rounds, from 1. Got {round!r}."
+            )
+        epochs = [i for i, epoch in enumerate(est.history_) if epoch["round"] == round]
+        rows = (dropped == 0) | (dropped >= round)
+        correct = est.dynamics_.correct[rows][:, epochs]
+        metric = selection_metric(correct, lam=est.lam, full=est.full)
+        truth = None if is_noisy is None else as_mask(is_noisy, "is_noisy")[rows]
+        number = round - 1
+        return cls(metric, est.mixtures_[number], est.rounds_[number].threshold, truth).plot(ax)
+
+    def plot(self, ax: Any = None) -> MixtureDisplay:
+        """Draw the histogram, the components by their weights, and the threshold.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None: a new figure.
+
+        Returns
+        -------
+        MixtureDisplay
+        """
+        ax = self._axes(ax, figsize=(6, 3.5))
+        values = np.unique(self.metric)
+        step = np.diff(values).min() if len(values) > 1 else 1.0
+        n_bins = min(60, round((values[-1] - values[0]) / step) + 1)  # C takes a value an epoch
+        low, high = values[0] - step / 2, values[-1] + step / 2
+        groups = {"rows": np.ones(len(self.metric), dtype=bool)}
+        if self.is_noisy is not None:
+            groups = {"right": ~self.is_noisy, "wrong": self.is_noisy}
+        counts, edges, _ = ax.hist(
+            [self.metric[group] for group in groups.values()],
+            bins=np.linspace(low, high, n_bins + 1),
+            stacked=True,
+            color=[KEPT, REJECTED][: len(groups)],
+            alpha=0.6,
+            label=[f"{name} ({group.sum():,})" for name, group in groups.items()],
+        )
+        if self.mixture is not None:
+            shifted = np.linspace(0.1, values[-1] - values[0], 400)  # 0.1 stands for the smallest
+            density = self.mixture.pdf(shifted) * self.mixture.weights_
+            density *= len(self.metric) * (edges[1] - edges[0])
+            for i, (name, dashes) in enumerate([("clean", "-"), ("noisy", ":")]):
+                label = f"{name} component"
+                ax.plot(shifted + values[0], density[:, i], dashes, color=LINE, label=label)
+        if not np.isnan(self.threshold):
+            ax.axvline(self.threshold, color=LINE, linestyle="--", linewidth=1, label="threshold")
+        ax.set(xlabel="metric: epochs misclassified less epochs memorised", ylabel="rows")
+        ax.set_yscale("symlog", linthresh=1)
+        ax.set_ylim(
+            0, 3 * np.max(counts)
+        )  # a Weibull density of a shape below 1 has no largest value
+        ax.legend()
+        return self
