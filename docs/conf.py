@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import warnings
 
 import noisyfit
 
+sys.path.insert(0, os.path.dirname(__file__))  # gallery_order.py
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
 
@@ -45,7 +47,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": ["gallery"],
     "filename_pattern": r"/plot_",
     "ignore_pattern": r"(/benchmarks/|/paper_tables/|/detector/|train_detector\.py)",
-    "within_subsection_order": "FileNameSortKey",
+    "within_subsection_order": "gallery_order.NewcomersFirst",
     "backreferences_dir": "_build/backreferences",
     "doc_module": ("noisyfit",),
     "parallel": int(os.environ.get("GALLERY_JOBS", "1")),
