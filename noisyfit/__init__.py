@@ -5,6 +5,7 @@ from noisyfit.dlt import DLTClassifier
 from noisyfit.dynamics_lstm import DynamicsLSTMDetector
 from noisyfit.meta_relabel import MetaRelabelClassifier
 from noisyfit.mild import MILDSelector
+from noisyfit.persistence import load
 
 __all__ = [
     "DLTClassifier",
@@ -12,5 +13,6 @@ __all__ = [
     "MILDSelector",
     "MetaRelabelClassifier",
     "debug_labels",
+    "load",
 ]
 __version__ = "0.1.0.dev0"

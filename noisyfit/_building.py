@@ -46,11 +46,7 @@ def build_module(
             )
         built = copy.deepcopy(module)
     else:
-        factory = module or (ConvNet if example.ndim == 4 else MLP)
-        shape_name = "n_channels" if example.ndim == 4 else "n_features"
-        known = {shape_name: example.shape[1], "n_classes": n_classes}
-        accepted = inspect.signature(factory).parameters
-        arguments = {k: v for k, v in known.items() if k in accepted} | params
+        factory, arguments = module_call(module, params, tuple(example.shape[1:]), n_classes)
         try:
             built = factory(**arguments)
         except TypeError as error:
@@ -60,6 +56,32 @@ def build_module(
     built = built.to(example.device)
     _try_out(built, example, n_classes)
     return built.train()
+
+
+def module_call(
+    module: Any, params: dict[str, Any], row_shape: tuple[int, ...], n_classes: int
+) -> tuple[Any, dict[str, Any]]:
+    """Say what to call with which arguments, to get a network for rows of a shape.
+
+    Parameters
+    ----------
+    module : torch.nn.Module class, callable returning one, or None
+    params : dict
+        The user's ``module__*`` parameters.
+    row_shape : tuple of int
+        Shape of a row as the network gets it.
+    n_classes : int
+
+    Returns
+    -------
+    factory : callable
+    arguments : dict
+    """
+    is_image = len(row_shape) == 3
+    factory = module or (ConvNet if is_image else MLP)
+    known = {"n_channels" if is_image else "n_features": row_shape[0], "n_classes": n_classes}
+    accepted = inspect.signature(factory).parameters
+    return factory, {k: v for k, v in known.items() if k in accepted} | params
 
 
 def _try_out(module: nn.Module, example: torch.Tensor, n_classes: int) -> None:

@@ -63,7 +63,7 @@ class ColumnFile:
 
 
 class StoredColumn:
-    """Reads slices of a column from its file; copies and pickles are arrays in memory."""
+    """Reads slices of a column from its file."""
 
     def __init__(self, file: ColumnFile, start: int, dtype: np.dtype, length: int) -> None:
         self._file, self._start, self.dtype, self._length = file, start, dtype, length
@@ -82,6 +82,3 @@ class StoredColumn:
     def nbytes(self) -> int:
         """Bytes in the file."""
         return self._length * self.dtype.itemsize
-
-    def __reduce__(self) -> tuple:
-        return np.array, (self[:],)

@@ -1,17 +1,15 @@
-"""The file of a detector: weights as safetensors, a JSON header, and a hash over both."""
+"""The file of a detector: its weights, and a header whose every entry is checked."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
+
+from noisyfit._tensor_file import read_tensors, write_tensors
 
 FORMAT, VERSION = "noisyfit.DynamicsLSTM", 1
 _FIELDS: dict[str, Callable[[Any], bool]] = {
@@ -35,12 +33,7 @@ def write_detector(
     header : dict
         ``training_length``, ``recording``, ``data_sets``, ``held_out``, ``noise_rate``: all JSON.
     """
-    if not Path(path).absolute().parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {str(Path(path).parent)!r}.")
-    weights = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
-    text = json.dumps(header, sort_keys=True)
-    metadata = {"format": FORMAT, "version": str(VERSION), "header": text}
-    save_file(weights, path, metadata | {"sha256": _digest(weights, text)})
+    write_tensors(path, FORMAT, VERSION, weights, header)
 
 
 def read_detector(path: str | Path, module: nn.Module) -> dict[str, Any]:
@@ -61,28 +54,8 @@ def read_detector(path: str | Path, module: nn.Module) -> dict[str, Any]:
     ValueError
         If the file is corrupt, holds something else, or comes from a later version.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"There is no file {str(path)!r}.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(f"{str(path)!r} is no file of safetensors, or damaged: {error}") from error
-    if metadata.get("format") != FORMAT:
-        raise ValueError(
-            f"{str(path)!r} holds no detector: its format is {metadata.get('format')!r}, not "
-            f"{FORMAT!r}."
-        )
-    if metadata.get("version") != str(VERSION):
-        raise ValueError(
-            f"{str(path)!r} has version {metadata.get('version')!r} of the format; this noisyfit "
-            f"reads version {VERSION}. Update noisyfit."
-        )
-    text = metadata.get("header", "")
-    if metadata.get("sha256") != _digest(weights, text):
-        raise ValueError(f"{str(path)!r} is damaged: its contents do not fit their SHA-256.")
-    header = _parse(text)
+    weights, header = read_tensors(path, FORMAT, VERSION)
+    header = header if isinstance(header, dict) else {}
     wrong = [name for name, is_valid in _FIELDS.items() if not is_valid(header.get(name))]
     expected = {name: (value.shape, value.dtype) for name, value in module.state_dict().items()}
     if wrong or {name: (value.shape, value.dtype) for name, value in weights.items()} != expected:
@@ -94,22 +67,3 @@ def read_detector(path: str | Path, module: nn.Module) -> dict[str, Any]:
         raise ValueError(f"{str(path)!r} holds weights that are not finite.")
     module.load_state_dict(weights)
     return header
-
-
-def _parse(text: str) -> dict[str, Any]:
-    """Return the header, empty where it is no JSON object."""
-    try:
-        header = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return header if isinstance(header, dict) else {}
-
-
-def _digest(weights: dict[str, torch.Tensor], header: str) -> str:
-    """SHA-256 of the header and of all weights in the order of their names."""
-    digest = hashlib.sha256(header.encode())
-    for name in sorted(weights):
-        value = weights[name]
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

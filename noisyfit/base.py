@@ -7,6 +7,7 @@ from abc import ABCMeta, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import joblib
@@ -46,6 +47,7 @@ from noisyfit.label_quality import (
     frequent_confusions,
     summarise,
 )
+from noisyfit.persistence import save_estimator
 from noisyfit.progress import EpochProgress
 from noisyfit.recorded_run import RecordedRun
 from noisyfit.scaling import TableScaler
@@ -199,6 +201,7 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
         self.noise_scores_ = scores
         self.clean_mask_ = clean
         self.noise_rate_ = float(result.noise_rate)
+        self._row_shape = tuple(self._example(task.rows).shape[1:])
         self.net_ = result.net.release()
         self.history_ = result.history
         self.dynamics_ = result.dynamics
@@ -359,6 +362,31 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
         if isinstance(X, Dataset):
             return Subset(X, kept.tolist()), None if y is None else _safe_indexing(y, kept)
         return _safe_indexing(X, kept), _safe_indexing(y, kept)
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted estimator to a file, without pickle; `noisyfit.load` reads it.
+
+        A file that is there is replaced once the new one is complete.
+
+        Parameters
+        ----------
+        path : str or Path
+
+        Raises
+        ------
+        TypeError
+            If a parameter, such as a network that was given as an instance or a callback, cannot be
+            stored by name and numbers; the message says which.
+        FileNotFoundError
+            If there is no such folder.
+
+        Notes
+        -----
+        The file is safetensors with a JSON header and a SHA-256 over both. It holds the parameters,
+        the fitted attributes, and the network as its class and weights, but no training rows.
+        """
+        check_is_fitted(self)
+        save_estimator(self, path)
 
     def _make_net(
         self, task: FitTask, callbacks: list, net_class: type[NoisyNet] = NoisyNet, **kwargs: Any

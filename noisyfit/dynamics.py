@@ -337,7 +337,10 @@ class TrainingDynamics:
         return self._file.add(column)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "folder": None, "_file": None}  # the columns come along as arrays
+        columns = {name: [c[:] for c in column] for name, column in self._columns.items()}
+        trained = [None if t is None else t[:] for t in self._trained]
+        in_memory = {"folder": None, "_file": None, "_columns": columns, "_trained": trained}
+        return {**self.__dict__, **in_memory}
 
     def _trained_mask(self, epoch: int, start: int = 0, stop: int | None = None) -> np.ndarray:
         stop = self.n_samples if stop is None else stop

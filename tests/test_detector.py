@@ -193,7 +193,7 @@ def rewrite(path, change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m, w: m.pop("format"), "holds no detector: its format is None"),
+        (lambda m, w: m.pop("format"), "holds no noisyfit.DynamicsLSTM: its format is None"),
         (lambda m, w: m.update(version="2"), "has version '2'.*reads version 1. Update noisyfit"),
         (lambda m, w: m.update(header=m["header"].replace("20", "21")), "SHA-256"),
         (lambda m, w: w["linear.bias"].add_(1), "SHA-256"),

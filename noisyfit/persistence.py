@@ -1,0 +1,132 @@
+"""Save a fitted estimator without pickle, and load it again.
+
+The file is safetensors: arrays and weights, a JSON header that says what they are, and a SHA-256
+over both. Reading it runs no code but noisyfit's, torch's and that of modules whose names the
+reader trusts.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from skorch import NeuralNet
+from skorch.history import History
+from torch import nn
+
+from noisyfit._building import module_call
+from noisyfit._object_tree import Decoder, Encoder, import_name, import_value
+from noisyfit._params import NestedParams
+from noisyfit._tensor_file import read_tensors, write_tensors
+from noisyfit.device import resolve_device
+
+__all__ = ["load"]
+
+FORMAT, VERSION = "noisyfit.estimator", 1
+# Of the net: what predicting does not need, and what is stored beside it.
+_TRAINING = ("optimizer", "iterator_train", "criterion", "callbacks", "dataset", "train_split")
+_ASIDE = ("module", "iterator_valid", "probe", "trusted")
+
+
+def save_estimator(est: Any, path: str | Path) -> None:
+    """Write a fitted estimator to a file; see `BaseNoisyClassifier.save`."""
+    encoder, state = Encoder(), dict(est.__dict__)
+    net = state.pop("net_")
+    if isinstance(est.module, nn.Module):
+        encoder.encode(est.module, "module")  # says why not
+    factory, arguments = module_call(
+        est.module, est._nested_kwargs("module"), est._row_shape, len(est.classes_)
+    )
+    settings = {
+        name: value
+        for name, value in net.get_params(deep=False).items()
+        if not name.startswith(("_", *_TRAINING, *_ASIDE)) or name.startswith("iterator_valid__")
+    }
+    header = {
+        "estimator": import_name(type(est)),
+        "state": encoder.encode(state, type(est).__name__),
+        "net": {
+            "class": import_name(type(net)),
+            "settings": encoder.encode(settings, "net_"),
+            "history": encoder.encode(list(net.history), "net_.history"),
+            "module": encoder.encode_module(net.module_, factory, arguments, "module"),
+        },
+    }
+    write_tensors(path, FORMAT, VERSION, encoder.tensors, header)
+
+
+def load(path: str | Path, *, trusted: Iterable[str] = ()) -> Any:
+    """Read a fitted estimator from a file that its ``save`` has written.
+
+    Parameters
+    ----------
+    path : str or Path
+    trusted : sequence of str, default=()
+        Import names of networks, augmentations and estimators that are not noisyfit's own, such as
+        ``["my_package.networks.MyNet"]``, or of whole packages, ``["my_package"]``. Importing them
+        runs their code, so that this is for the reader to allow and not for the file.
+
+    Returns
+    -------
+    noisyfit estimator
+        Fitted. Where the device of its training is not there, its network is on the CPU.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no file.
+    ValueError
+        If the file is damaged, holds something else, comes from a later version, or names something
+        to import that is not trusted.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import noisyfit
+    >>> from sklearn.datasets import make_blobs
+    >>> X, y = make_blobs(100, centers=2, random_state=0)
+    >>> est = noisyfit.MILDSelector(max_epochs=3, random_state=0).fit(X, y)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     est.save(Path(folder) / "est.safetensors")
+    ...     again = noisyfit.load(Path(folder) / "est.safetensors")
+    >>> bool((again.predict(X) == est.predict(X)).all())
+    True
+    """
+    if isinstance(trusted, str):
+        raise TypeError(f"trusted must be a list of import names, such as [{trusted!r}].")
+    tensors, header = read_tensors(path, FORMAT, VERSION)
+    decoder = Decoder(tensors, trusted)
+    try:
+        cls = import_value(header["estimator"], decoder.trusted)
+        if not (isinstance(cls, type) and issubclass(cls, NestedParams)):
+            raise ValueError(f"It holds {header['estimator']!r} where an estimator belongs.")
+        est: Any = cls.__new__(cls)
+        est.__dict__.update(decoder.decode(header["state"]))
+        est.net_ = _load_net(header["net"], decoder)
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{str(path)!r} holds no whole estimator: {error!r}.") from error
+    except ValueError as error:
+        raise ValueError(f"{str(path)!r} cannot be loaded. {error}") from error
+    return est
+
+
+def _load_net(stored: dict[str, Any], decoder: Decoder) -> Any:
+    """Build the net that predicts, as `NoisyNet.release` leaves it."""
+    settings = decoder.decode(stored["settings"])
+    try:
+        settings["device"] = resolve_device(settings["device"])
+    except ValueError:
+        settings["device"] = torch.device("cpu")
+    cls = import_value(stored["class"], decoder.trusted)
+    if not (isinstance(cls, type) and issubclass(cls, NeuralNet)):
+        raise ValueError(f"It holds {stored['class']!r} where a net belongs.")
+    module = decoder.decode(stored["module"])
+    # What a net trains with beside the rows, and has dropped.
+    aside = {name: None for name in _ASIDE[2:] if name in inspect.signature(cls).parameters}
+    net = cls(module, **settings, **aside).initialize()
+    net.history_ = History(decoder.decode(stored["history"]))
+    return net.release()

@@ -1,0 +1,373 @@
+"""Saving and loading without pickle: the same estimator comes back, and nothing else gets in."""
+
+import contextlib
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from _estimators import QUICK
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import sparse
+from sklearn.datasets import make_blobs
+from torch import nn
+
+import noisyfit
+from noisyfit import DynamicsLSTMDetector, MILDSelector
+from noisyfit._object_tree import Decoder, Encoder
+from noisyfit._tensor_file import read_tensors, write_tensors
+from noisyfit.augment import RandomCropFlip
+from noisyfit.detector import DynamicsLSTM
+from noisyfit.modules import MLP, ConvNet
+from noisyfit.persistence import FORMAT, VERSION
+
+METHODS = [type(est) for est in QUICK]
+OLD = Path(__file__).parent / "data" / "estimator_version_1.safetensors"
+X, CODES = make_blobs(120, centers=3, random_state=0)
+Y = np.array(["ant", "bee", "cow"])[CODES]
+TRUSTED = np.arange(120) < 30
+
+
+class UserNet(nn.Module):
+    """A network that is not noisyfit's."""
+
+    def __init__(self, n_features, n_classes, width=4):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(n_features, width), nn.BatchNorm1d(width), nn.Linear(width, n_classes)
+        )
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+def assert_same(a, b):
+    """Compare two values of any kind, down to the arrays and their types."""
+    assert type(a) is type(b)
+    if isinstance(a, np.ndarray):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+    elif isinstance(a, torch.Tensor):
+        assert torch.equal(a, b)
+    elif isinstance(a, dict):
+        assert set(a) == set(b)
+        for key in a:
+            assert_same(a[key], b[key])
+    elif isinstance(a, (list, tuple)):
+        assert len(a) == len(b)
+        for one, other in zip(a, b, strict=True):
+            assert_same(one, other)
+    elif isinstance(a, nn.Module):
+        assert_same(dict(a.state_dict()), dict(b.state_dict()))
+    elif type(a).__module__.startswith(("noisyfit", "sklearn")):
+        assert_same(dict(a.__getstate__()), dict(b.__getstate__()))
+    elif isinstance(a, float) and np.isnan(a):
+        assert np.isnan(b)
+    else:
+        assert a == b
+
+
+def round_trip(est, tmp_path, **kwargs):
+    path = tmp_path / "est.safetensors"
+    est.save(path)
+    return noisyfit.load(path, **kwargs)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_everything_comes_back(method, tmp_path):
+    record = ("correct", "given_prob", "margin", "loss")
+    est = method(max_epochs=4, record=record, random_state=0).fit(X, Y, trusted=TRUSTED)
+    again = round_trip(est, tmp_path)
+    assert type(again) is method
+    before, after = dict(est.__dict__), dict(again.__dict__)
+    net, other = before.pop("net_"), after.pop("net_")
+    assert_same(before, after)
+    assert type(net) is type(other)
+    assert_same(dict(net.module_.state_dict()), dict(other.module_.state_dict()))
+    assert_same(list(net.history), list(other.history))
+    np.testing.assert_array_equal(est.predict_proba(X), again.predict_proba(X))
+    np.testing.assert_array_equal(est.score_labels(X, Y), again.score_labels(X, Y))
+    assert est.summary() == again.summary()
+    np.testing.assert_array_equal(est.transition_matrix_, again.transition_matrix_)
+    assert len(pickle.dumps(again)) < 1.1 * len(pickle.dumps(est))
+    again.fit(X, Y, trusted=TRUSTED)
+    np.testing.assert_array_equal(est.noise_scores_, again.noise_scores_)
+
+
+@pytest.mark.parametrize("kind", ["frame", "csr", "uint8 images", "float images"])
+def test_kinds_of_rows(kind, tmp_path):
+    module = MLP
+    rows = {
+        "frame": lambda: pd.DataFrame(X, columns=["a", "b"]),
+        "csr": lambda: sparse.csr_matrix(np.maximum(X, 0)),
+        "uint8 images": lambda: np.random.default_rng(0).integers(0, 256, (120, 3, 8, 8), np.uint8),
+        "float images": lambda: np.random.default_rng(0).random((120, 1, 8, 8), np.float32),
+    }[kind]()
+    if "images" in kind:
+        module = ConvNet
+    est = MILDSelector(module, rounds=1, max_epochs=2, random_state=0).fit(rows, Y)
+    again = round_trip(est, tmp_path)
+    np.testing.assert_array_equal(est.predict_proba(rows), again.predict_proba(rows))
+    if kind == "frame":
+        assert again.feature_names_in_.tolist() == ["a", "b"]
+        with pytest.raises(ValueError, match="feature names"):
+            again.predict(rows[["b", "a"]])
+
+
+def test_parameters_of_many_kinds(tmp_path):
+    est = MILDSelector(
+        MLP,
+        module__hidden=(8,),
+        optimizer=torch.optim.AdamW,
+        optimizer__betas=(0.8, 0.99),
+        lr=np.float64(0.01),
+        device=torch.device("cpu"),
+        record_folder=tmp_path,
+        max_epochs=2,
+        rounds=1,
+        random_state=np.random.RandomState(3),
+    ).fit(X, CODES > 0)
+    again = round_trip(est, tmp_path)
+    params = again.get_params()
+    assert params.pop("random_state").random() == est.random_state.random()
+    for name, value in params.items():
+        assert_same(est.get_params()[name], value)
+    images = np.random.default_rng(0).integers(0, 256, (60, 1, 8, 8), np.uint8)
+    view = RandomCropFlip(padding=1)
+    est = MILDSelector(augment=view, rounds=1, max_epochs=1).fit(images, CODES[:60])
+    assert_same(round_trip(est, tmp_path).augment, view)
+    own = DynamicsLSTM.pretrained()
+    est = DynamicsLSTMDetector(detector=own, max_epochs=4).fit(X, Y)
+    assert_same(round_trip(est, tmp_path).detector, own)
+
+
+def test_a_network_of_the_user_needs_consent(tmp_path):
+    est = MILDSelector(UserNet, module__width=6, rounds=1, max_epochs=2).fit(X, Y)
+    path = tmp_path / "est.safetensors"
+    est.save(path)
+    name = f"{UserNet.__module__}.UserNet"
+    with pytest.raises(ValueError, match=rf"trusted=\['{name}'\]"):
+        noisyfit.load(path)
+    for trusted in ([name], [UserNet.__module__]):
+        again = noisyfit.load(path, trusted=trusted)
+        np.testing.assert_array_equal(est.predict_proba(X), again.predict_proba(X))
+    with pytest.raises(ValueError, match="trusted"):
+        noisyfit.load(path, trusted=[name[:-1]])
+    with pytest.raises(TypeError, match="trusted must be a list"):
+        noisyfit.load(path, trusted=name)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"module": UserNet(2, 3)}, "module is an instance of UserNet.*module__<name>"),
+        ({"augment": lambda x: x}, "augment.*cannot be imported by name"),
+        ({"callbacks": [("mine", noisyfit.recorder.SelectionQuality(Y == "ant"))]}, "callbacks"),
+    ],
+)
+def test_what_cannot_be_stored_is_named(params, message, tmp_path):
+    est = MILDSelector(**{"rounds": 1, "max_epochs": 2, **params})
+    est.fit(X, Y)
+    path = tmp_path / "est.safetensors"
+    path.write_text("here before")
+    with pytest.raises(TypeError, match=message):
+        est.save(path)
+    assert path.read_text() == "here before"
+    assert [p.name for p in tmp_path.iterdir()] == ["est.safetensors"]
+
+
+def test_files_that_are_not_there_or_not_ours(tmp_path):
+    est = MILDSelector(rounds=1, max_epochs=2).fit(X, Y)
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        est.save(tmp_path / "no" / "est")
+    with pytest.raises(FileNotFoundError, match="no file"):
+        noisyfit.load(tmp_path / "nothing")
+    (tmp_path / "text").write_text("hello")
+    with pytest.raises(ValueError, match="no file of safetensors"):
+        noisyfit.load(tmp_path / "text")
+    DynamicsLSTM.pretrained().save(tmp_path / "detector")
+    with pytest.raises(ValueError, match=r"holds no noisyfit\.estimator"):
+        noisyfit.load(tmp_path / "detector")
+    write_tensors(tmp_path / "later", FORMAT, VERSION + 1, {}, {})
+    with pytest.raises(ValueError, match="Update noisyfit"):
+        noisyfit.load(tmp_path / "later")
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
+    est = MILDSelector(rounds=1, max_epochs=2).fit(X, Y)
+    path = tmp_path / "est"
+    est.save(path)
+    before = path.read_bytes()
+
+    def full(tensors, target, metadata):
+        Path(target).write_bytes(b"half a file")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("noisyfit._tensor_file.save_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        est.save(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_trained_on_cuda_loads_without_it(tmp_path):
+    est = MILDSelector(rounds=1, max_epochs=2, random_state=0).fit(X, Y)
+    path = tmp_path / "est"
+    est.save(path)
+    tensors, header = read_tensors(path, FORMAT, VERSION)
+    text = json.dumps(header)
+    assert text.count('{"device": "cpu"}') == 1
+    header = json.loads(text.replace('{"device": "cpu"}', '{"device": "cuda:7"}'))
+    write_tensors(path, FORMAT, VERSION, tensors, header)
+    if not torch.cuda.is_available():
+        again = noisyfit.load(path)
+        assert again.net_.device == torch.device("cpu")
+        np.testing.assert_array_equal(est.predict_proba(X), again.predict_proba(X))
+
+
+def test_a_file_of_the_first_version_stays_readable():
+    # Written by 0.1.0.dev0: MILDSelector(MLP, module__hidden=(4,), rounds=2, max_epochs=6,
+    # random_state=0).fit(X, Y).save(OLD). Never write it anew: add a second one.
+    est = noisyfit.load(OLD)
+    assert isinstance(est, MILDSelector)
+    assert est.get_params()["module__hidden"] == (4,)
+    assert est.noise_scores_.shape == (120,)
+    assert (est.predict(X) == Y).mean() == 0.9
+    assert est.dynamics_.n_epochs == 6 * est.n_rounds_
+    est.fit(X, Y)
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    path = tmp_path_factory.mktemp("stored") / "est"
+    MILDSelector(rounds=1, max_epochs=2, random_state=0).fit(X, Y).save(path)
+    return path
+
+
+@given(st.data())
+def test_damaged_bytes_are_refused(stored, data):
+    raw = bytearray(stored.read_bytes())
+    action = data.draw(st.sampled_from(["flip", "cut", "insert"]))
+    at = data.draw(st.integers(0, len(raw) - 1))
+    if action == "flip":
+        raw[at] ^= data.draw(st.integers(1, 255))
+    elif action == "cut":
+        del raw[at:]
+    else:
+        raw[at:at] = data.draw(st.binary(min_size=1, max_size=20))
+    path = stored.with_name("damaged")
+    path.write_bytes(bytes(raw))
+    with pytest.raises(ValueError, match=r"damaged|holds no|version"):
+        noisyfit.load(path)
+
+
+def nodes(tree, path=()):
+    """List the places of all nodes of a JSON tree."""
+    yield path
+    children = tree.items() if isinstance(tree, dict) else ()
+    children = enumerate(tree) if isinstance(tree, list) else children
+    for key, child in children:
+        yield from nodes(child, (*path, key))
+
+
+JUNK = st.one_of(
+    st.none(),
+    st.integers(-3, 2**70),
+    st.text(max_size=5),
+    st.just({"import": "os:system"}),
+    st.just({"object": ["noisyfit._column_file:ColumnFile", {"folder": "x"}]}),
+    st.just({"network": [{"name": "noisyfit.base:torch.multiprocessing.Process"}, {}]}),
+    st.just({"array": ["t0", "O", [1]]}),
+    st.just({"array": ["t0", "<f8", [10**9]]}),
+    st.just({"dict": [[[1], 2]]}),
+    st.just({"no such kind": 1}),
+    st.just([[]] * 3),
+)
+
+
+@given(st.data())
+def test_a_header_of_a_stranger_is_refused_or_read_as_data(stored, data):
+    tensors, header = read_tensors(stored, FORMAT, VERSION)
+    place = data.draw(st.sampled_from(list(nodes(header))[1:]))
+    parent = header
+    for key in place[:-1]:
+        parent = parent[key]
+    parent[place[-1]] = data.draw(JUNK)
+    path = stored.with_name("strange")
+    write_tensors(path, FORMAT, VERSION, tensors, header)
+    with contextlib.suppress(ValueError):  # of another value for a setting nobody can know
+        assert isinstance(noisyfit.load(path), MILDSelector)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "os:system",
+        "builtins:eval",
+        "subprocess:Popen",
+        "noisyfit.base:torch.multiprocessing.Process",
+        "noisyfit.persistence:Path",
+        "noisyfit:load",
+        "torch.optim.sgd:_use_grad_for_differentiable",
+        "torch.nn.modules.module:torch.Tensor",
+        "noisyfitted:Thing",
+        "no colon",
+        None,
+    ],
+)
+def test_names_that_need_trust(name):
+    for node in ({"import": name}, {"network": [{"name": name, "arguments": {"dict": []}}, {}]}):
+        with pytest.raises(ValueError, match=r"trusted=|belongs|damaged"):
+            Decoder({}, []).decode(node)
+
+
+@pytest.mark.parametrize(
+    "name", ["noisyfit._column_file:ColumnFile", "noisyfit.engine:NoisyNet", "sklearn.svm:SVC"]
+)
+def test_objects_of_other_classes_are_not_made(name):
+    with pytest.raises(ValueError, match="trusted="):
+        Decoder({}, []).decode({"object": [name, {}]})
+
+
+VALUES = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(),
+        st.text(),
+        st.sampled_from([np.float32(1.5), np.int64(3), np.dtype("<U7"), torch.float16, Path("a")]),
+        st.sampled_from([np.array(["ä", "b"]), np.zeros((2, 0, 3)), np.array([1, None, "x"])]),
+        st.sampled_from([torch.optim.SGD, MLP, nn.Linear, torch.device("cpu")]),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.lists(inner, max_size=3).map(tuple),
+        st.dictionaries(st.one_of(st.text(), st.integers()), inner, max_size=3),
+    ),
+    max_leaves=8,
+)
+
+
+@given(VALUES)
+def test_values_come_back(value):
+    encoder = Encoder()
+    node = json.loads(json.dumps(encoder.encode(value, "value")))
+    assert_same(Decoder(encoder.tensors, []).decode(node), value)
+
+
+def test_generators_and_deep_trees():
+    rng = np.random.default_rng(5)
+    rng.random(3)
+    encoder = Encoder()
+    again = Decoder({}, []).decode(json.loads(json.dumps(encoder.encode(rng, "rng"))))
+    assert again.random() == rng.random()
+    deep = 1
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(RecursionError):
+        Decoder({}, []).decode(deep)
