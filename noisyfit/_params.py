@@ -71,7 +71,8 @@ class NestedParams:
             lines.append(f"{name!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
         raise TypeError(
             f"{type(self).__name__} got unexpected parameters: {', '.join(lines)}. Parameters of "
-            f"the network start with one of {', '.join(p + '__' for p in self._nested_prefixes)}."
+            f"the network start with one of {', '.join(p + '__' for p in self._nested_prefixes)}, "
+            f"as in module__{unknown[0]}."
         )
 
     def _nested_kwargs(self, prefix: str) -> dict[str, Any]:

@@ -24,11 +24,11 @@ _LARGEST_SIDE = 512
 def write_page(
     est: BaseNoisyClassifier,
     report: Any,
-    X: Any,
     path: str | Path,
     *,
     texts: Sequence[str] | None,
     images: Any,
+    table: Any,
     names: Sequence[str] | None,
 ) -> None:
     """Write the page for the lines of a label report.
@@ -38,10 +38,8 @@ def write_page(
     est : fitted noisyfit estimator
     report : pandas.DataFrame
         Of `noisyfit.report.label_report`, or its first lines.
-    X : array-like, CSR matrix or torch Dataset
-        The rows that `est` was fitted on.
     path : str or Path
-    texts, images, names
+    texts, images, table, names
         As for `noisyfit.report.review_page`.
     """
     classes = [str(label) for label in est.classes_]
@@ -63,8 +61,8 @@ def write_page(
             row["text"] = str(texts[line.row])
         if images is not None:
             row["image"] = _data_uri(images[line.row])
-        if names is not None:
-            row["values"] = [_written(v) for v in _values(X, line.row)]
+        if table is not None:
+            row["values"] = [_written(v) for v in _values(table, line.row)]
         rows.append(row)
     data = {
         "title": f"Label review: {type(est).__name__}, {len(rows):,} of {len(est.noise_scores_):,}",
@@ -82,10 +80,10 @@ def write_page(
     Path(path).write_text(html, encoding="utf-8")
 
 
-def _values(X: Any, row: int) -> Any:
-    if sparse.issparse(X):
-        return X[[row]].toarray()[0]
-    return X.iloc[row] if hasattr(X, "iloc") else np.asarray(X[row])
+def _values(table: Any, row: int) -> Any:
+    if sparse.issparse(table):
+        return table[[row]].toarray()[0]
+    return table.iloc[row] if hasattr(table, "iloc") else np.asarray(table[row])
 
 
 def _written(value: Any) -> str:

@@ -16,6 +16,7 @@ import torch
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.metrics import accuracy_score
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import Tags, _safe_indexing
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -539,9 +540,16 @@ def check_fitted_on(est: BaseNoisyClassifier, X: Any, y: Any = None) -> np.ndarr
     ValueError
         If there are more or fewer labels, or some differ.
     """
+    if isinstance(est, Pipeline):
+        raise TypeError(
+            "est must be a noisyfit estimator. Got a Pipeline: pass its last step and what that "
+            "was fitted on, pipeline[-1] and pipeline[:-1].transform(X)."
+        )
     if not isinstance(est, BaseNoisyClassifier):
         raise TypeError(f"est must be a noisyfit estimator. Got {type(est).__name__} instead.")
     check_is_fitted(est)
+    if y is None and not isinstance(X, Dataset):
+        raise ValueError("y must be the labels that est was fitted on. Got None.")
     given = check_labels(dataset_targets(X) if y is None else y)
     if len(given) != len(est.noise_scores_):
         raise ValueError(
@@ -554,7 +562,7 @@ def check_fitted_on(est: BaseNoisyClassifier, X: Any, y: Any = None) -> np.ndarr
         raise ValueError(
             f"y is not what est was fitted on: row {differ[0]} has the label {given[differ[0]]}, "
             f"which was {then} in fit, and {len(differ) - 1} more differ. Pass the given labels in "
-            "their order of then."
+            "their order of then" + (", as y: the data set has others." if y is None else ".")
         )
     return given
 

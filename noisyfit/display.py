@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
+from torch.utils.data import Dataset
 
 from noisyfit._mild_display import MixtureDisplay, RoundsDisplay
 from noisyfit._training_display import (
@@ -22,6 +23,7 @@ from noisyfit._training_display import (
     as_mask,
 )
 from noisyfit.base import BaseNoisyClassifier, check_fitted_on
+from noisyfit.data import as_tensor
 from noisyfit.label_quality import estimate_transition_matrix
 
 __all__ = [
@@ -139,8 +141,8 @@ class NoiseScoreDisplay(Display):
             color=[KEPT, REJECTED],
             label=[f"{name} ({group.sum():,})" for name, group in groups.items()],
         )
-        ax.axvline(0.5, color=LINE, linestyle="--", linewidth=1)
-        ax.set(xlabel="noise score: probability that the label is wrong", ylabel="labels")
+        ax.axvline(0.5, color=LINE, linestyle="--", linewidth=1, label="one half")
+        ax.set(xlabel="noise score: probability that the label is wrong", ylabel="labels (log)")
         ax.set_yscale("log")
         ax.legend(loc="upper center")  # between the two heaps
         return self
@@ -251,7 +253,7 @@ class SuspiciousImagesDisplay(Display):
 
     Parameters
     ----------
-    images : ndarray of shape (n_images, height, width) or (n_images, height, width, 3)
+    images : sequence of ndarray of shape (height, width) or (height, width, 3)
     titles : list of str
 
     Attributes
@@ -269,45 +271,58 @@ class SuspiciousImagesDisplay(Display):
     (1, 3)
     """
 
-    def __init__(self, images: np.ndarray, titles: list[str]) -> None:
+    def __init__(self, images: Any, titles: list[str]) -> None:
         self.images = images
         self.titles = titles
 
     @classmethod
     def from_estimator(
-        cls, est: BaseNoisyClassifier, X: Any, y: Any, *, n_images: int = 24
+        cls,
+        est: BaseNoisyClassifier,
+        X: Any,
+        y: Any = None,
+        *,
+        images: Any = None,
+        n_images: int = 24,
     ) -> SuspiciousImagesDisplay:
         """Draw the most suspicious images of a fit.
 
         Parameters
         ----------
         est : fitted noisyfit estimator
-        X : array-like of shape (n_samples, n_channels, height, width)
+        X : array-like or torch Dataset of shape (n_samples, n_channels, height, width)
             The images that it was fitted on, with one or three channels.
-        y : array-like of shape (n_samples,)
+        y : array-like of shape (n_samples,), or None for a Dataset that has the labels
             Their given labels.
+        images : sequence of n_samples images, default=None
+            What to draw instead of `X`: PIL images or arrays (height, width[, 3]), of any size.
         n_images : int, default=24
 
         Returns
         -------
         SuspiciousImagesDisplay
         """
-        given, X = check_fitted_on(est, X, y), np.asarray(X)
-        if X.ndim != 4 or X.shape[1] not in (1, 3):
+        given = check_fitted_on(est, X, y)
+        order = np.argsort(-est.noise_scores_, kind="stable")[:n_images]
+        suggested = est.classes_[est._predicted_codes[order]]
+        titles = [f"{given[row]} -> {new}" for row, new in zip(order, suggested, strict=True)]
+        if images is not None:
+            return cls([np.asarray(images[row]) for row in order], titles).plot()
+        if isinstance(X, Dataset):
+            items = (X[int(row)] for row in order)
+            shown = np.stack([as_tensor(i[0] if isinstance(i, tuple) else i) for i in items])
+        else:
+            shown = np.asarray(X)[order]
+        if shown.ndim != 4 or shown.shape[1] not in (1, 3):
             raise ValueError(
                 "X must be images of one or three channels, (n_samples, n_channels, height, "
-                f"width). Got an array of shape {X.shape}."
+                f"width). Got an array of shape {shown.shape}."
             )
-        order = np.argsort(-est.noise_scores_, kind="stable")[:n_images]
-        shown = X[order].transpose(0, 2, 3, 1)
         if shown.dtype != np.uint8:
             low, high = shown.min(), shown.max()
             shown = (shown - low) / max(high - low, 1e-12)
-        titles = [
-            f"{given[row]} -> {label}"
-            for row, label in zip(order, est.predict(X[order]), strict=True)
-        ]
-        return cls(shown[..., 0] if X.shape[1] == 1 else shown, titles).plot()
+        shown = shown.transpose(0, 2, 3, 1)
+        return cls(shown[..., 0] if shown.shape[3] == 1 else shown, titles).plot()
 
     def plot(self, n_columns: int = 8) -> SuspiciousImagesDisplay:
         """Draw the grid: given label -> what the network suggests.
@@ -335,5 +350,5 @@ class SuspiciousImagesDisplay(Display):
             ax.set_axis_off()
         for ax, image, title in zip(self.ax_.flat, self.images, self.titles, strict=False):
             ax.imshow(image, cmap="gray" if image.ndim == 2 else None)
-            ax.set_title(title, fontsize=8)
+            ax.set_title(title.replace(" -> ", "\n-> ") if len(title) > 14 else title, fontsize=8)
         return self

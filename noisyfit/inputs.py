@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,11 @@ def check_X_y(estimator: BaseEstimator, X: Any, y: Any) -> tuple[Any, np.ndarray
     ValueError
         In scikit-learn's wording: wrong shapes, NaN, a continuous target, a single class.
     """
+    if isinstance(X, (str, PurePath)):
+        raise ValueError(
+            f"X must be rows, not a path. Got {str(X)!r}. For a folder of images with a subfolder "
+            "for each class pass torchvision.datasets.ImageFolder(path, transform=...)."
+        )
     if isinstance(X, Dataset):
         y = dataset_targets(X) if y is None else y
         estimator.n_features_in_ = as_tensor(_first_input(X)).shape[0]
@@ -248,10 +254,13 @@ def _first_input(dataset: Dataset) -> Any:
 
 def _check_array(estimator: BaseEstimator, X: Any, reset: bool, **kwargs: Any) -> Any:
     X = X.cpu().numpy() if isinstance(X, torch.Tensor) else X
-    if getattr(X, "ndim", 2) < 3:
-        return validate_data(
-            estimator, X, reset=reset, accept_sparse="csr", dtype=np.float32, **kwargs
+    if isinstance(X, (list, tuple)) and len(X) and hasattr(X[0], "getbands"):
+        raise ValueError(
+            "X is a list of PIL images. Bring them to one size and stack them as channels-first "
+            "arrays, or pass a torch Dataset such as torchvision's ImageFolder."
         )
+    if getattr(X, "ndim", 2) < 3:
+        return _check_table(estimator, X, reset=reset, **kwargs)
     X = np.asarray(X)
     if X.dtype != np.uint8 and X.dtype.kind in "iub":
         raise ValueError(
@@ -262,6 +271,51 @@ def _check_array(estimator: BaseEstimator, X: Any, reset: bool, **kwargs: Any) -
         check_channels_first(X.shape)
     dtype = np.uint8 if X.dtype == np.uint8 else np.float32
     return validate_data(estimator, X, reset=reset, allow_nd=True, dtype=dtype, **kwargs)
+
+
+def _check_table(estimator: BaseEstimator, X: Any, **kwargs: Any) -> Any:
+    """Check a table; what cannot be used is named by its columns, with what to do."""
+    try:
+        return validate_data(estimator, X, accept_sparse="csr", dtype=np.float32, **kwargs)
+    except ValueError as error:
+        if "could not convert string" in str(error):
+            where = _columns(X, lambda column: not _is_number(column))
+            raise ValueError(
+                f"X holds strings{where}: {error}. Turn them into numbers first, in a pipeline: "
+                "categories by sklearn's OneHotEncoder(handle_unknown='ignore'), texts by "
+                "TfidfVectorizer or as embeddings."
+            ) from error
+        if str(error).startswith("Input X contains NaN"):
+            where = _columns(X, _has_nan)
+            raise ValueError(
+                f"Input X contains NaN{where}. Fill the gaps first: "
+                f"make_pipeline(SimpleImputer(add_indicator=True), {type(estimator).__name__}())."
+            ) from error
+        raise
+
+
+def _columns(X: Any, is_meant: Callable[[np.ndarray], bool]) -> str:
+    """Name the columns of a table that are meant, at most five; nothing for a sparse one."""
+    if not hasattr(X, "columns") and (sparse.issparse(X) or np.ndim(X) != 2):
+        return ""
+    names = list(X.columns) if hasattr(X, "columns") else list(range(np.shape(X)[1]))
+    values = X if hasattr(X, "columns") else np.asarray(X)
+    columns = [values[n].to_numpy() for n in names] if hasattr(X, "columns") else values.T
+    meant = [name for name, column in zip(names, columns, strict=True) if is_meant(column)]
+    more = f" and {len(meant) - 5} more" if len(meant) > 5 else ""
+    return f" in the columns {meant[:5]}{more}" if meant else ""
+
+
+def _has_nan(column: np.ndarray) -> bool:
+    return bool(np.isnan(column.astype(np.float64)).any())
+
+
+def _is_number(column: np.ndarray) -> bool:
+    try:
+        column.astype(np.float64)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def check_channels_first(shape: Sequence[int]) -> None:

@@ -189,6 +189,13 @@ def summarise(
         f"Wrong by estimate: about {round(noise_rate * n_rows):,} ({_percent(noise_rate)}). "
         f"Rejected: {n_rejected:,}.",
     ]
+    n_wrong, by_score = noise_rate * n_rows, int((np.asarray(noise_scores) > 0.5).sum())
+    if abs(n_rejected - n_wrong) > max(0.25 * n_wrong, 10):
+        more = "more" if n_rejected > n_wrong else "fewer"
+        lines.append(
+            f"It has rejected many {more} than it takes for wrong: decide by the scores, of which "
+            f"{by_score:,} are above one half."
+        )
     if n_trusted:
         lines.append(f"Trusted: {n_trusted:,}, taken as right.")
     if not np.any(noise_scores):

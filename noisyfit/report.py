@@ -79,7 +79,10 @@ def label_report(est: BaseNoisyClassifier, X: Any, y: Any = None) -> pd.DataFram
     >>> bool(first.given != y[first.row]), bool(first.suggested == y[first.row])
     (True, True)
     """
-    import pandas as pd
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise ImportError("A label report needs pandas: python -m pip install pandas.") from error
 
     given = check_fitted_on(est, X, y)
     proba = est.predict_proba(X)
@@ -126,6 +129,7 @@ def review_page(
     *,
     texts: Any = None,
     images: Any = None,
+    table: Any = None,
     names: Any = None,
     max_rows: int | None = 10_000,
 ) -> None:
@@ -149,8 +153,11 @@ def review_page(
     images : sequence of n_samples images, default=None
         Arrays (height, width) or (channels, height, width), or PIL images. None: `X` itself, if it
         is an array of images with one or three channels.
-    names : sequence of str of length n_features, default=None
-        Names of the columns of `X`: the values are shown with them. None: those of a data frame.
+    table : data frame or array of shape (n_samples, n_columns), default=None
+        What to show of each row, value by value: rather the table as it was than what a pipeline
+        made of it. None: `X` itself, if it is a data frame or `names` are given.
+    names : sequence of str of length n_columns, default=None
+        Names of the columns of `table`, or of `X`. None: those of the data frame.
     max_rows : int or None, default=10_000
         How many labels, from the most suspicious on; None: all.
 
@@ -178,22 +185,25 @@ def review_page(
     """
     report = label_report(est, X, y)
     n_rows = len(report)
-    if names is None and hasattr(X, "columns"):
-        names = list(X.columns)
     if images is None and texts is None and isinstance(X, np.ndarray) and X.ndim == 4:
         images = X if X.shape[1] in (1, 3) else None
-    n_columns = X.shape[1] if names is not None else 0
+    if table is None and (names is not None or hasattr(X, "columns")):
+        table = X
+    if table is not None and names is None:
+        names = list(getattr(table, "columns", range(np.shape(table)[1])))
+    if hasattr(texts, "columns"):
+        raise ValueError("texts must hold a string for each row. For a data frame pass table=.")
     for name, given, expected in (
         ("texts", texts, n_rows),
         ("images", images, n_rows),
-        ("names", names, n_columns),
+        ("table", None if table is None else range(table.shape[0]), n_rows),
+        ("names", names, 0 if table is None else table.shape[1]),
     ):
         if given is not None and len(given) != expected:
             raise ValueError(f"{name} must have {expected} entries. Got {len(given)}.")
     texts = list(texts) if texts is not None else None  # a Series is looked up by its index
-    write_page(
-        est, report.head(max_rows or n_rows), X, path, texts=texts, images=images, names=names
-    )
+    report = report.head(max_rows or n_rows)
+    write_page(est, report, path, texts=texts, images=images, table=table, names=names)
 
 
 def apply_review(y: Any, decisions: Any) -> Review:
@@ -234,7 +244,9 @@ def apply_review(y: Any, decisions: Any) -> Review:
         row, decision = _check_decision(entry, len(given), seen)
         seen.add(row)
         if decision == "relabel":
-            label = str(entry.get("label"))
+            label = str(entry.get("label", ""))
+            if label in ("", "None", "nan") and label not in classes:
+                raise ValueError(f"Row {row} is to be relabelled, but its decision has no label.")
             if label not in classes:
                 raise ValueError(
                     f"Row {row} is to get the label {entry.get('label')!r}, which no row has. "

@@ -3,8 +3,10 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
+from torch.utils.data import TensorDataset
 
 from noisyfit import DLTClassifier, MILDSelector
 from noisyfit.display import (
@@ -53,10 +55,14 @@ def test_scores_are_counted_once_each(mild):
     display = NoiseScoreDisplay.from_estimator(mild)
     assert heights(display.ax_) == 600
     kept = mild.clean_mask_.sum()
-    assert labels(display.ax_) == [f"kept ({kept})", f"rejected ({600 - kept})"]
+    assert labels(display.ax_) == [f"kept ({kept})", f"rejected ({600 - kept})", "one half"]
     assert display.figure_ is display.ax_.figure
     known = NoiseScoreDisplay.from_estimator(mild, is_noisy=WRONG)
-    assert labels(known.ax_) == [f"right ({(~WRONG).sum()})", f"wrong ({WRONG.sum()})"]
+    assert labels(known.ax_) == [
+        f"right ({(~WRONG).sum()})",
+        f"wrong ({WRONG.sum()})",
+        "one half",
+    ]
 
 
 def test_a_display_draws_where_it_is_told_and_again(mild):
@@ -135,6 +141,17 @@ def test_thresholds(strategy):
     assert labels(display.ax_) == [f"right ({600 - n_wrong})", f"wrong ({n_wrong})", "threshold"]
     kept = LossThresholdDisplay.from_estimator(est)
     assert labels(kept.ax_)[0] == f"kept ({est.clean_mask_.sum()})"
+
+
+def test_images_of_a_data_set_and_of_any_size():
+    data = TensorDataset(torch.tensor(IMAGES[:60]), torch.tensor(GIVEN[:60]))
+    est = MILDSelector(rounds=1, max_epochs=2, random_state=0).fit(data)
+    order = np.argsort(-est.noise_scores_, kind="stable")[:5]
+    display = SuspiciousImagesDisplay.from_estimator(est, data, n_images=5)
+    np.testing.assert_array_equal(display.images, IMAGES[order, 0])
+    sizes = [np.zeros((4 + i % 3, 5, 3), np.uint8) for i in range(60)]
+    display = SuspiciousImagesDisplay.from_estimator(est, data, images=sizes, n_images=5)
+    assert [image.shape[0] for image in display.images] == [4 + row % 3 for row in order]
 
 
 def test_matrix(mild):

@@ -1,9 +1,12 @@
 """What users pass, and what they are told when it cannot be used."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import DataConversionWarning
@@ -387,3 +390,33 @@ def test_a_tensor_data_set_lies_in_memory_and_so_do_its_subsets(indices):
 )
 def test_what_is_more_than_a_tensor_is_streamed(dataset):
     assert isinstance(make_rows(dataset, None, torch.device("cpu"), None).source, StreamSource)
+
+
+def test_what_newcomers_pass_is_answered_with_what_to_do():
+    frame = pd.DataFrame({"a": [1.0, np.nan] * 3, "b": list("xyxyxy"), "c": list("123123")})
+    est = Estimator()
+    with pytest.raises(ValueError, match=r"strings in the columns \['b'\].*OneHotEncoder.*Tfidf"):
+        check_X_y(est, frame, Y)
+    with pytest.raises(ValueError, match="holds strings: could not convert"):
+        check_X_y(est, ["what if", "i lost", "my", "luggage", "then", "what"], Y)
+    with pytest.raises(ValueError, match=r"contains NaN in the columns \['a'\].*SimpleImputer"):
+        check_X_y(est, frame[["a", "c"]], Y)
+    X = np.zeros((6, 8))
+    X[0, 1:] = np.nan
+    with pytest.raises(ValueError, match=r"in the columns \[1, 2, 3, 4, 5\] and 2 more"):
+        check_X_y(est, X, Y)
+    sparse_nan = sparse.csr_matrix(X)
+    with pytest.raises(ValueError, match=r"contains NaN\. Fill the gaps first"):
+        check_X_y(est, sparse_nan, Y)
+    for path in ("pictures/", Path("pictures")):
+        with pytest.raises(ValueError, match=r"not a path\. Got 'pictures.*ImageFolder"):
+            check_X_y(est, path, None)
+    with pytest.raises(ValueError, match="list of PIL images"):
+        check_X_y(est, [Image.new("RGB", (4, 4))] * 6, Y)
+
+
+def test_inputs_of_different_sizes_are_named():
+    source = StreamSource(Items([torch.zeros(3, 8, 8)] * 4 + [torch.zeros(3, 8, 9)]), CPU)
+    assert source[3][0].shape == (3, 8, 8)
+    with pytest.raises(ValueError, match=r"Row 4 has \(3, 8, 9\), row 0 \(3, 8, 8\).*Resize"):
+        source[4]

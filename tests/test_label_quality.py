@@ -127,3 +127,13 @@ def test_there_is_no_matrix_before_a_fit():
 def test_lengths_that_differ_are_refused():
     with pytest.raises(ValueError, match=r"\(2,\), \(3,\) and \(2,\)"):
         estimate_transition_matrix([0, 1], [0, 1, 1], [0, 0], 2)
+
+
+def test_a_summary_says_where_rejected_and_estimated_differ():
+    scores = np.r_[np.full(30, 0.9), np.full(70, 0.1)]
+    args = ("X", np.array([0, 1]), scores)
+    assert "above one half" not in summarise(*args, 34, 0, 0.34, [])
+    more = summarise(*args, 60, 0, 0.34, [])
+    assert "rejected many more than it takes for wrong" in more
+    assert "of which 30 are above one half" in more
+    assert "many fewer" in summarise(*args, 5, 0, 0.34, [])

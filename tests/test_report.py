@@ -5,8 +5,11 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from torch.utils.data import TensorDataset
 
 from noisyfit import DLTClassifier, MILDSelector
 from noisyfit.report import Review, apply_review, label_report
@@ -137,7 +140,8 @@ def test_labels_that_are_no_text_keep_their_type(y):
         ({"row": None, "decision": "keep"}, "Got None"),
         ({"row": 4, "decision": "kept"}, "row 4 must be one of .*Got 'kept'"),
         ({"row": 4, "decision": "relabel", "label": "dog"}, "'dog', which no row has"),
-        ({"row": 4, "decision": "relabel"}, "None, which no row has"),
+        ({"row": 4, "decision": "relabel"}, "Row 4 is to be relabelled, but .* has no label"),
+        ({"row": 4, "decision": "relabel", "label": np.nan}, "but its decision has no label"),
         ({"row": 0, "decision": "keep"}, "Row 0 was decided on twice"),
     ],
 )
@@ -165,3 +169,15 @@ def test_a_review_makes_the_next_fit_better(est, report):
     )
     assert (again.noise_scores_[report.row[:20]] == 0).all()
     assert again.noise_rate_ < est.noise_rate_
+
+
+def test_a_pipeline_and_missing_labels_are_told_apart(est):
+    with pytest.raises(TypeError, match=r"pass its last step .* pipeline\[-1\]"):
+        label_report(make_pipeline(est), X, GIVEN)
+    with pytest.raises(ValueError, match="y must be the labels that est was fitted on"):
+        label_report(est, X)
+    images = TensorDataset(torch.tensor(X, dtype=torch.float32), torch.tensor(TRUE))
+    named = MILDSelector(rounds=1, max_epochs=2).fit(images, GIVEN)
+    with pytest.raises(ValueError, match=r"as y: the data set has others\.$"):
+        label_report(named, images)
+    assert len(label_report(named, images, GIVEN)) == 150

@@ -70,6 +70,19 @@ def test_only_the_most_suspicious_rows_are_written(est, tmp_path):
     assert "7 of 120" in data["title"]
 
 
+def test_the_table_as_it_was_is_shown(est, tmp_path):
+    raw = pd.DataFrame({"where": ["nörth"] * 120, "age": [np.nan] * 119 + [3.5]})
+    review_page(est, X, GIVEN, tmp_path / "a.html", table=raw)
+    data = data_of(tmp_path / "a.html")
+    assert data["names"] == ["where", "age"]
+    for row in data["rows"]:
+        assert row["values"] == ["nörth", "3.5" if row["row"] == 119 else "nan"]
+    with pytest.raises(ValueError, match=r"table must have 120 entries\. Got 5"):
+        review_page(est, X, GIVEN, tmp_path / "a.html", table=raw[:5])
+    with pytest.raises(ValueError, match="For a data frame pass table="):
+        review_page(est, X, GIVEN, tmp_path / "a.html", texts=raw)
+
+
 def test_columns_of_a_frame_are_shown_with_their_names(tmp_path):
     frame = pd.DataFrame({"height": X[:, 0], "width": X[:, 1]}, index=np.arange(120)[::-1])
     est = MILDSelector(max_epochs=3, rounds=1, random_state=0).fit(frame, GIVEN)
