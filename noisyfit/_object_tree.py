@@ -28,11 +28,14 @@ _KNOWN_STATES = (
     "noisyfit._image_augment.",
     "noisyfit._vector_augment.",
     "noisyfit.augment.",
+    "noisyfit.averaging.WeightAverage",
     "noisyfit.detector.DynamicsLSTM",
     "noisyfit.dynamics.TrainingDynamics",
     "noisyfit.mixture.WeibullMixture",
     "noisyfit.scaling.ImageScaler",
     "noisyfit.scaling.TableScaler",
+    "noisyfit.thresholds.LastEpoch",
+    "noisyfit.thresholds.SlidingWindow",
     "sklearn.preprocessing._data.StandardScaler",
 )
 
@@ -236,11 +239,19 @@ class Decoder:
     tensors : dict of str to tensor
     trusted : iterable of str
         Import names beyond noisyfit's own that may be imported.
+    device : torch.device or None, default=None
+        Where tensors, but not arrays, are put; None: on the CPU.
     """
 
-    def __init__(self, tensors: dict[str, torch.Tensor], trusted: Iterable[str]) -> None:
+    def __init__(
+        self,
+        tensors: dict[str, torch.Tensor],
+        trusted: Iterable[str],
+        device: torch.device | None = None,
+    ) -> None:
         self.tensors = tensors
         self.trusted = list(trusted)
+        self.device = device
 
     def decode(self, node: Any) -> Any:
         """Turn JSON back into a value.
@@ -309,7 +320,7 @@ class Decoder:
         return np.dtype(value)
 
     def _read_tensor(self, key: str) -> torch.Tensor:
-        return self.tensors[key]
+        return self.tensors[key] if self.device is None else self.tensors[key].to(self.device)
 
     def _read_torch_dtype(self, name: str) -> torch.dtype:
         dtype = getattr(torch, name)

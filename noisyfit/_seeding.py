@@ -58,6 +58,22 @@ def spawn_streams(random_state: int | np.random.RandomState | None) -> RandomStr
     return RandomStreams(_seed(init), _seed(training), order, np.random.default_rng(split))
 
 
+def fresh_seed(random_state: np.random.RandomState | None) -> int:
+    """Draw a seed for a whole fit from a generator, or from the operating system.
+
+    Parameters
+    ----------
+    random_state : RandomState instance or None
+
+    Returns
+    -------
+    int
+    """
+    if random_state is None:
+        return _fresh_entropy()
+    return int(random_state.randint(0, 2**31 - 1))
+
+
 @contextmanager
 def seeded(seed: int, device: str | torch.device) -> Iterator[None]:
     """Run a block with torch's generators seeded, and put them back afterwards.

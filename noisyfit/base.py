@@ -29,6 +29,7 @@ from noisyfit._params import NestedParams
 from noisyfit._seeding import RandomStreams, seeded, spawn_streams
 from noisyfit.augment import weak_view
 from noisyfit.calibration import calibrate
+from noisyfit._checkpoint import FitCheckpoint, StageCheckpoint
 from noisyfit.data import Rows, StreamSource, View
 from noisyfit.device import resolve_device, resolve_precision
 from noisyfit.dynamics import TrainingDynamics
@@ -72,6 +73,8 @@ class FitTask:
     """What brings the inputs to a common scale."""
     has_trusted: bool = False
     """Whether `fit` was given trusted rows, were it an empty mask."""
+    checkpoint: FitCheckpoint | None = None
+    """Where the fit is kept while it runs, to go on with it later."""
 
     @property
     def is_table(self) -> bool:
@@ -125,6 +128,7 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
         "precision": [StrOptions({"auto", "float32", "bfloat16", "float16"})],
         "device": [str, torch.device],
         "callbacks": [list, tuple, None],
+        "checkpoint": [str, Path, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -165,7 +169,7 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
         FloatingPointError
             If training diverges.
         """
-        X, task = self._make_task(X, y, trusted)
+        X, task = self._make_task(X, y, trusted, self.checkpoint)
         with seeded(task.streams.training, task.device):
             result = self._fit(task)
         self.classes_ = task.classes
@@ -174,10 +178,16 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
         self._set_fitted(task, result)
         return self
 
-    def _make_task(self, X: Any, y: Any, trusted: Any = None) -> tuple[Any, FitTask]:
+    def _make_task(
+        self, X: Any, y: Any, trusted: Any = None, checkpoint: str | Path | None = None
+    ) -> tuple[Any, FitTask]:
         """Check what `fit` was given; return the checked X and the task."""
         self.check_nested_params()
         X, y = check_X_y(self, X, y)
+        random_state, kept = self.random_state, None
+        if checkpoint is not None:
+            kept = FitCheckpoint(checkpoint)
+            random_state = kept.open(self, X, y, trusted)
         encoder = LabelEncoder().fit(y)
         encoded = encoder.transform(y).astype(np.int64)
         scaler = fit_scaler(X) if self.standardize else None
@@ -185,10 +195,11 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
             rows=make_rows(X, encoded, resolve_device(self.device), scaler),
             y=encoded,
             trusted=check_trusted(trusted, len(encoded)),
-            streams=spawn_streams(self.random_state),
+            streams=spawn_streams(random_state),
             classes=encoder.classes_,
             scaler=scaler,
             has_trusted=trusted is not None,
+            checkpoint=kept,
         )
 
     def _set_fitted(self, task: FitTask, result: FitResult) -> None:
@@ -420,7 +431,11 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
             nested = self._nested_kwargs(prefix)
             settings |= {f"{prefix}__{name}": value for name, value in nested.items()}
         settings["iterator_valid__num_workers"] = settings["iterator_train__num_workers"]
-        return net_class(module, callbacks=callbacks, **(settings | kwargs)).initialize()
+        if task.checkpoint is not None:  # the last one, when all others have done their part
+            callbacks = [*callbacks, ("checkpoint", StageCheckpoint(task.checkpoint))]
+        net = net_class(module, callbacks=callbacks, **(settings | kwargs)).initialize()
+        net.checkpoint_ = task.checkpoint
+        return net
 
     def _make_run(
         self,

@@ -73,6 +73,10 @@ class DLTClassifier(BaseNoisyClassifier):
     record_folder : str, Path or None, default=None
         Folder for the temporary file that holds the records of more rows and epochs than memory
         would: a bit or two bytes a row and epoch. None: in memory.
+    checkpoint : str, Path or None, default=None
+        Folder of this one fit, in which its state is kept after each epoch. A `fit` with the same
+        parameters and data that was stopped goes on there, and ends as if it had not been. None:
+        nothing is kept.
     optimizer : torch.optim.Optimizer class, default=torch.optim.SGD
         SGD gets ``momentum=0.9`` and ``weight_decay=5e-4`` unless ``optimizer__*`` says otherwise.
     lr : float or "auto", default="auto"
@@ -230,6 +234,7 @@ class DLTClassifier(BaseNoisyClassifier):
         class_prior: str = "given",
         record: Any = ("loss",),
         record_folder: Any = None,
+        checkpoint: Any = None,
         optimizer: Any = torch.optim.SGD,
         lr: float | str = "auto",
         max_epochs: int = 50,
@@ -260,6 +265,7 @@ class DLTClassifier(BaseNoisyClassifier):
         self.class_prior = class_prior
         self.record = record
         self.record_folder = record_folder
+        self.checkpoint = checkpoint
         self.optimizer = optimizer
         self.lr = lr
         self.max_epochs = max_epochs

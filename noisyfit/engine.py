@@ -46,6 +46,8 @@ class NoisyNet(NeuralNet):
 
     schedule_unit: ClassVar[str] = "epoch"
     listeners_: Mapping[str, list[Callback]] = MappingProxyType({})
+    checkpoint_: Any = None
+    """Where `train_stage` keeps its states: a `noisyfit._checkpoint.FitCheckpoint`, or nowhere."""
 
     def __init__(
         self,
@@ -263,9 +265,19 @@ class NoisyNet(NeuralNet):
             self.initialize()
         self.initialize_optimizer()
         self.schedule_: Any = self.stage_schedule(rows, epochs)
-        self.partial_fit(rows, None, epochs=epochs)
+        done = 0 if self.checkpoint_ is None else self.checkpoint_.begin_stage(epochs)
+        self.partial_fit(rows, None, epochs=epochs - done)
+        if self.checkpoint_ is not None:
+            self.checkpoint_.end_stage()
         self.schedule_ = None  # it would lead the learning rate up again
         return self
+
+    def stage_state(self) -> dict[str, Any]:
+        """Return what a method remembers from epoch to epoch, for a checkpoint."""
+        return {}
+
+    def load_stage_state(self, state: dict[str, Any]) -> None:
+        """Take back what `stage_state` returned."""
 
     def stage_schedule(self, rows: Rows, epochs: int) -> Any:
         """Return the learning rate scheduler of a stage; ``schedule_unit`` says when it steps."""
@@ -353,6 +365,7 @@ class NoisyNet(NeuralNet):
     def release(self) -> NoisyNet:
         """Drop what only training needs, so that the net pickles small and loads without CUDA."""
         self.schedule_, self.scaler_, self.listeners_ = None, None, {}
+        self.__dict__.pop("checkpoint_", None)
         history = self.epoch_history()
         self.trim_for_prediction()
         self.module_.zero_grad(set_to_none=True)

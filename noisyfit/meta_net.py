@@ -45,6 +45,8 @@ from noisyfit.schedule import cosine_cycle_ends, cosine_cycle_factor, n_cosine_c
 
 _TRIAL_ROWS = 8
 
+_REMEMBERED = ("meta_gradient_", "n_steps_", "_weight_sum", "_trust_sum", "_n_seen")
+
 
 class MetaNet(NoisyNet):
     """Net that asks trusted rows, in every step, which rows to weigh and which labels to believe.
@@ -148,6 +150,19 @@ class MetaNet(NoisyNet):
         if self.ema_ is not None:
             self.ema_.copy_to(dict(self.module_.named_parameters()))
             self.ema_ = None
+
+    def stage_state(self) -> dict[str, Any]:
+        """Return the averaged weights, the place in the trusted rows, and the sums of decisions."""
+        state = {name: getattr(self, name) for name in _REMEMBERED}
+        state |= {"ema": self.ema_, "probe_place": self.probe_batches_.place}
+        return {**super().stage_state(), **state}
+
+    def load_stage_state(self, state: dict[str, Any]) -> None:
+        """Take back what `stage_state` returned."""
+        super().load_stage_state(state)
+        for name in _REMEMBERED:
+            setattr(self, name, state[name])
+        self.probe_batches_.place, self.ema_ = state["probe_place"], state["ema"]
 
     def infer(self, x: Any, *, params: Any = None, **fit_params: Any) -> torch.Tensor:
         """Compute logits, in evaluation mode with the averaged weights."""

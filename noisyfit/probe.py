@@ -86,7 +86,7 @@ class ProbeBatches:
             self._ids = torch.arange(len(ids), device=device)
         self._rows, self._view = rows, view
         self._order = torch.from_numpy(order).to(device)
-        self._next = 0
+        self.place = 0
 
     def draw(self, n_rows: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the next rows, as a network takes them, and their labels.
@@ -101,8 +101,8 @@ class ProbeBatches:
         y : tensor of shape (n_rows,), int64
         """
         device = self._order.device
-        steps = torch.arange(self._next, self._next + n_rows, device=device) % len(self._order)
-        self._next = (self._next + n_rows) % len(self._order)
+        steps = torch.arange(self.place, self.place + n_rows, device=device) % len(self._order)
+        self.place = (self.place + n_rows) % len(self._order)
         position = self._order[steps]
         x = self._source.gather(self._ids[position])
         if self._view is not None:

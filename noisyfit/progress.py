@@ -33,6 +33,15 @@ class EpochProgress(Callback):
         self.bar_.set_postfix(loss=f"{net.history[-1].get('train_loss', float('nan')):.3g}")
         self.bar_.update()
 
+    def skip(self, n_epochs: int) -> None:
+        """Move on over epochs that were made before the fit was stopped.
+
+        Parameters
+        ----------
+        n_epochs : int
+        """
+        self.bar_.update(n_epochs)
+
     def stage(self, label: str) -> None:
         """Name the stage that begins.
 

@@ -206,6 +206,17 @@ class ThresholdNet(NoisyNet):
             inputs, target = mixup(inputs, target, clean_partner(clean), factor)
         return self.infer(inputs), target, clean
 
+    def stage_state(self) -> dict[str, Any]:
+        """Return the memory of the losses, and what was kept by which thresholds."""
+        memory = {"memory": self.memory_, "kept": self.kept_, "thresholds": self.thresholds_}
+        return {**super().stage_state(), **memory}
+
+    def load_stage_state(self, state: dict[str, Any]) -> None:
+        """Take back what `stage_state` returned."""
+        super().load_stage_state(state)
+        self.memory_, self.kept_ = state["memory"], state["kept"]
+        self.thresholds_ = state["thresholds"]
+
     def threshold_history(self) -> np.ndarray:
         """Thresholds of the epochs after the warm-up, one a batch or, for the last epoch, one.
 

@@ -38,6 +38,7 @@ FLOORS = {
     "_detector_file": 0.5,
     "_object_tree": 0.5,
     "persistence": 2.8,
+    "_checkpoint": 1.8,
     "_grouped_loss": 0,
     "_seeding": 0,
     "_column_file": 0,

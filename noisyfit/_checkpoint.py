@@ -1,0 +1,280 @@
+"""Keep a fit on disk while it runs, so that it can go on where it was stopped.
+
+A fit is a chain of stages, each a training of one net (`NoisyNet.train_stage`), with work between
+them that depends on nothing but what came before. Going on therefore means to run `fit` once more:
+what lies between the stages is done again, a stage that was completed takes its end from its file,
+and the one that was stopped goes on after its last epoch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from skorch.callbacks import Callback
+from skorch.history import History
+from torch import nn
+from torch.utils.data import Dataset
+
+from noisyfit._object_tree import Decoder, Encoder
+from noisyfit._seeding import fresh_seed, global_generator
+from noisyfit._tensor_file import read_tensors, write_tensors
+from noisyfit.dynamics import TrainingDynamics
+from noisyfit.recorder import DynamicsRecorder
+
+FORMAT, VERSION = "noisyfit.checkpoint", 1
+_IDENTITY, _CURRENT, _PREVIOUS = "fit.json", "current.safetensors", "previous.safetensors"
+_NO_MATTER = ("checkpoint", "record_folder", "verbose")  # parameters that change no result
+
+
+class FitCheckpoint:
+    """The folder of one fit: what it is a fit of, and the state after its last epochs.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Made if it is not there.
+
+    Notes
+    -----
+    ``fit.json`` says of what it is the fit. ``stage-001.safetensors`` and so on are the ends of
+    completed stages. ``current.safetensors`` is the state after the last epoch of the stage that
+    runs, ``previous.safetensors`` that after the epoch before, should the other one be damaged.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.stage = 0
+        self.epochs = 0
+        self._restored: tuple[dict[str, torch.Tensor], Any] | None = None
+        self._source = ""
+
+    def open(self, est: Any, X: Any, y: np.ndarray, trusted: Any) -> int:
+        """Begin the fit, or go on with it if it is the same one.
+
+        Parameters
+        ----------
+        est : noisyfit estimator
+        X : ndarray, CSR matrix or torch Dataset
+        y : ndarray of shape (n_samples,)
+        trusted : array-like of shape (n_samples,) or None
+
+        Returns
+        -------
+        int
+            Seed of the fit: an integer `random_state` itself, otherwise one drawn when it began.
+
+        Raises
+        ------
+        ValueError
+            If the folder holds another fit; the message says what differs.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path, now = self.folder / _IDENTITY, _identity(est, X, y, trusted)
+        if not path.exists():
+            if any(self.folder.glob("*.safetensors")):
+                raise ValueError(
+                    f"checkpoint={str(self.folder)!r} holds files but no {_IDENTITY}. Give a "
+                    "folder of its own."
+                )
+            given = est.random_state
+            seed = int(given) if isinstance(given, (int, np.integer)) else fresh_seed(given)
+            part = path.with_suffix(".partial")
+            part.write_text(json.dumps(now | {"seed": seed}, indent=1), encoding="utf-8")
+            os.replace(part, path)
+            return seed
+        try:
+            then = dict(json.loads(path.read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise ValueError(f"{str(path)!r} is damaged. Delete the folder.") from error
+        differ = [
+            name for name in {**then, **now} if name != "seed" and then.get(name) != now.get(name)
+        ]
+        if differ:
+            told = ", ".join(
+                f"{name} (now {now.get(name)}, then {then.get(name)})" for name in differ
+            )
+            raise ValueError(
+                f"checkpoint={str(self.folder)!r} is of another fit, which differs in: {told}. "
+                "Give another folder, or delete this one."
+            )
+        return int(then["seed"])
+
+    def begin_stage(self, epochs: int) -> int:
+        """Begin the next stage; return how many of its epochs are done."""
+        self.stage, self.epochs = self.stage + 1, epochs
+        self._restored, self._source = None, ""
+        for name in (self._completed(), _CURRENT, _PREVIOUS):
+            with suppress(FileNotFoundError, ValueError):  # a damaged file: take the one before
+                tensors, header = read_tensors(self.folder / name, FORMAT, VERSION)
+                if header["stage"] == self.stage and header["epochs"] == epochs:
+                    self._restored, self._source = (tensors, header), name
+                    return int(header["done"])
+        return 0
+
+    def end_stage(self) -> None:
+        """Keep the last state as the end of the stage, unless it is kept already."""
+        if self._source != self._completed():  # else the current state may be of a later stage
+            os.replace(self.folder / _CURRENT, self.folder / self._completed())
+
+    def _completed(self) -> str:
+        return f"stage-{self.stage:03d}.safetensors"
+
+    def restore(self, net: Any) -> None:
+        """Bring a net to the state of the epoch after which it goes on."""
+        if self._restored is None:
+            return
+        tensors, header = self._restored
+        decoder = Decoder(tensors, (), torch.device(net.device))
+        _restore(net, decoder.decode(header["state"]), header["done"])
+        self._restored = None
+
+    def save(self, net: Any, done: int, n_recorded: int) -> None:
+        """Write the state after an epoch.
+
+        Parameters
+        ----------
+        net : NoisyNet
+        done : int
+            Epochs of this stage that are done.
+        n_recorded : int
+            Epochs that had been recorded when the stage began.
+        """
+        encoder = Encoder()
+        state = encoder.encode(_state(net, n_recorded), "the net")
+        header = {"stage": self.stage, "epochs": self.epochs, "done": done, "state": state}
+        with suppress(FileNotFoundError):
+            os.replace(self.folder / _CURRENT, self.folder / _PREVIOUS)
+        write_tensors(self.folder / _CURRENT, FORMAT, VERSION, encoder.tensors, header)
+
+
+class StageCheckpoint(Callback):
+    """skorch callback that saves a net after each epoch; it has to be the last one.
+
+    Parameters
+    ----------
+    checkpoint : FitCheckpoint
+    """
+
+    def __init__(self, checkpoint: FitCheckpoint) -> None:
+        self.checkpoint = checkpoint
+
+    def __deepcopy__(self, memo: dict) -> StageCheckpoint:
+        return self
+
+    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+        """Go on from what was saved, after all others have begun anew."""
+        dynamics = getattr(_recorder(net), "dynamics_", None)
+        self._n_recorded = 0 if dynamics is None else dynamics.n_epochs
+        self._n_before = len(net.history)
+        self.checkpoint.restore(net)
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Save."""
+        self.checkpoint.save(net, len(net.history) - self._n_before, self._n_recorded)
+
+
+def _recorder(net: Any) -> DynamicsRecorder | None:
+    return next((c for _, c in net.callbacks_ if isinstance(c, DynamicsRecorder)), None)
+
+
+def _state(net: Any, n_recorded: int) -> dict[str, Any]:
+    """Collect what the rest of a stage depends on, and what it has to show at its end."""
+    recorder = _recorder(net)
+    return {
+        "module": dict(net.module_.state_dict()),
+        "optimizer": net.optimizer_.state_dict(),
+        "schedule": net.schedule_.state_dict(),
+        "scaler": None if net.scaler_ is None else net.scaler_.state_dict(),
+        "net": net.stage_state(),
+        "history": net.epoch_history(),
+        "best": {name: c.best_score_ for name, c in net.callbacks_ if hasattr(c, "best_score_")},
+        "recorded": recorder and recorder.dynamics_.epochs(start=n_recorded),
+        "draws": [generator.get_state().numpy() for generator in _generators(net)],
+    }
+
+
+def _restore(net: Any, state: dict[str, Any], done: int) -> None:
+    net.module_.load_state_dict(state["module"])
+    net.optimizer_.load_state_dict(state["optimizer"])
+    net.schedule_.load_state_dict(state["schedule"])
+    if net.scaler_ is not None:
+        net.scaler_.load_state_dict(state["scaler"])
+    net.load_stage_state(state["net"])
+    net.history_ = History({"batches": [], **epoch} for epoch in state["history"])
+    for name, callback in net.callbacks_:
+        if name in state["best"]:
+            callback.best_score_ = state["best"][name]
+        if hasattr(callback, "skip"):
+            callback.skip(done)
+    recorder = _recorder(net)
+    if recorder is not None:
+        part: TrainingDynamics = state["recorded"]
+        if not hasattr(recorder, "dynamics_"):
+            recorder.dynamics_ = TrainingDynamics(part.n_samples, part.quantities, recorder.folder)
+        recorder.dynamics_.extend(part)
+    for generator, drawn in zip(_generators(net), state["draws"], strict=True):
+        generator.set_state(torch.from_numpy(drawn))
+
+
+def _generators(net: Any) -> list[torch.Generator]:
+    """List what is drawn from while training: torch's own generators, and that of the row order."""
+    own = global_generator(net.device)
+    return [own, torch.default_generator, net.iterator_train__generator]
+
+
+def _identity(est: Any, X: Any, y: np.ndarray, trusted: Any) -> dict[str, str]:
+    """Say of what a fit is one: data, parameters and versions, by hash where they are large."""
+    mask = None if trusted is None else np.asarray(trusted)
+    packages = ("noisyfit", "torch", "numpy")
+    return {
+        "estimator": f"{type(est).__module__}.{type(est).__qualname__}",
+        "X": _hash(X),
+        "y": _hash(y),
+        "trusted": _hash(mask),
+        **{f"version of {name}": version(name) for name in packages},
+        **{
+            f"parameter {name}": _written(value)
+            for name, value in est.get_params(deep=False).items()
+            if name not in _NO_MATTER
+        },
+    }
+
+
+def _written(value: Any) -> str:
+    """Write a parameter so that two runs of one script agree on it."""
+    if isinstance(value, nn.Module):
+        weights = [tensor.cpu() for tensor in value.state_dict().values()]
+        return f"{type(value).__qualname__} {_hash([t.numpy() for t in weights])}"
+    if isinstance(value, np.random.RandomState):
+        return "a RandomState"
+    if isinstance(value, (list, tuple)):
+        return str([_written(item) for item in value])
+    if isinstance(value, (type, str, int, float, bool, type(None), torch.device, np.generic, dict)):
+        return str(value)
+    return getattr(value, "__qualname__", type(value).__qualname__)  # no address in memory
+
+
+def _hash(value: Any) -> str:
+    """Hash rows or labels; of a data set on disk its length, labels, first and last input."""
+    digest = hashlib.sha256()
+    if isinstance(value, Dataset):
+        n_rows = len(value)  # type: ignore[arg-type]
+        items = [value[i] for i in (0, n_rows - 1)]
+        parts = [np.asarray(item[0] if isinstance(item, (tuple, list)) else item) for item in items]
+        value = [np.asarray(n_rows), *parts]
+    if sparse.issparse(value):
+        value = [value.data, value.indices, value.indptr, np.asarray(value.shape)]
+    for array in value if isinstance(value, list) else [np.asarray(value)]:
+        digest.update(f"{array.dtype} {array.shape}".encode())
+        raw = repr(array.tolist()).encode() if array.dtype.hasobject else array.tobytes()
+        digest.update(raw)
+    return digest.hexdigest()[:16]
