@@ -25,11 +25,11 @@ from skorch.callbacks import EarlyStopping
 from torch.utils.data import Dataset, Subset
 
 from noisyfit._building import build_module
+from noisyfit._checkpoint import FitCheckpoint, StageCheckpoint
 from noisyfit._params import NestedParams
 from noisyfit._seeding import RandomStreams, seeded, spawn_streams
 from noisyfit.augment import weak_view
 from noisyfit.calibration import calibrate
-from noisyfit._checkpoint import FitCheckpoint, StageCheckpoint
 from noisyfit.data import Rows, StreamSource, View
 from noisyfit.device import resolve_device, resolve_precision
 from noisyfit.dynamics import TrainingDynamics

@@ -109,24 +109,23 @@ class StreamSource:
 
     def __init__(self, dataset: Dataset, device: torch.device) -> None:
         self.dataset, self.device = dataset, device
-        self.shape = self._input(0).shape if len(self) else None
+        self._shape: torch.Size | None = None
 
     def __len__(self) -> int:
         return len(self.dataset)  # type: ignore[arg-type]
 
     def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
-        x = self._input(i)
-        if x.shape != self.shape:
+        item = self.dataset[i]
+        x = as_tensor(item[0] if isinstance(item, (tuple, list)) else item)
+        if self._shape is None:  # of the first one that this process reads
+            self._shape = x.shape
+        if x.shape != self._shape:
             raise ValueError(
-                f"All inputs must have one shape. Row {i} has {tuple(x.shape)}, row 0 "
-                f"{tuple(self.shape or ())}. For images of different sizes add "
+                f"All inputs must have one shape. Row {i} has {tuple(x.shape)}, others have "
+                f"{tuple(self._shape)}. For images of different sizes add "
                 "transforms.Resize((height, width)) to the data set's transform."
             )
         return x, i
-
-    def _input(self, i: int) -> torch.Tensor:
-        item = self.dataset[i]
-        return as_tensor(item[0] if isinstance(item, (tuple, list)) else item)
 
     def gather(self, ids: torch.Tensor) -> torch.Tensor:
         """Return the inputs of the rows `ids`, read in this process."""

@@ -104,7 +104,7 @@ def load(path: str | Path, *, trusted: Iterable[str] = ()) -> Any:
         cls = import_value(header["estimator"], decoder.trusted)
         if not (isinstance(cls, type) and issubclass(cls, NestedParams)):
             raise ValueError(f"It holds {header['estimator']!r} where an estimator belongs.")
-        est: Any = cls.__new__(cls)
+        est: Any = cls()  # with the defaults of parameters that came after the file
         est.__dict__.update(decoder.decode(header["state"]))
         est.net_ = _load_net(header["net"], decoder)
     except (KeyError, TypeError, AttributeError, RecursionError) as error:

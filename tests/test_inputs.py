@@ -418,5 +418,5 @@ def test_what_newcomers_pass_is_answered_with_what_to_do():
 def test_inputs_of_different_sizes_are_named():
     source = StreamSource(Items([torch.zeros(3, 8, 8)] * 4 + [torch.zeros(3, 8, 9)]), CPU)
     assert source[3][0].shape == (3, 8, 8)
-    with pytest.raises(ValueError, match=r"Row 4 has \(3, 8, 9\), row 0 \(3, 8, 8\).*Resize"):
+    with pytest.raises(ValueError, match=r"Row 4 has \(3, 8, 9\), others have \(3, 8, 8\).*Resize"):
         source[4]

@@ -399,7 +399,7 @@ def test_self_taught_losses_rise_over_the_ramp():
         net = begun(make_net(ramp_epochs=ramp, mixup_alpha=0))
         net.stage_schedule(all_rows(), 8)  # three steps an epoch
         for step in (0, 6, 12, 20):
-            net.n_steps_, net.probe_batches_._next = step, 0
+            net.n_steps_, net.probe_batches_.place = step, 0
             torch.manual_seed(2)
             found[ramp, step] = float(net.training_loss(*batch_of())["loss"].detach())
     start, full = found[4, 0], found[0, 0]
