@@ -107,8 +107,7 @@ def check_labels(y: Any) -> np.ndarray:
     -------
     ndarray of shape (n_samples,)
     """
-    y = y.cpu().numpy() if isinstance(y, torch.Tensor) else y
-    y = column_or_1d(y, warn=True)
+    y = column_or_1d(_as_numpy(y), warn=True)
     if y.dtype == object and any(label is None for label in y):
         raise ValueError("Input y contains None; every row needs a label.")
     if y.dtype.kind in "fO":
@@ -136,7 +135,7 @@ def check_trusted(trusted: Any, n_samples: int) -> np.ndarray:
     """
     if trusted is None:
         return np.zeros(n_samples, dtype=bool)
-    trusted = np.asarray(trusted)
+    trusted = np.asarray(_as_numpy(trusted))
     if trusted.dtype != bool or trusted.shape != (n_samples,):
         raise ValueError(
             f"trusted must be a boolean mask of shape ({n_samples},). Got an array of "
@@ -252,8 +251,16 @@ def _first_input(dataset: Dataset) -> Any:
     return item[0] if isinstance(item, (tuple, list)) else item
 
 
+def _as_numpy(values: Any) -> Any:
+    """Return a tensor as an array; embeddings often come with a gradient, or in bfloat16."""
+    if not isinstance(values, torch.Tensor):
+        return values
+    values = values.detach().cpu()
+    return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+
+
 def _check_array(estimator: BaseEstimator, X: Any, reset: bool, **kwargs: Any) -> Any:
-    X = X.cpu().numpy() if isinstance(X, torch.Tensor) else X
+    X = _as_numpy(X)
     if isinstance(X, (list, tuple)) and len(X) and hasattr(X[0], "getbands"):
         raise ValueError(
             "X is a list of PIL images. Bring them to one size and stack them as channels-first "

@@ -72,6 +72,7 @@ class WithTargets(Items):
         (table(), "float64"),
         (table().astype(np.float16), "float16"),
         (torch.tensor(table()), "tensor"),
+        (torch.tensor(table(), requires_grad=True), "tensor with a gradient"),
         ((table() * 10).astype(np.int64), "integers"),
     ],
 )
@@ -80,9 +81,22 @@ def test_tables_become_float32(X, kind):
     checked, y = check_X_y(est, X, Y.tolist())
     assert checked.dtype == np.float32
     assert checked.shape == (6, 3)
-    np.testing.assert_allclose(checked, np.asarray(X), rtol=1e-6)
+    values = X.detach() if isinstance(X, torch.Tensor) else X
+    np.testing.assert_allclose(checked, np.asarray(values), rtol=1e-6)
     np.testing.assert_array_equal(y, Y)
     assert est.n_features_in_ == 3
+
+
+def test_bfloat16_tensors_are_taken():
+    halves = torch.tensor([[0.5, 1.5], [2.0, -4.0]], dtype=torch.bfloat16)  # exact in 8 bits
+    X, y = check_X_y(Estimator(), halves, halves[:, 1] > 0)
+    np.testing.assert_array_equal(X, [[0.5, 1.5], [2.0, -4.0]])
+    np.testing.assert_array_equal(y, [True, False])
+
+
+def test_a_trusted_tensor_of_numbers_is_told_from_a_mask():
+    with pytest.raises(ValueError, match="boolean mask"):
+        check_trusted(torch.ones(6, requires_grad=True), 6)
 
 
 def test_a_data_frame_gives_its_names():
