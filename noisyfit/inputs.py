@@ -11,6 +11,7 @@ import torch
 from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils._missing import is_pandas_na
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 from torch.utils.data import Dataset, Subset, TensorDataset
@@ -22,6 +23,9 @@ Scaler = ImageScaler | TableScaler
 
 _IMAGE_CHANNELS = (1, 2, 3, 4)
 _SCALER_ROWS = 2048
+_OVERFLOW: dict[str, Any] = {"over": "ignore", "invalid": "ignore"}
+"""numpy's warnings of values beyond float32, which get an error in words, and of sums of large ones
+by which sklearn looks for NaN."""
 
 
 def check_X_y(estimator: BaseEstimator, X: Any, y: Any) -> tuple[Any, np.ndarray]:
@@ -108,11 +112,16 @@ def check_labels(y: Any) -> np.ndarray:
     ndarray of shape (n_samples,)
     """
     y = column_or_1d(_as_numpy(y), warn=True)
-    if y.dtype == object and any(label is None for label in y):
-        raise ValueError("Input y contains None; every row needs a label.")
+    if y.dtype == object:
+        missing = [label for label in y if label is None or is_pandas_na(label)]
+        if missing:
+            raise ValueError(f"Input y contains {missing[0]}; every row needs a label.")
+    if y.dtype.kind in "mM" and np.isnat(y).any():
+        raise ValueError("Input y contains NaT; every row needs a label.")
     if y.dtype.kind in "fO":
         check_array(y, ensure_2d=False, dtype=None, input_name="y", ensure_min_samples=0)
-    check_classification_targets(y)
+    with np.errstate(invalid="ignore"):  # sklearn casts floats beyond int64 to tell them apart
+        check_classification_targets(y)
     return y
 
 
@@ -277,13 +286,16 @@ def _check_array(estimator: BaseEstimator, X: Any, reset: bool, **kwargs: Any) -
     if X.ndim == 4:
         check_channels_first(X.shape)
     dtype = np.uint8 if X.dtype == np.uint8 else np.float32
-    return validate_data(estimator, X, reset=reset, allow_nd=True, dtype=dtype, **kwargs)
+    with np.errstate(**_OVERFLOW):
+        return validate_data(estimator, X, reset=reset, allow_nd=True, dtype=dtype, **kwargs)
 
 
 def _check_table(estimator: BaseEstimator, X: Any, **kwargs: Any) -> Any:
     """Check a table; what cannot be used is named by its columns, with what to do."""
+    _refuse_dates(X)
     try:
-        return validate_data(estimator, X, accept_sparse="csr", dtype=np.float32, **kwargs)
+        with np.errstate(**_OVERFLOW):
+            return validate_data(estimator, X, accept_sparse="csr", dtype=np.float32, **kwargs)
     except ValueError as error:
         if "could not convert string" in str(error):
             where = _columns(X, lambda column: not _is_number(column))
@@ -299,6 +311,19 @@ def _check_table(estimator: BaseEstimator, X: Any, **kwargs: Any) -> Any:
                 f"make_pipeline(SimpleImputer(add_indicator=True), {type(estimator).__name__}())."
             ) from error
         raise
+
+
+def _refuse_dates(X: Any) -> None:
+    """Refuse what numpy would take for large numbers, and a date that is missing for one more."""
+    framed = hasattr(X, "columns")
+    dtypes = list(X.dtypes) if framed else [getattr(X, "dtype", None)]
+    dates = [i for i, dtype in enumerate(dtypes) if getattr(dtype, "kind", None) in ("m", "M")]
+    if dates:
+        where = f" in the columns {[X.columns[i] for i in dates[:5]]}" if framed else ""
+        raise ValueError(
+            f"X holds dates or durations{where}. Turn them into numbers first, such as days since "
+            "the first date."
+        )
 
 
 def _columns(X: Any, is_meant: Callable[[np.ndarray], bool]) -> str:
