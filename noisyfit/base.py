@@ -420,7 +420,9 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
             nested = self._nested_kwargs(prefix)
             settings |= {f"{prefix}__{name}": value for name, value in nested.items()}
         settings["iterator_valid__num_workers"] = settings["iterator_train__num_workers"]
-        return net_class(module, callbacks=callbacks, **(settings | kwargs)).initialize()
+        net = net_class(module, callbacks=callbacks, **(settings | kwargs)).initialize()
+        net.n_classes_ = task.n_classes
+        return net
 
     def _make_run(
         self,
