@@ -264,11 +264,12 @@ def test_divergence_in_a_later_epoch_is_told_by_number():
 
 
 def test_divergence_in_the_last_step_is_seen_by_what_the_network_returns():
-    net = noisy_net(nn.Linear(4, 3), lr=1e38, batch_size=45)
-    net.partial_fit(rows_of(*problem()), None, epochs=1)  # its only loss is that before the step
+    X, y = problem()
+    rows, net = rows_of(1e3 * X, y), noisy_net(nn.Linear(4, 3), lr=1e38, batch_size=45)
+    net.partial_fit(rows, None, epochs=1)  # its only loss is that before the step
     for read in (net.logits, net.predicted_classes):
         with pytest.raises(FloatingPointError, match=r"after epoch 1 .*Lower lr \(now 1e\+38\)"):
-            read(rows_of(*problem()))
+            read(rows)
 
 
 class Changing(nn.Linear):
