@@ -262,8 +262,15 @@ def _first_input(dataset: Dataset) -> Any:
 
 def _as_numpy(values: Any) -> Any:
     """Return a tensor as an array; embeddings often come with a gradient, or in bfloat16."""
+    if np.ma.is_masked(values):
+        raise ValueError(
+            "Got an array with masked values, which are missing ones. Drop their rows, or fill "
+            "them with array.filled(...)."
+        )
     if not isinstance(values, torch.Tensor):
         return values
+    if values.is_meta:
+        raise ValueError("Got a tensor on the device 'meta', which holds no values.")
     values = values.detach().cpu()
     return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
 
@@ -296,7 +303,7 @@ def _check_table(estimator: BaseEstimator, X: Any, **kwargs: Any) -> Any:
     try:
         with np.errstate(**_OVERFLOW):
             return validate_data(estimator, X, accept_sparse="csr", dtype=np.float32, **kwargs)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         if "could not convert string" in str(error):
             where = _columns(X, lambda column: not _is_number(column))
             raise ValueError(
@@ -304,7 +311,7 @@ def _check_table(estimator: BaseEstimator, X: Any, **kwargs: Any) -> Any:
                 "categories by sklearn's OneHotEncoder(handle_unknown='ignore'), texts by "
                 "TfidfVectorizer or as embeddings."
             ) from error
-        if str(error).startswith("Input X contains NaN"):
+        if str(error).startswith("Input X contains NaN") or "NAType" in str(error):
             where = _columns(X, _has_nan)
             raise ValueError(
                 f"Input X contains NaN{where}. Fill the gaps first: "
@@ -339,7 +346,9 @@ def _columns(X: Any, is_meant: Callable[[np.ndarray], bool]) -> str:
 
 
 def _has_nan(column: np.ndarray) -> bool:
-    return bool(np.isnan(column.astype(np.float64)).any())
+    if column.dtype == object and any(is_pandas_na(value) for value in column):
+        return True
+    return _is_number(column) and bool(np.isnan(column.astype(np.float64)).any())
 
 
 def _is_number(column: np.ndarray) -> bool:
