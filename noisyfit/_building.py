@@ -37,6 +37,8 @@ def build_module(
     ------
     ValueError
         If the network fails on the example or returns another shape than (n_rows, n_classes).
+    TypeError
+        If it cannot be built with these parameters, or is no torch.nn.Module.
     """
     if isinstance(module, nn.Module):
         if params:
@@ -53,6 +55,10 @@ def build_module(
             raise TypeError(
                 f"The network could not be built with the arguments {arguments}: {error}"
             ) from error
+    if not isinstance(built, nn.Module):
+        raise TypeError(
+            f"module must give a torch.nn.Module. Got {type(built).__name__} from {module!r}."
+        )
     built = built.to(example.device)
     _try_out(built, example, n_classes)
     return built.train()

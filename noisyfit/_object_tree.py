@@ -38,6 +38,16 @@ _KNOWN_STATES = (
     "noisyfit.thresholds.SlidingWindow",
     "sklearn.preprocessing._data.StandardScaler",
 )
+# What reading nonsense may raise besides ValueError: a stranger's file has to end in that.
+_DAMAGE = (
+    ArithmeticError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+)
 
 
 def import_name(value: Any) -> str:
@@ -279,7 +289,7 @@ class Decoder:
             if read is not None:
                 try:
                     return read(value)
-                except (TypeError, KeyError, AttributeError, IndexError, ImportError) as error:
+                except _DAMAGE as error:
                     raise ValueError(f"The file holds a damaged {kind}: {error!r}.") from error
         raise ValueError(f"The file holds {str(node)[:60]!r}, which is no stored value.")
 

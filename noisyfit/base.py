@@ -434,7 +434,7 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
         if task.checkpoint is not None:  # the last one, when all others have done their part
             callbacks = [*callbacks, ("checkpoint", StageCheckpoint(task.checkpoint))]
         net = net_class(module, callbacks=callbacks, **(settings | kwargs)).initialize()
-        net.checkpoint_ = task.checkpoint
+        net.checkpoint_, net.n_classes_ = task.checkpoint, task.n_classes
         return net
 
     def _make_run(

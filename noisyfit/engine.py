@@ -45,6 +45,8 @@ class NoisyNet(NeuralNet):
     """
 
     schedule_unit: ClassVar[str] = "epoch"
+    n_classes_: int | None = None
+    """Number of logits to insist on; None: any."""
     listeners_: Mapping[str, list[Callback]] = MappingProxyType({})
     checkpoint_: Any = None
     """Where `train_stage` keeps its states: a `noisyfit._checkpoint.FitCheckpoint`, or nowhere."""
@@ -128,6 +130,12 @@ class NoisyNet(NeuralNet):
         """Compute the logits of a batch; only the inputs reach the module, never the row ids.
 
         `params` stand in for the module's parameters of the same name.
+
+        Raises
+        ------
+        ValueError
+            If the module returns something else, such as a tuple when it trains, or logits that
+            training cannot change any parameter by.
         """
         x = x["x"] if isinstance(x, dict) else x
         autocast = (
@@ -142,7 +150,23 @@ class NoisyNet(NeuralNet):
                 if params is None
                 else functional_call(self.module_, dict(params), (x,), fit_params)
             )
+        self._check_logits(logits, len(x), trains=params is None and self.module_.training)
         return logits.float()
+
+    def _check_logits(self, logits: Any, n_rows: int, *, trains: bool) -> None:
+        # The module was tried out in evaluation mode, and may do another thing when it trains.
+        name, is_tensor = type(self.module_).__name__, isinstance(logits, torch.Tensor)
+        if self.n_classes_ and not (is_tensor and logits.shape == (n_rows, self.n_classes_)):
+            raise ValueError(
+                f"The network must always return logits of shape {(n_rows, self.n_classes_)}. Got "
+                f"{tuple(logits.shape) if is_tensor else type(logits).__name__} instead: {name} in "
+                f"{'training' if self.module_.training else 'evaluation'} mode."
+            )
+        if trains and torch.is_grad_enabled() and not logits.requires_grad:
+            raise ValueError(
+                f"The logits of {name} have no gradient, so that it cannot learn. Leave out "
+                "detach(), no_grad() and argmax() in its forward, and freeze no more than a part."
+            )
 
     def evaluation_step(self, batch: Any, training: bool = False) -> torch.Tensor:
         """Compute the logits of a batch without gradient.
@@ -344,11 +368,22 @@ class NoisyNet(NeuralNet):
         Returns
         -------
         ndarray of shape (n_rows, ...)
+
+        Raises
+        ------
+        FloatingPointError
+            If a logit is infinite or NaN.
         """
-        y, parts, start = rows.y[rows.index.to(rows.y.device)], [], 0
+        y, parts, finite, start = rows.y[rows.index.to(rows.y.device)], [], [], 0
         for logits in self.forward_iter(rows, training=False, device=self.device):
             parts.append(function(logits, y[start : start + len(logits)]))
+            finite.append(logits.isfinite().all())
             start += len(logits)
+        if not torch.stack(finite).all():  # the last step may have done it: no loss tells of that
+            raise FloatingPointError(
+                f"Training diverged: after epoch {len(self.history)} the network returns logits "
+                f"that are infinite or NaN. Lower lr (now {self.lr}) or standardise the features."
+            )
         return torch.cat(parts).cpu().numpy()
 
     def epoch_history(self) -> list[dict[str, Any]]:

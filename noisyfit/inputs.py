@@ -11,6 +11,7 @@ import torch
 from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils._missing import is_pandas_na
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 from torch.utils.data import Dataset, Subset, TensorDataset
@@ -22,6 +23,9 @@ Scaler = ImageScaler | TableScaler
 
 _IMAGE_CHANNELS = (1, 2, 3, 4)
 _SCALER_ROWS = 2048
+_OVERFLOW: dict[str, Any] = {"over": "ignore", "invalid": "ignore"}
+"""numpy's warnings of values beyond float32, which get an error in words, and of sums of large ones
+by which sklearn looks for NaN."""
 
 
 def check_X_y(estimator: BaseEstimator, X: Any, y: Any) -> tuple[Any, np.ndarray]:
@@ -107,13 +111,17 @@ def check_labels(y: Any) -> np.ndarray:
     -------
     ndarray of shape (n_samples,)
     """
-    y = y.cpu().numpy() if isinstance(y, torch.Tensor) else y
-    y = column_or_1d(y, warn=True)
-    if y.dtype == object and any(label is None for label in y):
-        raise ValueError("Input y contains None; every row needs a label.")
+    y = column_or_1d(_as_numpy(y), warn=True)
+    if y.dtype == object:
+        missing = [label for label in y if label is None or is_pandas_na(label)]
+        if missing:
+            raise ValueError(f"Input y contains {missing[0]}; every row needs a label.")
+    if y.dtype.kind in "mM" and np.isnat(y).any():
+        raise ValueError("Input y contains NaT; every row needs a label.")
     if y.dtype.kind in "fO":
         check_array(y, ensure_2d=False, dtype=None, input_name="y", ensure_min_samples=0)
-    check_classification_targets(y)
+    with np.errstate(invalid="ignore"):  # sklearn casts floats beyond int64 to tell them apart
+        check_classification_targets(y)
     return y
 
 
@@ -136,7 +144,7 @@ def check_trusted(trusted: Any, n_samples: int) -> np.ndarray:
     """
     if trusted is None:
         return np.zeros(n_samples, dtype=bool)
-    trusted = np.asarray(trusted)
+    trusted = np.asarray(_as_numpy(trusted))
     if trusted.dtype != bool or trusted.shape != (n_samples,):
         raise ValueError(
             f"trusted must be a boolean mask of shape ({n_samples},). Got an array of "
@@ -252,8 +260,23 @@ def _first_input(dataset: Dataset) -> Any:
     return item[0] if isinstance(item, (tuple, list)) else item
 
 
+def _as_numpy(values: Any) -> Any:
+    """Return a tensor as an array; embeddings often come with a gradient, or in bfloat16."""
+    if np.ma.is_masked(values):
+        raise ValueError(
+            "Got an array with masked values, which are missing ones. Drop their rows, or fill "
+            "them with array.filled(...)."
+        )
+    if not isinstance(values, torch.Tensor):
+        return values
+    if values.is_meta:
+        raise ValueError("Got a tensor on the device 'meta', which holds no values.")
+    values = values.detach().cpu()
+    return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+
+
 def _check_array(estimator: BaseEstimator, X: Any, reset: bool, **kwargs: Any) -> Any:
-    X = X.cpu().numpy() if isinstance(X, torch.Tensor) else X
+    X = _as_numpy(X)
     if isinstance(X, (list, tuple)) and len(X) and hasattr(X[0], "getbands"):
         raise ValueError(
             "X is a list of PIL images. Bring them to one size and stack them as channels-first "
@@ -270,14 +293,17 @@ def _check_array(estimator: BaseEstimator, X: Any, reset: bool, **kwargs: Any) -
     if X.ndim == 4:
         check_channels_first(X.shape)
     dtype = np.uint8 if X.dtype == np.uint8 else np.float32
-    return validate_data(estimator, X, reset=reset, allow_nd=True, dtype=dtype, **kwargs)
+    with np.errstate(**_OVERFLOW):
+        return validate_data(estimator, X, reset=reset, allow_nd=True, dtype=dtype, **kwargs)
 
 
 def _check_table(estimator: BaseEstimator, X: Any, **kwargs: Any) -> Any:
     """Check a table; what cannot be used is named by its columns, with what to do."""
+    _refuse_dates(X)
     try:
-        return validate_data(estimator, X, accept_sparse="csr", dtype=np.float32, **kwargs)
-    except ValueError as error:
+        with np.errstate(**_OVERFLOW):
+            return validate_data(estimator, X, accept_sparse="csr", dtype=np.float32, **kwargs)
+    except (TypeError, ValueError) as error:
         if "could not convert string" in str(error):
             where = _columns(X, lambda column: not _is_number(column))
             raise ValueError(
@@ -285,13 +311,26 @@ def _check_table(estimator: BaseEstimator, X: Any, **kwargs: Any) -> Any:
                 "categories by sklearn's OneHotEncoder(handle_unknown='ignore'), texts by "
                 "TfidfVectorizer or as embeddings."
             ) from error
-        if str(error).startswith("Input X contains NaN"):
+        if str(error).startswith("Input X contains NaN") or "NAType" in str(error):
             where = _columns(X, _has_nan)
             raise ValueError(
                 f"Input X contains NaN{where}. Fill the gaps first: "
                 f"make_pipeline(SimpleImputer(add_indicator=True), {type(estimator).__name__}())."
             ) from error
         raise
+
+
+def _refuse_dates(X: Any) -> None:
+    """Refuse what numpy would take for large numbers, and a date that is missing for one more."""
+    framed = hasattr(X, "columns")
+    dtypes = list(X.dtypes) if framed else [getattr(X, "dtype", None)]
+    dates = [i for i, dtype in enumerate(dtypes) if getattr(dtype, "kind", None) in ("m", "M")]
+    if dates:
+        where = f" in the columns {[X.columns[i] for i in dates[:5]]}" if framed else ""
+        raise ValueError(
+            f"X holds dates or durations{where}. Turn them into numbers first, such as days since "
+            "the first date."
+        )
 
 
 def _columns(X: Any, is_meant: Callable[[np.ndarray], bool]) -> str:
@@ -307,7 +346,9 @@ def _columns(X: Any, is_meant: Callable[[np.ndarray], bool]) -> str:
 
 
 def _has_nan(column: np.ndarray) -> bool:
-    return bool(np.isnan(column.astype(np.float64)).any())
+    if column.dtype == object and any(is_pandas_na(value) for value in column):
+        return True
+    return _is_number(column) and bool(np.isnan(column.astype(np.float64)).any())
 
 
 def _is_number(column: np.ndarray) -> bool:

@@ -107,7 +107,8 @@ def load(path: str | Path, *, trusted: Iterable[str] = ()) -> Any:
         est: Any = cls()  # with the defaults of parameters that came after the file
         est.__dict__.update(decoder.decode(header["state"]))
         est.net_ = _load_net(header["net"], decoder)
-    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        est.net_.n_classes_ = len(est.classes_)
+    except (ArithmeticError, LookupError, TypeError, AttributeError, RuntimeError) as error:
         raise ValueError(f"{str(path)!r} holds no whole estimator: {error!r}.") from error
     except ValueError as error:
         raise ValueError(f"{str(path)!r} cannot be loaded. {error}") from error

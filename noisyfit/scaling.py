@@ -9,6 +9,9 @@ import torch
 from scipy import sparse
 from sklearn.preprocessing import StandardScaler
 
+_FAR = 1e18
+"""Largest value that is squared: the squares of larger ones overflow, and clip to 0 or NaN."""
+
 
 class ImageScaler:
     """Scale ``uint8`` images to [0, 1] and standardise each channel, batch by batch on the device.
@@ -112,7 +115,8 @@ class TableScaler:
         -------
         TableScaler
         """
-        self.scaler_ = StandardScaler(with_mean=not sparse.issparse(X)).fit(X)
+        with np.errstate(over="ignore", invalid="ignore"):  # sklearn looks for NaN by a sum
+            self.scaler_ = StandardScaler(with_mean=not sparse.issparse(X)).fit(X)
         squares = self._standardise(X)
         squares = squares.multiply(squares) if sparse.issparse(squares) else squares**2
         norm = float(np.sqrt(squares.sum() / X.shape[0]))
@@ -133,7 +137,9 @@ class TableScaler:
         return (self._standardise(X) * self.shrink_).astype(np.float32)
 
     def _standardise(self, X: Any) -> Any:
-        Z = self.scaler_.transform(X)
+        with np.errstate(over="ignore", invalid="ignore"):  # as in fit; inf is clipped next
+            Z = self.scaler_.transform(X)
         values = Z.data if sparse.issparse(Z) else Z
+        np.clip(values, -_FAR, _FAR, out=values)
         values /= np.sqrt(1 + (values / self.clip) ** 2)
         return Z

@@ -46,6 +46,11 @@ def test_sizes_are_passed_by_name():
     assert images.other == 2
 
 
+def test_what_is_no_module_is_named():
+    with pytest.raises(TypeError, match=r"must give a torch\.nn\.Module\. Got int from <function"):
+        build_module(lambda n_features: n_features, {}, example=TABLE, n_classes=4)
+
+
 def test_a_users_size_wins():
     made = build_module(Recorded, {"n_features": 99}, example=TABLE, n_classes=4)
     assert made.got["n_features"] == 99

@@ -263,6 +263,43 @@ def test_divergence_in_a_later_epoch_is_told_by_number():
         noisy_net(Fault(4, 3)).partial_fit(rows_of(*problem()), None, epochs=5)
 
 
+def test_divergence_in_the_last_step_is_seen_by_what_the_network_returns():
+    X, y = problem()
+    rows, net = rows_of(1e3 * X, y), noisy_net(nn.Linear(4, 3), lr=1e38, batch_size=45)
+    net.partial_fit(rows, None, epochs=1)  # its only loss is that before the step
+    for read in (net.logits, net.predicted_classes):
+        with pytest.raises(FloatingPointError, match=r"after epoch 1 .*Lower lr \(now 1e\+38\)"):
+            read(rows)
+
+
+class Changing(nn.Linear):
+    """Returns logits only when it is tried out."""
+
+    def forward(self, x):
+        logits = super().forward(x)
+        return self.spoil(logits) if self.training else logits
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (
+            lambda logits: (logits, None),
+            r"shape \(8, 3\)\. Got tuple instead: Changing in training",
+        ),
+        (lambda logits: logits.repeat(1, 2), r"shape \(8, 3\)\. Got \(8, 6\) instead"),
+        (torch.detach, r"logits of Changing have no gradient.*Leave out detach\(\)"),
+    ],
+)
+def test_logits_are_checked_when_training_too(spoil, message):
+    module = Changing(4, 3)
+    module.spoil = spoil
+    net = noisy_net(module)
+    net.n_classes_ = 3
+    with pytest.raises(ValueError, match=message):
+        net.partial_fit(rows_of(*problem()), None, epochs=1)
+
+
 class WeightedNet(NoisyNet):
     """Counts row 0 only, and hands its weights to the callbacks."""
 

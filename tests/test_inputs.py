@@ -72,6 +72,7 @@ class WithTargets(Items):
         (table(), "float64"),
         (table().astype(np.float16), "float16"),
         (torch.tensor(table()), "tensor"),
+        (torch.tensor(table(), requires_grad=True), "tensor with a gradient"),
         ((table() * 10).astype(np.int64), "integers"),
     ],
 )
@@ -80,9 +81,57 @@ def test_tables_become_float32(X, kind):
     checked, y = check_X_y(est, X, Y.tolist())
     assert checked.dtype == np.float32
     assert checked.shape == (6, 3)
-    np.testing.assert_allclose(checked, np.asarray(X), rtol=1e-6)
+    values = X.detach() if isinstance(X, torch.Tensor) else X
+    np.testing.assert_allclose(checked, np.asarray(values), rtol=1e-6)
     np.testing.assert_array_equal(y, Y)
     assert est.n_features_in_ == 3
+
+
+def test_bfloat16_tensors_are_taken():
+    halves = torch.tensor([[0.5, 1.5], [2.0, -4.0]], dtype=torch.bfloat16)  # exact in 8 bits
+    X, y = check_X_y(Estimator(), halves, halves[:, 1] > 0)
+    np.testing.assert_array_equal(X, [[0.5, 1.5], [2.0, -4.0]])
+    np.testing.assert_array_equal(y, [True, False])
+
+
+@pytest.mark.parametrize("shape", [(6, 3), (6, 1, 4, 4)])
+def test_values_beyond_float32_are_refused_without_a_warning(shape):
+    with pytest.raises(ValueError, match=r"too large for dtype\('float32'\)"):
+        check_X_y(Estimator(), np.full(shape, 1e39), Y)
+
+
+def test_dates_are_refused_by_column():
+    days = np.array(["2020-01-01", "NaT"] * 3, dtype="datetime64[D]")
+    with pytest.raises(ValueError, match=r"X holds dates or durations\. Turn them into numbers"):
+        check_X_y(Estimator(), np.c_[days, days], Y)
+    frame = pd.DataFrame({"a": range(6), "when": days, "utc": pd.to_datetime(days, utc=True)})
+    with pytest.raises(ValueError, match=r"in the columns \['when', 'utc'\]"):
+        check_X_y(Estimator(), frame, Y)
+    with pytest.raises(ValueError, match=r"in the columns \['when'\]"):
+        check_X_y(Estimator(), pd.DataFrame({"when": days[:1] - days[:1]}), Y[:1])
+
+
+@pytest.mark.parametrize(
+    ("y", "name"),
+    [
+        (pd.Series([pd.NA, "a", "b"] * 2, dtype="string"), "<NA>"),
+        (pd.Series([pd.NA, 1, 2] * 2, dtype=object), "<NA>"),
+        (np.array(["NaT", "2020", "2021"] * 2, dtype="datetime64[Y]"), "NaT"),
+    ],
+)
+def test_a_missing_label_is_named(y, name):
+    with pytest.raises(ValueError, match=f"Input y contains {name}; every row needs a label"):
+        check_X_y(Estimator(), table(), y)
+
+
+def test_float_labels_beyond_int64_are_refused_without_a_warning():
+    with pytest.raises(ValueError, match="Unknown label type: continuous"):
+        check_labels(Y * 1e20)
+
+
+def test_a_trusted_tensor_of_numbers_is_told_from_a_mask():
+    with pytest.raises(ValueError, match="boolean mask"):
+        check_trusted(torch.ones(6, requires_grad=True), 6)
 
 
 def test_a_data_frame_gives_its_names():

@@ -55,6 +55,23 @@ def test_new_rows_are_scaled_by_the_training_rows():
     np.testing.assert_allclose(scaler.transform(X)[:, 0], [4 / (5 / 3), 3, -3], rtol=1e-5)
 
 
+@pytest.mark.parametrize("far", [1e18, 1e20, 1e30, 3.4e38])
+def test_values_far_beyond_the_training_rows_stay_clipped(far):
+    X = np.array([[0.0], [2e-6]], dtype=np.float32)  # divided by 1e-6, float32 overflows
+    new = np.array([[far], [-far]], dtype=np.float32)
+    np.testing.assert_allclose(TableScaler().fit(X).transform(new)[:, 0], [3, -3], rtol=1e-5)
+    Z = TableScaler().fit(sparse.csr_array(X)).transform(sparse.csr_array(new)).toarray()
+    np.testing.assert_allclose(Z[:, 0], [3, -3], rtol=1e-5)
+
+
+def test_the_ends_of_float32_can_be_scaled():
+    signs = np.resize([1, 1, 1, -1, -1], 300)
+    X = (signs * np.finfo(np.float32).max)[:, None].astype(np.float32)
+    Z = TableScaler().fit(X).transform(X)[:, 0]
+    assert np.isfinite(Z).all()
+    np.testing.assert_array_equal(np.sign(Z), signs)
+
+
 @settings(deadline=None, max_examples=25)
 @given(n_features=st.integers(1, 120), n_constant=st.integers(0, 30), row_norm=st.floats(0.5, 8))
 def test_the_row_norm_counts_varying_columns_only(n_features, n_constant, row_norm):
