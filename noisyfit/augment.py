@@ -43,10 +43,10 @@ def weak_view(
     """Return the augmentation of plain training for rows of `shape`.
 
     Images ``(channels, height, width)`` are shifted by up to an eighth of their shorter side, at
-    least one pixel, and flipped if they have 3 channels: those of one are often digits, and of
-    other channels nothing is known. Vectors ``(n_features,)`` get a `FeatureMask` of a tenth and
-    `FeatureJitter` if `feature_std`, the standard deviation of each feature, is given. All other
-    rows get None, no augmentation.
+    least one pixel of several, and flipped if they have 3 channels: those of one are often digits,
+    and of other channels nothing is known. Vectors ``(n_features,)`` get a `FeatureMask` of a tenth
+    and `FeatureJitter` if `feature_std`, the standard deviation of each feature, is given. All
+    other rows get None, no augmentation.
 
     Examples
     --------
@@ -63,7 +63,9 @@ def weak_view(
         return Compose([FeatureMask(0.1), FeatureJitter(feature_std)])
     if len(shape) != 3:
         return None
-    return RandomCropFlip(padding=max(1, min(shape[1:]) // 8), flip=shape[0] == 3)
+    side = min(shape[1:])
+    # A side of one pixel stays where it is: a shift would leave an empty image.
+    return RandomCropFlip(padding=max(min(1, side - 1), side // 8), flip=shape[0] == 3)
 
 
 def strong_view(

@@ -487,3 +487,9 @@ def test_jitter_refuses_rows_that_do_not_fit():
         jitter(torch.zeros(4, 3))
     with pytest.raises(ValueError, match=r"Got torch\.int64 rows"):
         jitter(torch.zeros(4, 2, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 1, 6), (1, 6, 1)])
+def test_a_side_of_one_pixel_stays_where_it_is(shape):
+    images = torch.rand(20, *shape) + 1
+    assert torch.equal(weak_view(shape)(images), images)

@@ -149,7 +149,7 @@ LAYOUTS = {
 
 
 @by_name(BRIEF)
-@few(12)
+@few(8)
 @given(
     dtype=st.sampled_from(DTYPES),
     layout=st.sampled_from(list(LAYOUTS)),
@@ -269,7 +269,7 @@ def test_what_is_no_table_is_refused(est, what):
 
 
 @by_name(BRIEF)
-@few(12)
+@few(8)
 @given(
     exponents=st.lists(st.integers(-30, 30), min_size=3, max_size=3),
     offset=st.sampled_from([0.0, 1.0, -1e6, 1e30]),
@@ -318,6 +318,24 @@ def test_new_rows_however_far_away(est, scale, exponent):
     assert_right(est, np.sign(X) * 10.0**exponent, Y)
 
 
+@by_name(BRIEF)
+@few(6)
+@given(
+    shape=st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9)),
+    dtype=st.sampled_from(["uint8", "float16", "float32", ">f8"]),
+)
+def test_images_of_any_size(est, shape, dtype):
+    pixels = (10 * np.abs(table(12, int(np.prod(shape))))).astype(dtype).reshape(12, *shape)
+    assert_ends_well(clone(est).set_params(module__width=4), pixels, Y)
+
+
+@by_name(BRIEF)
+@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 1, 1), (1, 1, 6), (2, 5, 1)])
+def test_images_one_pixel_high_or_wide(est, shape):
+    pixels = table(12, int(np.prod(shape))).reshape(12, *shape)
+    assert_ends_well(clone(est).set_params(module__width=4), pixels, Y)
+
+
 # Few rows, many classes
 
 
@@ -336,7 +354,7 @@ def poor_tables(draw):
 
 
 @by_name(BRIEF)
-@few(20)
+@few(12)
 @given(poor_tables(), st.sampled_from(["auto", 2, 3, 1000]))
 def test_poor_tables(est, problem, batch_size):
     rows, y = problem
@@ -398,7 +416,7 @@ CONTAINERS = {
 
 
 @by_name(BRIEF)
-@few(25)
+@few(14)
 @given(kind=st.sampled_from(list(LABELS)), container=st.sampled_from(list(CONTAINERS)))
 def test_labels_of_odd_types(est, kind, container):
     names = LABELS[kind]
@@ -486,7 +504,7 @@ REFUSED_TRUSTED = {
 
 
 @by_name(BRIEF)
-@few(30)
+@few(16)
 @given(what=st.sampled_from(list(REFUSED_TRUSTED)))
 def test_trusted_of_every_wrong_kind_is_refused(est, what):
     assert_is_refused(est, X, Y, trusted=REFUSED_TRUSTED[what])
@@ -512,7 +530,7 @@ def test_any_mask_is_trusted_or_refused_for_a_class_without_a_row(est, mask, con
 
 
 @by_name(BRIEF)
-@few(12)
+@few(8)
 @given(exponent=st.integers(2, 300), max_epochs=st.integers(1, 4))
 def test_training_diverges_in_words_or_not_at_all(est, exponent, max_epochs):
     est = clone(est).set_params(lr=10.0**exponent, max_epochs=max_epochs)
