@@ -272,6 +272,22 @@ def test_divergence_in_the_last_step_is_seen_by_what_the_network_returns():
             read(rows)
 
 
+class Masked(nn.Linear):
+    """Says that the last class is impossible."""
+
+    def forward(self, x):
+        logits = super().forward(x)
+        return torch.cat([logits[:, :-1], torch.full_like(logits[:, -1:], -torch.inf)], dim=1)
+
+
+def test_a_network_may_mask_a_class():
+    X, y = problem()
+    net = noisy_net(Masked(4, 3)).partial_fit(rows_of(X, y % 2), None, epochs=1)
+    logits = net.logits(rows_of(X, y % 2))
+    assert np.isneginf(logits[:, 2]).all()
+    assert np.isfinite(logits[:, :2]).all()
+
+
 class Changing(nn.Linear):
     """Returns logits only when it is tried out."""
 
