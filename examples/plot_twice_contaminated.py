@@ -11,7 +11,7 @@ digits, of which a share is wrong beforehand, and then judges the labels of anot
 
 # %%
 # The other data set: ten classes that overlap somewhat, and labels of which four in ten are
-# replaced by a wrong one. Three networks are trained on it, each with wrong labels of its own, and
+# replaced by a wrong one. Two networks are trained on it, each with wrong labels of its own, and
 # what they recorded is kept: all detectors read the same records.
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,7 +21,7 @@ from noisyfit import DynamicsLSTMDetector
 from noisyfit.metrics import average_precision
 from noisyfit.noise import corrupt_labels, transition_matrix
 
-SEEDS, EPOCHS = range(3), 20
+SEEDS, EPOCHS = range(2), 20
 X, y = make_classification(
     n_samples=2000,
     n_features=30,
