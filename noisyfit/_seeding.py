@@ -113,4 +113,4 @@ def _fresh_entropy() -> int:
 
 
 def _seed(sequence: np.random.SeedSequence) -> int:
-    return int(sequence.generate_state(1, np.uint64)[0] >> 1)  # torch seeds are signed
+    return int(sequence.generate_state(1, np.uint64)[0]) >> 1  # torch seeds are signed
