@@ -116,6 +116,8 @@ def check_labels(y: Any) -> np.ndarray:
         missing = [label for label in y if label is None or is_pandas_na(label)]
         if missing:
             raise ValueError(f"Input y contains {missing[0]}; every row needs a label.")
+    if y.dtype.kind == "S" or (y.dtype == object and any(isinstance(label, bytes) for label in y)):
+        raise ValueError("Support for labels represented as bytes is not there; decode them.")
     if y.dtype.kind in "mM" and np.isnat(y).any():
         raise ValueError("Input y contains NaT; every row needs a label.")
     if y.dtype.kind in "fO":
@@ -144,6 +146,8 @@ def check_trusted(trusted: Any, n_samples: int) -> np.ndarray:
     """
     if trusted is None:
         return np.zeros(n_samples, dtype=bool)
+    if str(getattr(trusted, "dtype", "")) == "boolean" and not trusted.isna().any():
+        trusted = trusted.to_numpy(dtype=bool)  # pandas 2.1 would make an array of objects of it
     trusted = np.asarray(_as_numpy(trusted))
     if trusted.dtype != bool or trusted.shape != (n_samples,):
         raise ValueError(
@@ -300,6 +304,9 @@ def _check_array(estimator: BaseEstimator, X: Any, reset: bool, **kwargs: Any) -
 def _check_table(estimator: BaseEstimator, X: Any, **kwargs: Any) -> Any:
     """Check a table; what cannot be used is named by its columns, with what to do."""
     _refuse_dates(X)
+    if hasattr(X, "columns") and len(set(X.columns)) < len(X.columns):
+        twice = sorted({str(c) for c in X.columns if list(X.columns).count(c) > 1})
+        raise ValueError(f"A data frame needs unique column names. X has {twice} more than once.")
     try:
         with np.errstate(**_OVERFLOW):
             return validate_data(estimator, X, accept_sparse="csr", dtype=np.float32, **kwargs)

@@ -198,8 +198,8 @@ def deal_folds(y: np.ndarray, random_state: np.random.Generator) -> np.ndarray:
     --------
     >>> import numpy as np
     >>> fold = deal_folds(np.array([0] * 10 + [1] * 5 + [2]), np.random.default_rng(0))
-    >>> np.bincount(fold[:10]), np.bincount(fold[10:15]), fold[15]
-    (array([2, 2, 2, 2, 2]), array([1, 1, 1, 1, 1]), np.int64(-1))
+    >>> np.bincount(fold[:10]), np.bincount(fold[10:15]), int(fold[15])
+    (array([2, 2, 2, 2, 2]), array([1, 1, 1, 1, 1]), -1)
     """
     order = np.lexsort((random_state.random(len(y)), y))
     fold = np.empty(len(y), dtype=np.int64)

@@ -203,7 +203,7 @@ def test_every_source_of_a_table_gives_the_same_batches(kind):
 
 
 def test_a_sparse_table_is_made_dense_batch_by_batch(monkeypatch):
-    X = sparse.random_array((40, 5), density=0.3, format="csr", rng=0, dtype=np.float32)
+    X = sparse.csr_array(sparse.random(40, 5, 0.3, dtype=np.float32, random_state=0))
     rows = Rows(SparseSource(X, CPU), torch.zeros(40, dtype=torch.int64))
     made = []
     dense = type(X).toarray

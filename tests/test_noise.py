@@ -436,7 +436,7 @@ def test_logit_scale_is_the_root_mean_square_of_p(scale):
 
 
 def test_sparse_equals_dense():
-    X = sp.random_array((400, 30), density=0.1, format="csr", rng=np.random.default_rng(0))
+    X = sp.csr_array(sp.random(400, 30, 0.1, random_state=np.random.default_rng(0)))
     y = np.arange(400) % 4
     dense = instance_dependent_noise(X.toarray(), y, 0.4, 0)
     for sparse in (X, sp.csr_matrix(X), X.tocsc()):

@@ -65,8 +65,8 @@ def test_a_whole_row_is_replaced():
     for X, X_out in [
         (rng.normal(size=(20, 3, 4, 4)), rng.normal(size=(30, 3, 4, 4))),
         (
-            sparse.random_array((20, 9), density=0.3, format="csr", rng=rng),
-            sparse.random_array((30, 9), density=0.6, format="csr", rng=rng),
+            sparse.csr_array(sparse.random(20, 9, 0.3, random_state=rng)),
+            sparse.csr_array(sparse.random(30, 9, 0.6, random_state=rng)),
         ),
     ]:
         noisy, replaced = open_set_noise(X, X_out, 0.5, random_state=0)

@@ -92,7 +92,7 @@ def test_a_sparse_table_stays_sparse_and_is_not_centred():
     assert Z.nnz == 2
     np.testing.assert_allclose(Z.toarray() * X.toarray().std(axis=0), X.toarray(), atol=1e-5)
 
-    wide = sparse.random_array((100, 64), density=0.2, format="csr", rng=0, dtype=np.float32)
+    wide = sparse.csr_array(sparse.random(100, 64, 0.2, dtype=np.float32, random_state=0))
     dense = TableScaler().fit(wide).transform(wide).toarray()
     narrow = TableScaler(row_norm=1e9).fit(wide).transform(wide)
     shrunk = TableScaler(row_norm=4).fit(wide).transform(wide)
