@@ -28,6 +28,7 @@ from noisyfit._object_tree import Decoder, Encoder
 from noisyfit._seeding import fresh_seed, global_generator
 from noisyfit._tensor_file import read_tensors, write_tensors
 from noisyfit.dynamics import TrainingDynamics
+from noisyfit.inputs import row_shape
 from noisyfit.recorder import DynamicsRecorder
 
 FORMAT, VERSION = "noisyfit.checkpoint", 1
@@ -79,12 +80,13 @@ class FitCheckpoint:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         path, now = self.folder / _IDENTITY, _identity(est, X, y, trusted)
-        if not path.exists():
-            if any(self.folder.glob("*.safetensors")):
-                raise ValueError(
-                    f"checkpoint={str(self.folder)!r} holds files but no {_IDENTITY}. Give a "
-                    "folder of its own."
-                )
+        has_states = any(self.folder.glob("*.safetensors"))
+        if has_states and not path.exists():
+            raise ValueError(
+                f"checkpoint={str(self.folder)!r} holds files but no {_IDENTITY}. Give a folder of "
+                "its own."
+            )
+        if not has_states:  # also where a fit failed before its first epoch: nothing is lost
             given = est.random_state
             seed = int(given) if isinstance(given, (int, np.integer)) else fresh_seed(given)
             part = path.with_suffix(".partial")
@@ -137,7 +139,7 @@ class FitCheckpoint:
         _restore(net, decoder.decode(header["state"]), header["done"])
         self._restored = None
 
-    def save(self, net: Any, done: int, n_recorded: int) -> None:
+    def save(self, net: Any, done: int, n_recorded: dict[str, int]) -> None:
         """Write the state after an epoch.
 
         Parameters
@@ -145,8 +147,8 @@ class FitCheckpoint:
         net : NoisyNet
         done : int
             Epochs of this stage that are done.
-        n_recorded : int
-            Epochs that had been recorded when the stage began.
+        n_recorded : dict of str to int
+            Epochs that each recorder had when the stage began.
         """
         encoder = Encoder()
         state = encoder.encode(_state(net, n_recorded), "the net")
@@ -172,8 +174,10 @@ class StageCheckpoint(Callback):
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         """Go on from what was saved, after all others have begun anew."""
-        dynamics = getattr(_recorder(net), "dynamics_", None)
-        self._n_recorded = 0 if dynamics is None else dynamics.n_epochs
+        self._n_recorded = {
+            name: recorder.dynamics_.n_epochs if hasattr(recorder, "dynamics_") else 0
+            for name, recorder in _recorders(net).items()
+        }
         self._n_before = len(net.history)
         self.checkpoint.restore(net)
 
@@ -182,13 +186,13 @@ class StageCheckpoint(Callback):
         self.checkpoint.save(net, len(net.history) - self._n_before, self._n_recorded)
 
 
-def _recorder(net: Any) -> DynamicsRecorder | None:
-    return next((c for _, c in net.callbacks_ if isinstance(c, DynamicsRecorder)), None)
+def _recorders(net: Any) -> dict[str, DynamicsRecorder]:
+    """List the recorders by name; the user may have added some to the method's own."""
+    return {name: c for name, c in net.callbacks_ if isinstance(c, DynamicsRecorder)}
 
 
-def _state(net: Any, n_recorded: int) -> dict[str, Any]:
+def _state(net: Any, n_recorded: dict[str, int]) -> dict[str, Any]:
     """Collect what the rest of a stage depends on, and what it has to show at its end."""
-    recorder = _recorder(net)
     return {
         "module": dict(net.module_.state_dict()),
         "optimizer": net.optimizer_.state_dict(),
@@ -197,7 +201,10 @@ def _state(net: Any, n_recorded: int) -> dict[str, Any]:
         "net": net.stage_state(),
         "history": net.epoch_history(),
         "best": {name: c.best_score_ for name, c in net.callbacks_ if hasattr(c, "best_score_")},
-        "recorded": recorder and recorder.dynamics_.epochs(start=n_recorded),
+        "recorded": {
+            name: recorder.dynamics_.epochs(start=n_recorded[name])
+            for name, recorder in _recorders(net).items()
+        },
         "draws": [generator.get_state().numpy() for generator in _generators(net)],
     }
 
@@ -215,9 +222,8 @@ def _restore(net: Any, state: dict[str, Any], done: int) -> None:
             callback.best_score_ = state["best"][name]
         if hasattr(callback, "skip"):
             callback.skip(done)
-    recorder = _recorder(net)
-    if recorder is not None:
-        part: TrainingDynamics = state["recorded"]
+    for name, recorder in _recorders(net).items():
+        part: TrainingDynamics = state["recorded"][name]
         if not hasattr(recorder, "dynamics_"):
             recorder.dynamics_ = TrainingDynamics(part.n_samples, part.quantities, recorder.folder)
         recorder.dynamics_.extend(part)
@@ -264,13 +270,13 @@ def _written(value: Any) -> str:
 
 
 def _hash(value: Any) -> str:
-    """Hash rows or labels; of a data set on disk its length, labels, first and last input."""
+    """Hash rows or labels; of a data set on disk the length and the shape of a row alone.
+
+    A transform with chance in it gives another input whenever a row is read.
+    """
     digest = hashlib.sha256()
     if isinstance(value, Dataset):
-        n_rows = len(value)  # type: ignore[arg-type]
-        items = [value[i] for i in (0, n_rows - 1)]
-        parts = [np.asarray(item[0] if isinstance(item, (tuple, list)) else item) for item in items]
-        value = [np.asarray(n_rows), *parts]
+        value = np.asarray([len(value), *row_shape(value)])  # type: ignore[arg-type]
     if sparse.issparse(value):
         value = [value.data, value.indices, value.indptr, np.asarray(value.shape)]
     for array in value if isinstance(value, list) else [np.asarray(value)]:

@@ -18,7 +18,7 @@ from torch.utils.data import TensorDataset
 from noisyfit import DLTClassifier, DynamicsLSTMDetector, MetaRelabelClassifier, MILDSelector
 from noisyfit._checkpoint import FitCheckpoint
 from noisyfit.engine import NoisyNet
-from noisyfit.recorder import SelectionQuality
+from noisyfit.recorder import DynamicsRecorder, SelectionQuality
 
 X, TRUE = make_blobs(150, 4, centers=3, random_state=0)
 WRONG = np.random.default_rng(0).random(150) < 0.2
@@ -185,6 +185,51 @@ def test_what_changes_no_result_may_change(tmp_path):
         rounds=1, max_epochs=2, checkpoint=moved, random_state=0, record_folder=moved
     )
     assert_same_fit(est, again.fit(X.copy(order="F"), Y.tolist()))
+
+
+def test_a_fit_that_failed_before_its_first_epoch_does_not_claim_the_folder(tmp_path):
+    est = MILDSelector(rounds=1, max_epochs=2, checkpoint=tmp_path, random_state=0)
+    with pytest.raises(ValueError, match="trusted must be a boolean mask"):
+        est.fit(X, Y, trusted=[0, 1])
+    with pytest.raises(TypeError, match="could not be built"):
+        clone(est).set_params(module__width=3).fit(X, Y)
+    est.fit(X, Y, trusted=TRUSTED)
+
+
+def test_a_recorder_of_the_user_is_kept_beside_the_own_one(tmp_path, monkeypatch):
+    params = {"noise_rate": 0.2, "max_epochs": 6, "random_state": 0}
+    whole = DLTClassifier(**params).fit(X, Y)
+    users = DynamicsRecorder(150, ["margin"])
+    est = DLTClassifier(callbacks=[("mine", users)], checkpoint=tmp_path, **params)
+    with monkeypatch.context() as patch:
+        Stopper(patch, after=35)
+        with pytest.raises(KeyboardInterrupt):
+            clone(est).fit(X, Y)
+    assert_same_fit(whole, clone(est).fit(X, Y))
+
+
+class _Jittered(_Streamed):
+    """Gives another input whenever a row is read."""
+
+    def __getitem__(self, i):
+        return (super().__getitem__(i)[0] + torch.rand(()),)
+
+
+def test_a_data_set_with_random_transforms_goes_on(tmp_path, monkeypatch):
+    rows = _Jittered(torch.zeros(150, 1, 8, 8))
+    est = MILDSelector(
+        rounds=1, max_epochs=4, checkpoint=tmp_path, iterator_train__num_workers=0, random_state=0
+    )
+    with monkeypatch.context() as patch:
+        Stopper(patch, after=25)
+        with pytest.raises(KeyboardInterrupt):
+            clone(est).fit(rows, Y)
+    with monkeypatch.context() as patch:
+        counter = Stopper(patch)
+        clone(est).fit(rows, Y)
+    assert counter.n_batches == 20
+    with pytest.raises(ValueError, match="differs in: X"):
+        clone(est).fit(_Jittered(torch.zeros(150, 1, 8, 9)), Y)
 
 
 def test_a_folder_with_other_files_and_a_damaged_identity_are_refused(tmp_path):
