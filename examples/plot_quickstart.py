@@ -59,6 +59,8 @@ print(f"  clean rows only    {oracle.score(X_test, y_test):.3f}")
 # %%
 # The scores fall into two heaps, and the images at the upper end show why.
 NoiseScoreDisplay.from_estimator(classifier, is_noisy=is_wrong)
+n_right = (classifier.corrected_labels_ == y_train)[ranking[:16]].sum()
+print(f"\nOf the suggestions for the 16 most suspicious labels {n_right} are right")
 titles = [f"{y_given[row]} -> {classifier.corrected_labels_[row]}" for row in ranking[:16]]
 SuspiciousImagesDisplay(X_train[ranking[:16]].reshape(-1, 8, 8), titles).plot()
 plt.show()
