@@ -215,8 +215,12 @@ def global_state():
         torch.get_num_threads(),
         torch.is_grad_enabled(),
         torch.get_default_dtype(),
-        torch.are_deterministic_algorithms_enabled(),
+        torch.get_default_device(),
+        torch.is_autocast_enabled("cpu"),
+        torch.is_anomaly_enabled(),
+        torch.get_deterministic_debug_mode(),
         torch.backends.cudnn.benchmark,
+        torch.backends.cudnn.deterministic,
         torch.get_float32_matmul_precision(),
     )
 
@@ -233,6 +237,28 @@ def test_global_seeds_have_no_influence(est):
     with torch.random.fork_rng():
         torch.manual_seed(12345)
         assert_same_fit(one, clone(est).fit(X, GIVEN))
+
+
+def test_torch_may_be_told_to_use_deterministic_algorithms_only(est):
+    expected = clone(est).fit(X, GIVEN)
+    torch.use_deterministic_algorithms(True)
+    try:
+        before = global_state()
+        est.fit(X, GIVEN)
+        assert global_state() == before
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert_same_fit(est, expected)
+
+
+def test_cross_validation_in_processes_finds_the_same(est):
+    settings = {"cv": 2, "return_estimator": True, "error_score": "raise"}
+    here = cross_validate(est, X, GIVEN, **settings)
+    with joblib.parallel_config("loky", inner_max_num_threads=torch.get_num_threads()):
+        there = cross_validate(est, X, GIVEN, n_jobs=2, **settings)
+    np.testing.assert_array_equal(here["test_score"], there["test_score"])
+    for one, other in zip(here["estimator"], there["estimator"], strict=True):
+        assert_same_fit(one, other)
 
 
 # Labels
@@ -943,3 +969,24 @@ def test_the_cuda_generator_is_left_alone(est):
     before = torch.cuda.get_rng_state()
     est.set_params(device="cuda", module__dropout=0.1).fit(X, GIVEN)
     assert torch.equal(torch.cuda.get_rng_state(), before)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", ["table", "images"])
+def test_cuda_repeats_to_the_last_bit_on_request(est, kind):
+    """As docs/reliability.md shows it; the variable must be set before CUDA starts."""
+    name, make = type(est).__name__, "images" if kind == "images" else "planted_errors"
+    code = (
+        "import sys, warnings, torch\n"
+        f"sys.path.insert(0, {os.path.dirname(__file__)!r})\n"
+        f"from test_common import QUICK, clone, {make}, on_images, assert_same_fit\n"
+        'warnings.filterwarnings("ignore", message="No trusted rows")\n'
+        "torch.use_deterministic_algorithms(True)\n"
+        f"est = next(est for est in QUICK if type(est).__name__ == {name!r})\n"
+        'est = clone(est).set_params(device="cuda")\n'
+        f"rows, given, *_ = {make}()\n"
+        f"{'on_images(est)' if kind == 'images' else ''}\n"
+        "assert_same_fit(clone(est).fit(rows, given), clone(est).fit(rows, given))\n"
+    )
+    result = run_python(code, CUBLAS_WORKSPACE_CONFIG=":4096:8")
+    assert result.returncode == 0, result.stderr
