@@ -93,10 +93,7 @@ class FitCheckpoint:
             part.write_text(json.dumps(now | {"seed": seed}, indent=1), encoding="utf-8")
             os.replace(part, path)
             return seed
-        try:
-            then = dict(json.loads(path.read_text(encoding="utf-8")))
-        except ValueError as error:
-            raise ValueError(f"{str(path)!r} is damaged. Delete the folder.") from error
+        then = _read_identity(path)
         differ = [
             name for name in {**then, **now} if name != "seed" and then.get(name) != now.get(name)
         ]
@@ -108,7 +105,7 @@ class FitCheckpoint:
                 f"checkpoint={str(self.folder)!r} is of another fit, which differs in: {told}. "
                 "Give another folder, or delete this one."
             )
-        return int(then["seed"])
+        return then["seed"]
 
     def begin_stage(self, epochs: int) -> int:
         """Begin the next stage; return how many of its epochs are done."""
@@ -235,6 +232,16 @@ def _generators(net: Any) -> list[torch.Generator]:
     """List what is drawn from while training: torch's own generators, and that of the row order."""
     own = global_generator(net.device)
     return [own, torch.default_generator, net.iterator_train__generator]
+
+
+def _read_identity(path: Path) -> dict[str, Any]:
+    try:
+        then = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        then = None
+    if not isinstance(then, dict) or type(then.get("seed")) is not int:
+        raise ValueError(f"{str(path)!r} is damaged. Delete the folder.")
+    return then
 
 
 def _identity(est: Any, X: Any, y: np.ndarray, trusted: Any) -> dict[str, str]:

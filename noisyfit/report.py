@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -258,15 +260,17 @@ def apply_review(y: Any, decisions: Any) -> Review:
     return Review(labels, kept, trusted)
 
 
-def _check_decision(entry: Mapping, n_rows: int, seen: set[int]) -> tuple[int, str]:
-    missing = {"row", "decision"} - set(entry)
+def _check_decision(entry: Any, n_rows: int, seen: set[int]) -> tuple[int, str]:
+    if not isinstance(entry, Mapping):
+        raise ValueError(f"A decision must map names to values. Got {entry!r}.")
+    missing = [name for name in ("decision", "row") if name not in entry]
     if missing:
-        raise ValueError(f"A decision lacks {sorted(missing)}. Got {dict(entry)}.")
+        raise ValueError(f"A decision lacks {missing}. Got {dict(entry)}.")
     try:
         row = int(entry["row"])
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"row must be a whole number. Got {entry['row']!r}.") from error
-    if row != float(entry["row"]) or not 0 <= row < n_rows:
+    if not 0 <= row < n_rows or row != float(entry["row"]):
         raise ValueError(
             f"row must be a whole number from 0 to {n_rows - 1}. Got {entry['row']!r}."
         )
@@ -279,20 +283,22 @@ def _check_decision(entry: Mapping, n_rows: int, seen: set[int]) -> tuple[int, s
     return row, entry["decision"]
 
 
-def _read_decisions(decisions: Any) -> Iterable[Mapping]:
+def _read_decisions(decisions: Any) -> Iterable[Any]:
     if isinstance(decisions, (str, Path)):
-        path = Path(decisions)
-        if path.suffix.lower() == ".json":
-            import json
-
-            read = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(read, list) or not all(isinstance(e, dict) for e in read):
-                raise ValueError(f"{path.name} must hold a list of decisions, each an object.")
-            return read
-        import csv
-
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return list(csv.DictReader(file))
+        return _read_file(Path(decisions))
     if hasattr(decisions, "to_dict"):
         return decisions.to_dict("records")
     return decisions
+
+
+def _read_file(path: Path) -> list:
+    is_json = path.suffix.lower() == ".json"
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            read = json.load(file) if is_json else list(csv.DictReader(file))
+    except (ValueError, csv.Error, RecursionError) as error:
+        kind = "JSON" if is_json else "CSV"
+        raise ValueError(f"{path.name} is no {kind} in UTF-8: {error}") from error
+    if not isinstance(read, list):
+        raise ValueError(f"{path.name} must hold a list of decisions, each an object.")
+    return read

@@ -239,9 +239,10 @@ def test_a_folder_with_other_files_and_a_damaged_identity_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"no fit\.json\. Give a folder of its own"):
         est.fit(X, Y)
     est.set_params(checkpoint=tmp_path / "b").fit(X, Y)
-    (tmp_path / "b" / "fit.json").write_text('{"X"')
-    with pytest.raises(ValueError, match=r"is damaged\. Delete the folder"):
-        est.fit(X, Y)
+    for damaged in ('{"X"', "[]", "5", "{}", '{"seed": "1"}', "[" * 100_000, "\xff"):
+        (tmp_path / "b" / "fit.json").write_bytes(damaged.encode("latin-1"))
+        with pytest.raises(ValueError, match=r"is damaged\. Delete the folder"):
+            est.fit(X, Y)
 
 
 def stopped(tmp_path, monkeypatch, after):
