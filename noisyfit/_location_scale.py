@@ -8,6 +8,7 @@ one likelihood, one gradient, one EM. Weights ``w`` sum to one, values ``t`` asc
 """
 
 from collections.abc import Callable
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -37,14 +38,14 @@ class Family(NamedTuple):
 
 
 class Solution(NamedTuple):
-    """One local maximum of the likelihood."""
+    """One local maximum of the likelihood, or where to start to climb one."""
 
     locations: np.ndarray
     spreads: np.ndarray
     weights: np.ndarray
-    log_likelihood: float  # mean over the weight, in units of t
-    n_iter: int
-    converged: bool
+    log_likelihood: float = np.nan  # mean over the weight, in units of t
+    n_iter: int = 0
+    converged: bool = True
 
 
 def _fit_gumbel(t: np.ndarray, w: np.ndarray, spreads: tuple[float, float]) -> np.ndarray:
@@ -219,7 +220,7 @@ def solve_lbfgs(
     with threadpool_limits(1, user_api="blas"):
         result = minimize(
             negative_log_likelihood,
-            np.clip(theta, *bounds.T),
+            theta,  # SciPy moves it into the bounds
             args=(t, w, family),
             method="L-BFGS-B",
             jac=True,
@@ -250,8 +251,8 @@ def solve_em(
 ) -> Solution:
     """Maximise the joint likelihood by expectation-maximisation."""
     locations, widths, weights = start.locations, start.spreads, start.weights
-    previous, converged, n_iter = -np.inf, False, 0
-    for n_iter in range(max_iter + 1):
+    previous = -np.inf
+    for n_iter in count():
         joint = log_joint(t, family, locations, widths, weights)
         total = np.logaddexp(joint[0], joint[1])
         current = float(w @ total)

@@ -152,12 +152,12 @@ class Mixture1D(BaseEstimator, metaclass=ABCMeta):
         sides = (slice(None, split), slice(split, None))
         start = np.array([self._family.maximise(t[s], w[s], spreads) for s in sides])
         weights = np.clip([w[s].sum() for s in sides], self.min_weight, 1 - self.min_weight)
-        return Solution(start[:, 0], start[:, 1], weights, np.nan, 0, False)
+        return Solution(start[:, 0], start[:, 1], weights)
 
     def _last_summit(self, centre: float, unit: float, spreads: tuple[float, float]) -> Solution:
         widths = np.clip(self._spreads / unit, *spreads)
         weights = np.clip(self.weights_, self.min_weight, 1 - self.min_weight)
-        return Solution((self._locations - centre) / unit, widths, weights, np.nan, 0, False)
+        return Solution((self._locations - centre) / unit, widths, weights)
 
     def _climb(
         self, t: np.ndarray, w: np.ndarray, start: Solution, spreads: tuple[float, float]
@@ -176,8 +176,7 @@ class Mixture1D(BaseEstimator, metaclass=ABCMeta):
 
     def _single(self, t: np.ndarray, w: np.ndarray, spreads: tuple[float, float]) -> Solution:
         location, spread = self._family.maximise(t, w, spreads)
-        pair, alone = np.ones(2), np.array([1.0, 0.0])
-        return Solution(location * pair, spread * pair, alone, np.nan, 0, True)
+        return Solution(np.full(2, location), np.full(2, spread), np.array([1.0, 0.0]))
 
     def _fault(self, summit: Solution) -> str:
         if summit.weights.min() < 1.01 * self.min_weight:
@@ -302,6 +301,6 @@ class Mixture1D(BaseEstimator, metaclass=ABCMeta):
 
         low, high = self._transform(self.means_)
         if not odds(low) < 0 < odds(high):
-            return float("nan")
+            return np.nan
         precision = 1e-12 * self._spreads.min()
         return float(self._inverse(brentq(odds, low, high, xtol=precision, maxiter=1000)))

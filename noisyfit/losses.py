@@ -256,7 +256,7 @@ def clean_partner(clean: Tensor) -> Tensor:
     >>> partner[1:].sort().values, int(partner[0]) in (1, 2)
     (tensor([1, 2]), True)
     """
-    keys = torch.rand(len(clean), device=clean.device) + (~clean).to(torch.float32)
+    keys = torch.rand(len(clean), device=clean.device) + ~clean
     clean_first = keys.argsort()
     rank = torch.where(clean, clean.cumsum(0), (~clean).cumsum(0)) - 1
     n_clean = clean.sum()

@@ -346,7 +346,7 @@ def _mapping_targets(mapping: Mapping[int, int], n_classes: int) -> np.ndarray:
 
 def _check_matrix(matrix: npt.ArrayLike, classes: np.ndarray) -> np.ndarray:
     """Validate a transition matrix over `classes`; rows are scaled to sum to 1 in float64."""
-    T = check_array(matrix, dtype=np.float64, input_name="matrix", ensure_min_features=1)
+    T = check_array(matrix, dtype=np.float64, input_name="matrix")
     if T.shape != (len(classes), len(classes)):
         raise ValueError(
             f"matrix has shape {T.shape}, but there are {len(classes)} classes. Pass classes= to "

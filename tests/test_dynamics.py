@@ -310,3 +310,53 @@ def test_some_rows(start, length):
 def test_some_rows_from_a_file(folder):
     dynamics = recorded(50, 3, folder)
     np.testing.assert_array_equal(dynamics.rows(13, 31).correct, dynamics.correct[13:31])
+
+
+def test_an_epoch_in_which_one_quantity_is_missing_does_not_count():
+    for missing in ("margin", "loss"):
+        values = {"margin": np.ones(2), "loss": np.ones(2)}
+        values[missing] = np.array([NAN, 1])
+        dynamics = TrainingDynamics(2, ["margin", "loss"])
+        dynamics.append(**values)
+        assert dynamics.trained_epochs().tolist() == [0, 1]
+
+
+def test_a_row_that_was_trained_once_has_a_mean():
+    dynamics = filled({"given_prob": [[0.25, NAN], [0.5, 1.0]]})
+    np.testing.assert_array_equal(dynamics.confidence(), [0.25, 0.75])
+    np.testing.assert_array_equal(dynamics.variability(), [0, 0.25])
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_what_half_precision_cannot_hold_is_its_largest_number(sign):
+    dynamics = filled({"margin": [[sign * 1e9]]})
+    assert dynamics.margin.tolist() == [[sign * 65504.0]]
+
+
+def test_parts_of_records_in_a_file_go_on_in_its_folder(tmp_path):
+    dynamics = recorded(20, 4, tmp_path)
+    parts = [
+        dynamics.epochs(1),
+        dynamics.select(("loss",)),
+        TrainingDynamics.combine([dynamics]),
+    ]
+    for part in parts:
+        assert part.folder == tmp_path
+        part.append(**{name: np.ones(20) for name in part.quantities})
+        assert not any(isinstance(cs[-1], np.ndarray) for cs in part._columns.values())
+    assert_same_records(parts[2].epochs(0, 4), dynamics)
+    assert pickle.loads(pickle.dumps(dynamics)).folder is None
+
+
+def test_some_rows_of_some_quantities():
+    dynamics = recorded(20, 3).select(("loss",))
+    part = dynamics.rows(5, 9)
+    assert part.quantities == ("loss",)
+    np.testing.assert_array_equal(part.loss, dynamics.loss[5:9])
+
+
+def test_records_without_an_epoch_have_the_types_of_others():
+    empty = TrainingDynamics(3)
+    assert empty.loss.shape == (3, 0)
+    assert empty.loss.dtype == np.float32
+    assert empty.trained_epochs().dtype == recorded(3, 1).trained_epochs().dtype == np.int64

@@ -48,8 +48,9 @@ def test_squared_error_by_hand():
 
 
 def test_sharpen_of_the_fact_sheet():
-    sharp = sharpen(torch.tensor([[0.5, 0.3, 0.2]]), temperature=0.5)
-    np.testing.assert_allclose(sharp[0], [0.6579, 0.2368, 0.1053], atol=5e-5)
+    for options in ({"temperature": 0.5}, {}):
+        sharp = sharpen(torch.tensor([[0.5, 0.3, 0.2]]), **options)
+        np.testing.assert_allclose(sharp[0], [0.6579, 0.2368, 0.1053], atol=5e-5)
 
 
 @pytest.mark.parametrize("temperature", [1e-3, 0.5, 1.0, 2.0])
@@ -207,3 +208,26 @@ def test_consistency_sends_no_gradient_to_detached_logits():
     to_weak, to_strong = torch.autograd.grad(loss, (weak, strong), allow_unused=True)
     assert to_weak is None
     torch.testing.assert_close(to_strong, (strong.softmax(1) - weak.softmax(1)) / 4)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_mixup_keeps_the_type_of_the_inputs(dtype):
+    mixed, _ = mixup(
+        torch.eye(2, dtype=dtype), torch.eye(2), torch.tensor([1, 0]), torch.full((2,), 0.75)
+    )
+    assert mixed.dtype == dtype
+    torch.testing.assert_close(mixed, torch.tensor([[0.75, 0.25], [0.25, 0.75]], dtype=dtype))
+
+
+def test_draws_are_made_on_the_device_of_the_rows():
+    """No other device may be at hand; "meta" holds shapes only."""
+    clean = torch.ones(3, dtype=torch.bool, device="meta")
+    assert clean_partner(clean).device.type == "meta"
+    assert dominant_factor(3, 0.5, device="meta").device.type == "meta"
+
+
+def test_the_mean_of_one_marked_row_is_its_value():
+    values = torch.tensor([5.0, 7.0], dtype=torch.float64)
+    mean = masked_mean(values, torch.tensor([False, True]))
+    assert mean == 7
+    assert mean.dtype == torch.float64

@@ -15,10 +15,14 @@ from sklearn.mixture import GaussianMixture
 from noisyfit._location_scale import (
     GUMBEL,
     NORMAL,
+    Solution,
     hold,
     kde_chord_split,
+    log_joint,
     log_odds,
     negative_log_likelihood,
+    solve_em,
+    solve_lbfgs,
 )
 from noisyfit.mixture import GaussianMixture1D, WeibullMixture, collapse, shift_positive
 
@@ -248,6 +252,7 @@ def test_noisy_quantile_inverts_the_cdf(cls):
     assert mixture.noisy_quantile(1) == np.inf
     with pytest.raises(ValueError, match=re.escape("p must be in [0, 1]. Got 1.5")):
         mixture.noisy_quantile(1.5)
+    assert mixture.noisy_quantile(0) == {WeibullMixture: 0, GaussianMixture1D: -np.inf}[cls]
 
 
 # the fit: invariances
@@ -681,3 +686,158 @@ def test_warm_start_goes_on_from_the_last_summit(cls):
     np.testing.assert_allclose(warm.means_, cold.means_, rtol=1e-3)
     other = rng.choice(x, len(x))
     np.testing.assert_allclose(warm.fit(other).weights_, cls().fit(other).weights_, atol=1e-3)
+
+
+# What a changed line could do unnoticed otherwise
+
+
+def test_both_families_have_the_same_defaults():
+    weibull, normal = (cls().get_params() for cls in BOTH)
+    del weibull["max_shape"], normal["min_std"]
+    assert weibull == normal
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_messages_name_the_argument(cls):
+    mixture = cls().fit(two_weibulls(200)[0])
+    for method in (mixture.pdf, mixture.cdf, mixture.posterior):
+        with pytest.raises(ValueError, match=r"^(Input )?x "):
+            method([np.nan])
+
+
+def test_the_spread_of_constant_values_is_the_smallest_one():
+    np.testing.assert_allclose(GaussianMixture1D(min_std=0.25).fit([3.0, 3.0]).stds_, 0.25)
+
+
+@pytest.mark.parametrize("unit", [1e-3, 1, 1e3])
+def test_a_component_may_be_much_wider_than_the_whole(unit):
+    rng = np.random.default_rng(0)
+    x = unit * np.r_[rng.normal(0, 0.01, 5000), rng.normal(0.1, 5, 50)]
+    x = np.r_[x, -x] + 0.1 * unit
+    stds = GaussianMixture1D().fit(x).stds_ / unit
+    assert 5 * x.std() / unit < stds.max()
+    assert stds.max() == pytest.approx(5, rel=0.3)
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "em"])
+@pytest.mark.parametrize("cls", BOTH)
+def test_warm_start_from_a_single_component(cls, solver):
+    x = two_weibulls(500)[0]
+    mixture = cls(warm_start=True, solver=solver).fit(np.full(5, x.mean()))
+    assert mixture.degenerate_
+    mixture.fit(x)
+    assert np.isfinite(mixture.log_likelihood_)
+
+
+@pytest.mark.parametrize("tol", [0.0, 1e-10])
+def test_expectation_maximisation_ends_where_nothing_is_gained(tol):
+    rng = np.random.default_rng(0)
+    x = np.r_[rng.normal(0, 1, 300), rng.normal(30, 1, 100)]
+    mixture = GaussianMixture1D(solver="em", tol=tol).fit(x)
+    assert mixture.converged_
+    assert 1 <= mixture.n_iter_ < 50
+    assert mixture.log_likelihood_ == pytest.approx(GaussianMixture1D().fit(x).log_likelihood_)
+
+
+def em(t, start, max_iter, w=None):
+    w = np.full(len(t), 1 / len(t)) if w is None else w
+    return solve_em(
+        t, w, NORMAL, start, spreads=(0.1, 10), min_weight=1e-4, max_iter=max_iter, tol=0
+    )
+
+
+def test_expectation_maximisation_counts_its_steps_and_tells_the_likelihood():
+    t, w = np.array([-1.0, 0.0, 1.0, 4.0, 5.0]), np.full(5, 0.2)
+    start = Solution(np.array([0.0, 1.0]), np.ones(2), np.array([0.5, 0.5]))
+    for max_iter in (0, 1, 3):
+        found = em(t, start, max_iter)
+        assert (found.n_iter, found.converged) == (max_iter, False)
+        joint = log_joint(t, NORMAL, *found[:3])
+        assert found.log_likelihood == pytest.approx(w @ np.logaddexp(*joint))
+
+
+def test_a_component_without_any_share_stays_where_it_is():
+    t = np.array([-1.0, 0.0, 1.0])
+    start = Solution(np.array([0.0, 1e6]), np.ones(2), np.array([0.5, 0.5]))
+    found = em(t, start, 5)
+    assert found.locations[1] == 1e6
+    assert found.locations[0] == pytest.approx(0)
+    assert found.weights[1] == 1e-4
+
+
+@pytest.mark.parametrize(
+    ("location", "slope", "converged"),
+    [
+        (-1.0, 1.0, True),  # downhill lies beyond the bound: nothing is left to gain
+        (-1.0, -1.0, False),
+        (0.0, 1e-3, False),
+        (0.5, 1e-6, True),
+        (1.0, -1.0, True),
+    ],
+)
+def test_a_line_search_that_failed_at_the_summit_has_converged(
+    location, slope, converged, monkeypatch
+):
+    class Ended:
+        x = np.array([location, 0.0, 0.5, 0.0, 0.0])
+        jac = np.array([slope, 0.0, 0.0, 0.0, 0.0])
+        fun, nit, success = 1.0, 7, False
+
+    monkeypatch.setattr("noisyfit._location_scale.minimize", lambda *args, **kwargs: Ended)
+    t = np.array([-1.0, 0.0, 1.0])
+    start = Solution(np.array([0.0, 0.5]), np.ones(2), np.array([0.5, 0.5]))
+    found = solve_lbfgs(
+        t,
+        np.full(3, 1 / 3),
+        NORMAL,
+        start,
+        spreads=(0.1, 10),
+        min_weight=1e-4,
+        max_iter=9,
+        tol=0,
+    )
+    assert found.converged is converged
+    assert (found.n_iter, found.log_likelihood) == (7, -1)
+
+
+@pytest.mark.parametrize(
+    ("locations", "spreads"),
+    [
+        ([-856.55648116, -1732.46824041], [0.99970246, 0.99947013]),  # it would turn below e^-800
+        ([1323.38150153, 2351.16536758], [0.99963755, 1.00067221]),  # and here above e^800
+        ([1081.52216802, 1647.73638922], [0.90988608, 1.13436337]),
+        ([841.79568264, 1977.76677187], [0.6647439, 2.07680238]),
+    ],
+)
+def test_odds_that_turn_beyond_all_numbers_are_left_alone(locations, spreads):
+    locations, spreads = np.array(locations), np.array(spreads)
+    assert np.isnan(GUMBEL.turning_point(locations, spreads))
+    t = np.linspace(-700, 700, 20)
+    np.testing.assert_array_equal(hold(t, GUMBEL, locations, spreads), t)
+
+
+def fixed(cls, locations, spreads, weights):
+    """Make a mixture of given components."""
+    mixture = cls()
+    mixture._locations, mixture._spreads = np.array(locations), np.array(spreads)
+    mixture.weights_ = np.array(weights)
+    mixture.means_ = mixture._means(mixture._locations, mixture._spreads)
+    return mixture
+
+
+def test_crossing_is_that_of_the_held_posterior():
+    # The wide second component is the denser one at both means, but not all the way between.
+    mixture = fixed(
+        WeibullMixture, [-0.02166923, 0.00888381], [0.19496958, 6.63599656], [0.0296, 0.9704]
+    )
+    assert (mixture.posterior(mixture.means_, monotone=False) > 0.5).all()
+    at = mixture.crossing()
+    below, above = mixture.posterior([at * (1 - 1e-6), at * (1 + 1e-6)])
+    assert below < 0.5 < above
+
+
+def test_a_crossing_just_below_the_larger_mean_is_found():
+    mixture = fixed(GaussianMixture1D, [0.0, 2.0], [1.0, 1.0], [0.85, 0.15])
+    assert 0.5 < mixture.posterior([2.0])[0] < 0.7
+    # Equal widths: the weighted densities agree at 1 + log(.85 / .15) / 2.
+    assert mixture.crossing() == pytest.approx(1 + np.log(0.85 / 0.15) / 2)

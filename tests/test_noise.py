@@ -13,10 +13,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
 from noisyfit.noise import (
+    _STREAM,
     CIFAR10_ASYMMETRIC,
     CorruptedLabels,
+    _draw,
+    _standardisation,
     corrupt_labels,
     instance_dependent_noise,
+    noise_generator,
     transition_matrix,
 )
 
@@ -485,7 +489,7 @@ def test_string_labels_and_frames():
 @pytest.mark.parametrize(
     ("X", "y", "rate", "options", "message"),
     [
-        (np.eye(3), [0, 1, 1], 2, {}, "'rate' parameter"),
+        (np.eye(3), [0, 1, 1], 2, {}, "'rate' parameter of instance_dependent_noise"),
         (np.eye(3), [0, 1, 1], 0.2, {"logit_scale": 0}, "'logit_scale' parameter"),
         (np.eye(3), [0, 1], 0.2, {}, r"inconsistent numbers of samples: \[3, 2\]"),
         (np.eye(3), [0, 0, 0], 0.2, {}, "at least 2 classes"),
@@ -497,3 +501,103 @@ def test_string_labels_and_frames():
 def test_instance_dependent_noise_errors(X, y, rate, options, message):
     with pytest.raises(ValueError, match=message):
         instance_dependent_noise(X, y, rate, **options)
+
+
+# What a changed line could do unnoticed otherwise
+
+
+def test_counts_are_drawn_unless_they_are_to_be_exact():
+    y, T = np.zeros(1000, dtype=int), transition_matrix("pair", 2, 0.5)
+    drawn = [corrupt_labels(y, T, seed, classes=[0, 1]).flipped.sum() for seed in range(5)]
+    exact = [
+        corrupt_labels(y, T, seed, classes=[0, 1], exact=True).flipped.sum() for seed in range(5)
+    ]
+    assert set(exact) == {500}
+    assert set(drawn) != {500}
+
+
+def test_half_a_flip_is_rounded_whatever_its_float_dust():
+    T = transition_matrix("symmetric", 7, 0.1)
+    expected = np.full(7, 5) @ (1 - np.diag(T))
+    assert expected == pytest.approx(3.5)
+    assert expected != 3.5
+    assert corrupt_labels(np.arange(35) % 7, T, 0, exact=True).flipped.sum() == 4
+
+
+@pytest.mark.parametrize("shift", [5e-7, -5e-7])
+def test_rows_that_sum_to_one_but_for_rounding_are_taken(shift):
+    y = np.arange(100) % 3
+    T = transition_matrix("symmetric", 3, 0.4)
+    T[0, 1] += shift
+    for matrix in (T, T.astype(np.float32)):
+        assert corrupt_labels(y, matrix, 0).labels.tolist() == corrupt_labels(y, T, 0)[0].tolist()
+    T[0, 1] += 9 * shift
+    with pytest.raises(ValueError, match="rows that sum to 1"):
+        corrupt_labels(y, T, 0)
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_labels_keep_the_type_that_numpy_gives_them(kind):
+    T = transition_matrix("pair", 2, 0.5)
+    for y in ([0, 1], [False, True], ["ant", "beetle"]):
+        assert corrupt_labels(kind(y), T, 0).labels.dtype == np.array(y).dtype
+    longer = corrupt_labels(np.array(["ant", "ant"]), T, 0, classes=["ant", "beetle"])
+    assert longer.labels.dtype == np.dtype("<U6")
+
+
+def test_what_is_missing_among_the_labels_is_told():
+    with pytest.raises(ValueError, match="Input y contains NaN"):
+        corrupt_labels([0.0, np.nan], np.eye(2), 0)
+    with pytest.raises(ValueError, match="'rate' parameter of transition_matrix"):
+        transition_matrix("pair", 2, 2)
+
+
+def test_streams_of_seeds_and_generators_do_not_change():
+    """Else the same seed gave other labels after an update."""
+    words = np.random.RandomState(3).randint(2**32, size=4, dtype=np.uint32)
+    expected = np.random.default_rng(words).random(3)
+    assert_array_equal(noise_generator(np.random.RandomState(3)).random(3), expected)
+    assert_array_equal(noise_generator(3).random(3), np.random.default_rng([3, _STREAM]).random(3))
+
+
+def test_scale_of_the_logits():
+    X, y = make_rows(300), np.arange(300) % 3
+    default = instance_dependent_noise(X, y, 0.4, 0).labels
+    assert_array_equal(default, instance_dependent_noise(X, y, 0.4, 0, logit_scale=3.0).labels)
+    assert (default != instance_dependent_noise(X, y, 0.4, 0, logit_scale=0.3).labels).any()
+    column = np.array([[1.0], [5.0]])
+    mean, factor = _standardisation(column, 3.0)
+    assert_allclose((mean, factor), ([3.0], [3.0 / 2]))
+
+
+def test_gray_images_equal_their_flattened_rows():
+    X, y = make_rows(120, 16), np.arange(120) % 3
+    assert_array_equal(
+        instance_dependent_noise(X.reshape(120, 4, 4), y, 0.4, 0).labels,
+        instance_dependent_noise(X, y, 0.4, 0).labels,
+    )
+
+
+def test_rate_zero_marks_nothing_and_rate_one_is_cut_off():
+    X, y = make_rows(20_000, 2), np.arange(20_000) % 2
+    flipped = instance_dependent_noise(X, y, 0.0, 0).flipped
+    assert flipped.dtype == bool
+    assert not flipped.any()
+    # q is normal around 1 with deviation .1 and cut off at 1: its mean is 1 - .1 sqrt(2 / pi).
+    realised = instance_dependent_noise(X, y, 1.0, 0).flipped.mean()
+    assert realised == pytest.approx(1 - 0.1 * np.sqrt(2 / np.pi), abs=0.008)
+
+
+class Zeros:
+    """The smallest number that a generator draws."""
+
+    def random(self, shape):
+        return np.zeros(shape)
+
+
+def test_columns_are_drawn_with_their_probabilities():
+    p = np.repeat([[2.0, 0.0, 6.0]], 20_000, axis=0)  # also where they do not sum to 1
+    counts = np.bincount(_draw(p, np.random.default_rng(0)), minlength=3)
+    assert counts[1] == 0
+    assert counts[0] / 20_000 == pytest.approx(0.25, abs=0.015)
+    assert _draw(np.array([[0.0, 1.0], [0.5, 0.5]]), Zeros()).tolist() == [1, 0]

@@ -40,3 +40,12 @@ def test_each_cycle_starts_lower_and_ends_near_zero():
     assert (factors[ends - 1] < 0.001).all()
     rises = np.flatnonzero(np.diff(factors) > 0) + 1
     assert rises.tolist() == ends[:-1].tolist()
+
+
+def test_whole_numbers_of_cycles_are_not_lost_to_rounding():
+    assert [n_cosine_cycles(2**k - 1, growth=2) for k in range(1, 12)] == list(range(1, 12))
+
+
+def test_nothing_is_left_at_the_end():
+    ends = np.array([4, 10])
+    assert [cosine_cycle_factor(step, ends) for step in (10, 11)] == [0, 0]
