@@ -147,13 +147,13 @@ def kde_chord_split(x: np.ndarray, w: np.ndarray, n_rows: float) -> float:
 
     grid = np.linspace(-0.2, 1.2, 100)
     peak = grid[np.argmax(density(grid))]
-    sag, divide = -np.inf, 0.5
+    sags = []
     for end in (1.0, 0.0):  # the right side is kept unless the left sags more
         line = np.linspace(end, peak, 100)
         height = density(line)
         gap = np.abs(height - np.linspace(height[0], height[-1], 100))
-        if gap.max() > sag:
-            sag, divide = gap.max(), line[np.argmax(gap)]
+        sags.append((gap.max(), line[np.argmax(gap)]))
+    _, divide = max(sags, key=lambda sag: sag[0])
     return float(x[0] + divide * (x[-1] - x[0]))
 
 

@@ -23,6 +23,7 @@ from noisyfit._location_scale import (
     negative_log_likelihood,
     solve_em,
     solve_lbfgs,
+    starting_splits,
 )
 from noisyfit.mixture import GaussianMixture1D, WeibullMixture, collapse, shift_positive
 
@@ -692,9 +693,16 @@ def test_warm_start_goes_on_from_the_last_summit(cls):
 
 
 def test_both_families_have_the_same_defaults():
-    weibull, normal = (cls().get_params() for cls in BOTH)
-    del weibull["max_shape"], normal["min_std"]
-    assert weibull == normal
+    common = {
+        "solver": "lbfgs",
+        "init": "best",
+        "warm_start": False,
+        "max_iter": 2000,
+        "tol": 1e-10,
+        "min_weight": 1e-4,
+    }
+    assert WeibullMixture().get_params() == common | {"max_shape": 50.0}
+    assert GaussianMixture1D().get_params() == common | {"min_std": 1e-3}
 
 
 @pytest.mark.parametrize("cls", BOTH)
@@ -841,3 +849,76 @@ def test_a_crossing_just_below_the_larger_mean_is_found():
     assert 0.5 < mixture.posterior([2.0])[0] < 0.7
     # Equal widths: the weighted densities agree at 1 + log(.85 / .15) / 2.
     assert mixture.crossing() == pytest.approx(1 + np.log(0.85 / 0.15) / 2)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_split_lies_on_the_side_that_sags(sign):
+    rng = np.random.default_rng(0)
+    x = np.sort(sign * np.r_[rng.normal(0, 1, 900), rng.normal(9, 1, 100)])
+    split = sign * kde_chord_split(x, np.full(1000, 1e-3), 1000)
+    assert 3 < split < 7
+
+
+def test_starts_are_the_kde_split_and_three_quantiles():
+    x = np.r_[np.linspace(0, 1, 6), np.linspace(20, 21, 10)]
+    w = np.full(16, 1 / 16)
+    assert starting_splits(x, w, 16, kde_only=True) == [6]
+    assert starting_splits(x, w, 16, kde_only=False) == [6, 4, 8, 13]
+
+
+@pytest.mark.parametrize(
+    ("n", "sides"), [(2, {1}), (3, {1, 2}), (4, {2}), (5, {2, 3}), (9, {2, 7})]
+)
+def test_two_values_are_left_on_each_side_where_there_are_enough(n, sides):
+    for heavy in (0, -1):
+        w = np.full(n, 0.01)
+        w[heavy] = 1 - w[1:].sum()
+        splits = starting_splits(np.arange(n) ** 2.0, w, 1000, kde_only=False)
+        assert splits[0] in range(min(sides), max(sides) + 1)
+        assert set(splits[1:]) <= sides
+
+
+@pytest.mark.parametrize("factor", [0.9, 0.999, 1.001, 1.1])
+def test_the_shape_of_one_weibull_is_kept_within_its_bounds(factor):
+    t, w = np.log(two_weibulls(300)[0]), np.full(300, 1 / 300)
+    free = GUMBEL.maximise(t, w, (1e-3, 1e3))[1]
+    upper = GUMBEL.maximise(t, w, (1e-3, factor * free))[1]
+    lower = GUMBEL.maximise(t, w, (factor * free, 1e3))[1]
+    assert upper == pytest.approx(free * min(factor, 1))
+    assert lower == pytest.approx(free * max(factor, 1))
+
+
+def test_the_smallest_shape_of_a_weibull():
+    x = np.exp(60 * np.random.default_rng(0).normal(size=500))
+    assert WeibullMixture().fit(x).shapes_.min() == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    ("spread", "other", "on_atom"),
+    [
+        (1e-3, -5.0, True),
+        (1.5e-3, -5.0, False),  # not held by the bound
+        (1e-3, 2e-3, False),  # held by it, but on two values
+        (1e-3, 1e-4, False),
+    ],
+)
+def test_an_atom_is_one_value_and_held_by_the_bound(spread, other, on_atom):
+    t = np.sort([0.0, other, 5.0, 6.0])
+    summit = Solution(np.array([0.0, 5.0]), np.array([spread, 1.0]), np.array([0.5, 0.5]))
+    found = GaussianMixture1D()._on_atom(summit, t, np.full(4, 0.25), (1e-3, 10.0))
+    assert found.tolist() == [on_atom, False]
+
+
+@pytest.mark.parametrize(
+    ("weight", "gap", "message"),
+    [
+        (1.5e-4, 1.0, ""),
+        (1e-4, 1.0, "an empty component: its weight fell to 0.0001"),
+        (0.5, 1e-5, ""),
+        (0.5, 1e-9, "the two components coincide"),
+    ],
+)
+def test_what_makes_a_summit_no_mixture(weight, gap, message):
+    weights = np.array([1 - weight, weight])
+    summit = Solution(np.array([0.0, gap]), np.full(2, 0.01), weights)
+    assert GaussianMixture1D()._fault(summit) == message
