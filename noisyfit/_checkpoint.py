@@ -209,6 +209,7 @@ def _state(net: Any, n_recorded: dict[str, int]) -> dict[str, Any]:
 def _restore(net: Any, state: dict[str, Any], done: int) -> None:
     net.module_.load_state_dict(state["module"])
     net.optimizer_.load_state_dict(state["optimizer"])
+    _lay_out_like_weights(net.optimizer_)
     net.schedule_.load_state_dict(state["schedule"])
     if net.scaler_ is not None:
         net.scaler_.load_state_dict(state["scaler"])
@@ -226,6 +227,17 @@ def _restore(net: Any, state: dict[str, Any], done: int) -> None:
         recorder.dynamics_.extend(part)
     for generator, drawn in zip(_generators(net), state["draws"], strict=True):
         generator.set_state(torch.from_numpy(drawn))
+
+
+def _lay_out_like_weights(optimizer: torch.optim.Optimizer) -> None:
+    """Give momentum and its kin the strides of their weights, which files do not keep.
+
+    Fused steps walk through the memory of both side by side.
+    """
+    for weight, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, torch.Tensor) and value.shape == weight.shape:
+                state[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
 
 
 def _generators(net: Any) -> list[torch.Generator]:

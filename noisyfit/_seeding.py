@@ -6,6 +6,8 @@ which can turn a detector's ranking upside down. Every purpose therefore has a s
 
 from __future__ import annotations
 
+import os
+import random
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +19,16 @@ import torch
 
 # torch has one CPU generator a process: fits in threads take turns, or they would share it.
 _GENERATOR_LOCK = RLock()
+
+
+def _renew_lock() -> None:
+    """Give a forked process a lock of its own: the thread that held the old one is not in it."""
+    global _GENERATOR_LOCK
+    _GENERATOR_LOCK = RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 class RandomStreams(NamedTuple):
@@ -76,7 +88,9 @@ def fresh_seed(random_state: np.random.RandomState | None) -> int:
 
 @contextmanager
 def seeded(seed: int, device: str | torch.device) -> Iterator[None]:
-    """Run a block with torch's generators seeded, and put them back afterwards.
+    """Run a block with the global generators seeded, and put them back afterwards.
+
+    Those of torch, and those of numpy and Python, from which transforms of the user may draw.
 
     Parameters
     ----------
@@ -91,7 +105,14 @@ def seeded(seed: int, device: str | torch.device) -> Iterator[None]:
         for one in cuda:
             with torch.cuda.device(one):
                 torch.cuda.manual_seed(seed)
-        yield
+        of_numpy, of_python = np.random.get_state(), random.getstate()  # noqa: NPY002
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        random.seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(of_numpy)  # noqa: NPY002
+            random.setstate(of_python)
 
 
 def global_generator(device: str | torch.device) -> torch.Generator:

@@ -172,10 +172,10 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
         X, task = self._make_task(X, y, trusted, self.checkpoint)
         with seeded(task.streams.training, task.device):
             result = self._fit(task)
-        self.classes_ = task.classes
-        self._scaler = task.scaler
-        self._row_dtype = getattr(X, "dtype", None)
-        self._set_fitted(task, result)
+            self.classes_ = task.classes
+            self._scaler = task.scaler
+            self._row_dtype = getattr(X, "dtype", None)
+            self._set_fitted(task, result)
         return self
 
     def _make_task(

@@ -15,7 +15,10 @@ import torch
 from scipy import sparse
 from torch.utils.data import DataLoader, Dataset
 
+from noisyfit._seeding import seeded
 from noisyfit.scaling import ImageScaler
+
+SINGLE_READS = 0  # seed of what is read apart from the batches of an epoch
 
 View = Callable[[torch.Tensor], torch.Tensor]
 
@@ -103,6 +106,11 @@ class StreamSource:
     dataset : torch.utils.data.Dataset
         Items are ``(input, label)`` pairs or inputs; an input is a tensor, an array or a PIL image.
     device : torch.device
+
+    Notes
+    -----
+    Transforms that draw at random are seeded batch by batch, whatever generator they draw from: the
+    rows come out alike whoever reads them, one process or several, and after a stop.
     """
 
     home = torch.device("cpu")
@@ -127,9 +135,16 @@ class StreamSource:
             )
         return x, i
 
+    def __getitems__(self, batch: tuple[int, list[int]]) -> list[tuple[torch.Tensor, int]]:
+        """Read the rows of a batch of `_EpochBatches`."""
+        seed, ids = batch
+        with seeded(seed, "cpu"):
+            return [self[i] for i in ids]
+
     def gather(self, ids: torch.Tensor) -> torch.Tensor:
         """Return the inputs of the rows `ids`, read in this process."""
-        return torch.stack([self[int(i)][0] for i in ids]).to(self.device)
+        read = self.__getitems__((SINGLE_READS, ids.tolist()))
+        return torch.stack([x for x, _ in read]).to(self.device)
 
 
 def _to_device(x: torch.Tensor, device: torch.device) -> torch.Tensor:
@@ -284,11 +299,11 @@ class BatchLoader:
         if self._stream is None:
             self._stream = DataLoader(
                 source,  # type: ignore[arg-type]
-                batch_sampler=_EpochBatches(self),
+                batch_sampler=_EpochBatches(self),  # type: ignore[arg-type]  # with seeds
                 num_workers=self.num_workers,
                 persistent_workers=self.num_workers > 0,
                 pin_memory=source.device.type == "cuda",
-                generator=_copy_of_global_generator(),
+                generator=torch.Generator(),  # of seeds of the workers, which nobody uses
             )
         for x, ids in self._stream:
             yield (
@@ -308,17 +323,16 @@ class _EpochBatches:
     def __len__(self) -> int:
         return len(self.loader)
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[tuple[int, list[int]]]:
         # Lazily: DataLoader starts with a second iterator, and an eager one would draw two orders.
-        yield from (ids.tolist() for ids in self.loader.id_batches())
-
-
-def _copy_of_global_generator() -> torch.Generator:
-    # DataLoader draws the seed of its workers; from a copy, so that streamed and resident rows
-    # leave the same draws to augmentation and dropout.
-    generator = torch.Generator()
-    generator.set_state(torch.get_rng_state())
-    return generator
+        # Seeds come from a copy of what draws the order, so that streamed and resident rows leave
+        # the same draws to all others.
+        batches, drawn_from = self.loader.id_batches(), self.loader.generator
+        generator = torch.Generator()
+        generator.set_state(torch.get_rng_state() if drawn_from is None else drawn_from.get_state())
+        seeds = torch.randint(2**62, (len(batches),), generator=generator)
+        for seed, ids in zip(seeds.tolist(), batches, strict=True):
+            yield seed, ids.tolist()
 
 
 def batch_sizes(n_rows: int, batch_size: int) -> list[int]:

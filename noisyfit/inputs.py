@@ -16,7 +16,16 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 from torch.utils.data import Dataset, Subset, TensorDataset
 
-from noisyfit.data import Rows, Source, SparseSource, StreamSource, TensorSource, as_tensor
+from noisyfit._seeding import seeded
+from noisyfit.data import (
+    SINGLE_READS,
+    Rows,
+    Source,
+    SparseSource,
+    StreamSource,
+    TensorSource,
+    as_tensor,
+)
 from noisyfit.scaling import ImageScaler, TableScaler
 
 Scaler = ImageScaler | TableScaler
@@ -244,12 +253,14 @@ def dataset_targets(dataset: Dataset) -> np.ndarray:
     targets = getattr(dataset, "targets", None)
     if targets is not None:
         return np.asarray(targets)
-    if not isinstance(dataset[0], (tuple, list)) or len(dataset[0]) < 2:
+    item = _first_item(dataset)
+    if not isinstance(item, (tuple, list)) or len(item) < 2:
         raise ValueError(
             f"{type(dataset).__name__} has neither an attribute 'targets' nor items (input, label);"
             " pass the labels as y."
         )
-    return np.asarray([dataset[i][1] for i in range(len(dataset))])  # type: ignore[arg-type]
+    with seeded(SINGLE_READS, "cpu"):
+        return np.asarray([dataset[i][1] for i in range(len(dataset))])  # type: ignore[arg-type]
 
 
 def row_shape(X: Any) -> tuple[int, ...]:
@@ -260,8 +271,13 @@ def row_shape(X: Any) -> tuple[int, ...]:
 def _first_input(dataset: Dataset) -> Any:
     if len(dataset) == 0:  # type: ignore[arg-type]
         raise ValueError("Found a Dataset with 0 samples while a minimum of 1 is required.")
-    item = dataset[0]
+    item = _first_item(dataset)
     return item[0] if isinstance(item, (tuple, list)) else item
+
+
+def _first_item(dataset: Dataset) -> Any:
+    with seeded(SINGLE_READS, "cpu"):
+        return dataset[0]
 
 
 def _as_numpy(values: Any) -> Any:

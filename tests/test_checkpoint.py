@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import random
 import signal
 import time
 from queue import Empty
@@ -109,7 +110,7 @@ def test_kinds_of_rows(kind, tmp_path, monkeypatch):
         "uint8 images": lambda: rng.integers(0, 256, (150, 1, 8, 8), np.uint8),
         "streamed": lambda: _Streamed(torch.tensor(rng.random((150, 1, 8, 8)), dtype=torch.float)),
     }[kind]()
-    est = MILDSelector(rounds=2, max_epochs=2, random_state=0)
+    est = MILDSelector(rounds=1, max_epochs=4, random_state=0)
     if kind == "streamed":
         est.set_params(iterator_train__num_workers=0)
     whole = clone(est).fit(rows, Y)
@@ -119,6 +120,23 @@ def test_kinds_of_rows(kind, tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             clone(est).fit(rows, Y)
     assert_same_fit(whole, clone(est).fit(rows, Y))
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_networks_for_images_go_on(name, tmp_path, monkeypatch):
+    """Their weights lie in memory in another order, and so must what the optimizer remembers."""
+    images = np.random.default_rng(0).integers(0, 256, (150, 1, 8, 8), np.uint8)
+    est = clone(FITS[name]).set_params(module__width=4, random_state=0)
+    with monkeypatch.context() as patch:
+        counter = Stopper(patch)
+        whole = clone(est).fit(images, Y, trusted=TRUSTED)
+    for number, share in enumerate((0.35, 0.65, 0.95)):
+        est.set_params(checkpoint=tmp_path / str(number))
+        with monkeypatch.context() as patch:
+            Stopper(patch, after=int(share * counter.n_batches))
+            with pytest.raises(KeyboardInterrupt):
+                clone(est).fit(images, Y, trusted=TRUSTED)
+        assert_same_fit(whole, clone(est).fit(images, Y, trusted=TRUSTED))
 
 
 class _Streamed(TensorDataset):
@@ -212,21 +230,28 @@ class _Jittered(_Streamed):
     """Gives another input whenever a row is read."""
 
     def __getitem__(self, i):
-        return (super().__getitem__(i)[0] + torch.rand(()),)
+        drawn = np.random.rand() + random.random()  # noqa: NPY002 - as transforms of users do
+        return (super().__getitem__(i)[0] + torch.rand(()) + drawn,)
 
 
-def test_a_data_set_with_random_transforms_goes_on(tmp_path, monkeypatch):
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_data_set_with_random_transforms_goes_on(num_workers, tmp_path, monkeypatch):
     rows = _Jittered(torch.zeros(150, 1, 8, 8))
     est = MILDSelector(
-        rounds=1, max_epochs=4, checkpoint=tmp_path, iterator_train__num_workers=0, random_state=0
+        rounds=1,
+        max_epochs=4,
+        checkpoint=tmp_path,
+        iterator_train__num_workers=num_workers,
+        random_state=0,
     )
+    whole = clone(est).set_params(checkpoint=None, iterator_train__num_workers=0).fit(rows, Y)
     with monkeypatch.context() as patch:
         Stopper(patch, after=25)
         with pytest.raises(KeyboardInterrupt):
             clone(est).fit(rows, Y)
     with monkeypatch.context() as patch:
         counter = Stopper(patch)
-        clone(est).fit(rows, Y)
+        assert_same_fit(whole, clone(est).fit(rows, Y))
     assert counter.n_batches == 20
     with pytest.raises(ValueError, match="differs in: X"):
         clone(est).fit(_Jittered(torch.zeros(150, 1, 8, 9)), Y)
@@ -317,29 +342,34 @@ def test_callbacks_and_the_progress_bar_go_on(tmp_path, monkeypatch, capsys):
     assert "6/6" in capsys.readouterr().err
 
 
-def fit_and_say(est, queue):
+def fit_and_say(est, rows, queue):
     torch.set_num_threads(1)
-    est.fit(X, Y, trusted=TRUSTED)
-    queue.put((est.noise_scores_.tobytes(), est.net_.logits(est._rows(X)).tobytes()))
+    est.fit(rows, Y, trusted=TRUSTED)
+    queue.put((est.noise_scores_.tobytes(), est.net_.logits(est._rows(rows)).tobytes()))
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", ["table", "images"])
 @pytest.mark.parametrize("name", ["MILD", "MILD held out", "DLT", "LSTM", "Meta"])
-def test_killed_at_random_moments(name, tmp_path):
-    """SIGKILL real fits, 60 and more over all methods; `-s` shows how many.
+def test_killed_at_random_moments(name, kind, tmp_path):
+    """SIGKILL real fits, 120 and more over all methods; `-s` shows how many.
 
     Processes are forked, so that a kill hits the fit and not the import of torch.
     """
     est = clone(FITS[name]).set_params(random_state=0)
     est.set_params(max_epochs=20, checkpoint=tmp_path / "fit")
+    rows = X
+    if kind == "images":
+        rows = np.random.default_rng(0).integers(0, 256, (150, 1, 8, 8), np.uint8)
+        est.set_params(module__width=4)
     context, rng = multiprocessing.get_context("fork"), np.random.default_rng(0)
-    whole = clone(est).set_params(checkpoint=None).fit(X, Y, trusted=TRUSTED)
+    whole = clone(est).set_params(checkpoint=None).fit(rows, Y, trusted=TRUSTED)
     start = time.perf_counter()
-    clone(est).set_params(checkpoint=tmp_path / "timed").fit(X, Y, trusted=TRUSTED)
+    clone(est).set_params(checkpoint=tmp_path / "timed").fit(rows, Y, trusted=TRUSTED)
     seconds, n_kills = time.perf_counter() - start, 0
     while True:
         queue = context.Queue()
-        process = context.Process(target=fit_and_say, args=(clone(est), queue))
+        process = context.Process(target=fit_and_say, args=(clone(est), rows, queue))
         process.start()
         delay = rng.uniform(0.02, 0.12) * seconds + 0.05
         try:
@@ -351,7 +381,7 @@ def test_killed_at_random_moments(name, tmp_path):
             continue
         process.join()
         break
-    print(f"\n{name}: killed {n_kills} times")
+    print(f"\n{name}, {kind}: killed {n_kills} times")
     assert n_kills >= 12
     assert result[0] == whole.noise_scores_.tobytes()
-    assert result[1] == whole.net_.logits(whole._rows(X)).tobytes()
+    assert result[1] == whole.net_.logits(whole._rows(rows)).tobytes()

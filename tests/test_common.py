@@ -456,6 +456,30 @@ def test_streamed_data_set(est, source):
         assert est.score(dataset) == resident.score(X, GIVEN)
 
 
+class Jittered(WithTargets):
+    """Transforms of users draw from any generator."""
+
+    def __getitem__(self, i):
+        drawn = torch.rand(()).item() + np.random.rand() + random.random()  # noqa: NPY002
+        return np.float32(0.1 * drawn) + self.X[i], self.targets[i]
+
+
+def test_transforms_that_draw_at_random_are_repeated_and_leave_no_trace(est):
+    est.set_params(standardize=False, **NO_WORKERS)
+    dataset, before = Jittered(X, GIVEN), global_state()
+    one = clone(est).fit(dataset)
+    assert global_state() == before
+    assert one.predict_proba(dataset).shape == (len(X), N_CLASSES)
+    assert global_state() == before
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        other = clone(est).fit(dataset)
+    assert_same_fit(one, other)
+    np.testing.assert_array_equal(one.corrected_labels_, other.corrected_labels_)
+    plain = clone(est).fit(WithTargets(X, GIVEN))
+    assert (plain.noise_scores_ != one.noise_scores_).any()
+
+
 def test_data_set_without_labels_is_refused(est):
     with pytest.raises(ValueError, match=r"InputsOnly has neither.*pass the labels as y"):
         est.fit(InputsOnly(X, GIVEN))

@@ -1,5 +1,6 @@
 """Rows and their loader: every row once, with its own input and label, from every source."""
 
+import random
 import time
 from itertools import pairwise
 
@@ -294,6 +295,31 @@ def test_streamed_and_resident_rows_leave_the_same_draws_to_augmentation():
             torch.manual_seed(5)
             made.append(torch.cat([collect(loader)[1], collect(loader)[1]]))
     assert torch.equal(*made)
+
+
+class Drawn(Pairs):
+    """A transform that draws from all generators."""
+
+    def __getitem__(self, i):
+        drawn = torch.rand(1) + np.random.rand() + random.random()  # noqa: NPY002
+        return drawn.float(), 0
+
+
+@fewer_processors
+def test_transforms_draw_alike_whoever_reads_and_anew_in_each_epoch():
+    made = []
+    for num_workers in (0, 2):
+        rows = Rows(StreamSource(Drawn(np.zeros(12), np.zeros(12)), CPU), torch.zeros(12).long())
+        loader = BatchLoader(
+            rows,
+            4,
+            shuffle=True,
+            generator=torch.Generator().manual_seed(0),
+            num_workers=num_workers,
+        )
+        made.append(torch.stack([collect(loader)[1] for _ in range(2)]))
+    assert torch.equal(*made)
+    assert len(made[0].unique()) == 24
 
 
 @pytest.mark.parametrize("kind", ["resident", "stream"])

@@ -1,6 +1,9 @@
 """Random streams: reproducible, independent, and without a trace in the global generators."""
 
+import multiprocessing
+import os
 import random
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -89,7 +92,44 @@ def test_a_seeded_block_leaves_no_trace():
     with seeded(spawn_streams(0).training, torch.device("cpu")):
         torch.rand(10)
         torch.nn.Linear(3, 3)
+        np.random.rand(3)  # noqa: NPY002
+        random.random()
     assert global_states() == before
+
+
+def test_all_global_generators_are_seeded():
+    def draw(seed):
+        with seeded(seed, "cpu"):
+            return torch.rand(1).item(), np.random.rand(), random.random()  # noqa: NPY002
+
+    for one, same, other in zip(draw(2**62), draw(2**62), draw(2**62 + 1), strict=True):
+        assert one == same != other
+
+
+def _draw_in_another_process():
+    with seeded(3, "cpu"):
+        return torch.rand(1).item()
+
+
+@pytest.mark.skipif(not hasattr(os, "register_at_fork"), reason="processes are not forked here")
+def test_a_process_forked_while_a_thread_is_fitting_does_not_wait_for_it():
+    held, done = threading.Event(), threading.Event()
+
+    def fit():
+        with seeded(1, "cpu"):
+            held.set()
+            done.wait(60)
+
+    thread = threading.Thread(target=fit)
+    thread.start()
+    held.wait(60)
+    try:
+        with multiprocessing.get_context("fork").Pool(1) as pool:
+            found = pool.apply_async(_draw_in_another_process).get(timeout=30)
+    finally:
+        done.set()
+        thread.join()
+    assert found == _draw_in_another_process()
 
 
 def test_an_exception_inside_a_seeded_block_leaves_no_trace_either():
