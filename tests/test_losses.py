@@ -45,6 +45,8 @@ def test_squared_error_by_hand():
     logits = torch.tensor([[0.2, 0.8]]).log()
     loss = squared_error(logits, torch.tensor([[0.5, 0.5]]))
     assert loss.item() == pytest.approx((0.3**2 + 0.3**2) / 2)
+    rows = squared_error(logits.expand(2, 2), torch.tensor([[0.5, 0.5], [0.2, 0.8]]))
+    np.testing.assert_allclose(rows, [0.3**2, 0], atol=1e-7)
 
 
 def test_sharpen_of_the_fact_sheet():

@@ -905,7 +905,8 @@ def test_the_smallest_shape_of_a_weibull():
 def test_an_atom_is_one_value_and_held_by_the_bound(spread, other, on_atom):
     t = np.sort([0.0, other, 5.0, 6.0])
     summit = Solution(np.array([0.0, 5.0]), np.array([spread, 1.0]), np.array([0.5, 0.5]))
-    found = GaussianMixture1D()._on_atom(summit, t, np.full(4, 0.25), (1e-3, 10.0))
+    w = np.array([0.1, 0.1, 0.4, 0.4])
+    found = GaussianMixture1D()._on_atom(summit, t, w, (1e-3, 10.0))
     assert found.tolist() == [on_atom, False]
 
 

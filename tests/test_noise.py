@@ -543,6 +543,8 @@ def test_labels_keep_the_type_that_numpy_gives_them(kind):
         assert corrupt_labels(kind(y), T, 0).labels.dtype == np.array(y).dtype
     longer = corrupt_labels(np.array(["ant", "ant"]), T, 0, classes=["ant", "beetle"])
     assert longer.labels.dtype == np.dtype("<U6")
+    wide = np.array(["ant", "bee"], dtype="<U9")
+    assert corrupt_labels(wide, T, 0, classes=["ant", "bee"]).labels.dtype == wide.dtype
 
 
 def test_what_is_missing_among_the_labels_is_told():
