@@ -1,4 +1,4 @@
-"""The suite in other environments: `nox -s minimum`, `nox -s newest`, `nox -s wheel`.
+"""The suite in other environments: `nox -s minimum`, `nox -s newest`, `nox -s package`.
 
 Each session installs torch anew, several gigabytes. Arguments behind ``--`` go to pytest.
 """
@@ -37,17 +37,17 @@ def minimum(session: nox.Session) -> None:
 
 
 @nox.session(python="3.11")
-def wheel(session: nox.Session) -> None:
-    """Build wheel and sdist, install the wheel away from the sources, and find wrong labels."""
+@nox.parametrize("kind", ["whl", "tar.gz"], ids=["wheel", "sdist"])
+def package(session: nox.Session, kind: str) -> None:
+    """Build the package, install it away from the sources, and find wrong labels."""
     folder = session.create_tmp()
     session.install("build")
     session.run("python", "-m", "build", "--outdir", folder)
-    (built,) = sorted(Path(folder).glob("*.whl"))[-1:]
+    built = max(Path(folder).glob(f"*.{kind}"), key=lambda path: path.stat().st_mtime)
     session.install(str(built))
     session.chdir(folder)  # away from the sources
     code = (
-        "import numpy as np, noisyfit; from noisyfit.detector import DynamicsLSTM;"
-        "from noisyfit import DynamicsLSTMDetector;"
+        "import numpy as np, noisyfit; from noisyfit import DynamicsLSTMDetector;"
         "from sklearn.datasets import load_digits; X, y = load_digits(return_X_y=True);"
         "y[:90] = (y[:90] + 1) % 10; est = DynamicsLSTMDetector(random_state=0).fit(X, y);"
         "worst = est.noise_scores_.argsort()[::-1][:90]; print(est.summary());"

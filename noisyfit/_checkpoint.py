@@ -188,6 +188,11 @@ def _recorders(net: Any) -> dict[str, DynamicsRecorder]:
     return {name: c for name, c in net.callbacks_ if isinstance(c, DynamicsRecorder)}
 
 
+def _with_state(net: Any) -> dict[str, Any]:
+    """List the user's callbacks that can say what they remember, as torch's objects do."""
+    return {name: c for name, c in net.callbacks_ if hasattr(c, "load_state_dict")}
+
+
 def _state(net: Any, n_recorded: dict[str, int]) -> dict[str, Any]:
     """Collect what the rest of a stage depends on, and what it has to show at its end."""
     return {
@@ -198,6 +203,7 @@ def _state(net: Any, n_recorded: dict[str, int]) -> dict[str, Any]:
         "net": net.stage_state(),
         "history": net.epoch_history(),
         "best": {name: c.best_score_ for name, c in net.callbacks_ if hasattr(c, "best_score_")},
+        "callbacks": {name: c.state_dict() for name, c in _with_state(net).items()},
         "recorded": {
             name: recorder.dynamics_.epochs(start=n_recorded[name])
             for name, recorder in _recorders(net).items()
@@ -220,6 +226,8 @@ def _restore(net: Any, state: dict[str, Any], done: int) -> None:
             callback.best_score_ = state["best"][name]
         if hasattr(callback, "skip"):
             callback.skip(done)
+    for name, callback in _with_state(net).items():
+        callback.load_state_dict(state["callbacks"][name])
     for name, recorder in _recorders(net).items():
         part: TrainingDynamics = state["recorded"][name]
         if not hasattr(recorder, "dynamics_"):

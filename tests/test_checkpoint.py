@@ -14,6 +14,7 @@ import torch
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import make_blobs
+from skorch.callbacks import Callback
 from torch.utils.data import TensorDataset
 
 from noisyfit import DLTClassifier, DynamicsLSTMDetector, MetaRelabelClassifier, MILDSelector
@@ -324,6 +325,39 @@ def test_a_full_disk_is_told_and_loses_no_more_than_an_epoch(tmp_path, monkeypat
         counter = Stopper(patch)
         again = clone(est).fit(X, Y)
     assert counter.n_batches == 30  # three of six epochs were on the disk
+    assert_same_fit(whole, again)
+
+
+class Remembers(Callback):
+    """Counts the rows that it has seen."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.n_rows, self.losses = 0, []
+
+    def on_batch_end(self, net, batch=None, training=False, **kwargs):
+        self.n_rows += len(batch[1])
+
+    def on_epoch_end(self, net, **kwargs):
+        self.losses.append(torch.tensor(net.history[-1, "train_loss"]))
+        net.history.record("n_rows", self.n_rows)
+
+    def state_dict(self):
+        return {"n_rows": self.n_rows, "losses": self.losses}
+
+    def load_state_dict(self, state):
+        self.n_rows, self.losses = state["n_rows"], state["losses"]
+
+
+def test_callbacks_that_say_what_they_remember_go_on(tmp_path, monkeypatch):
+    est = DLTClassifier(noise_rate=0.2, max_epochs=6, callbacks=[Remembers()], random_state=0)
+    whole = clone(est).fit(X, Y)
+    est.set_params(checkpoint=tmp_path)
+    with monkeypatch.context() as patch:
+        Stopper(patch, after=35)
+        with pytest.raises(KeyboardInterrupt):
+            clone(est).fit(X, Y)
+    again = clone(est).fit(X, Y)
+    assert [e["n_rows"] for e in again.history_] == [150 * epoch for epoch in range(1, 7)]
     assert_same_fit(whole, again)
 
 
