@@ -2,40 +2,29 @@
 
 from __future__ import annotations
 
-import copy
 from abc import ABCMeta, abstractmethod
-from collections.abc import Iterable
-from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
-import joblib
 import numpy as np
 import torch
 from scipy.special import softmax
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.metrics import accuracy_score
-from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import Tags, _safe_indexing
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
-from skorch.callbacks import EarlyStopping
 from torch.utils.data import Dataset, Subset
 
-from noisyfit._building import build_module
-from noisyfit._checkpoint import FitCheckpoint, StageCheckpoint
-from noisyfit._params import NestedParams
-from noisyfit._seeding import RandomStreams, seeded, spawn_streams
-from noisyfit.augment import weak_view
+from noisyfit._checkpoint import FitCheckpoint
+from noisyfit._seeding import seeded, spawn_streams
 from noisyfit.calibration import calibrate
-from noisyfit.data import Rows, StreamSource, View
-from noisyfit.device import resolve_device, resolve_precision
-from noisyfit.dynamics import TrainingDynamics
-from noisyfit.engine import NoisyNet
+from noisyfit.data import Rows
+from noisyfit.device import resolve_device
+from noisyfit.fit_task import FitResult, FitTask
 from noisyfit.inputs import (
-    Scaler,
     check_labels,
     check_trusted,
     check_X,
@@ -49,70 +38,11 @@ from noisyfit.label_quality import (
     frequent_confusions,
     summarise,
 )
+from noisyfit.net_maker import NetMaker
 from noisyfit.persistence import save_estimator
-from noisyfit.progress import EpochProgress
-from noisyfit.recorded_run import RecordedRun
-from noisyfit.scaling import TableScaler
-
-_SPREAD_ROWS, _SPREAD_VALUES = 2048, 2**24
 
 
-@dataclass(frozen=True)
-class FitTask:
-    """What a method gets to work on."""
-
-    rows: Rows
-    y: np.ndarray
-    """Given labels, encoded as 0 to n_classes - 1: (n_samples,), int64."""
-    trusted: np.ndarray
-    """Rows whose label was verified: (n_samples,), bool."""
-    streams: RandomStreams
-    classes: np.ndarray
-    """The labels that the codes stand for: (n_classes,)."""
-    scaler: Scaler | None
-    """What brings the inputs to a common scale."""
-    has_trusted: bool = False
-    """Whether `fit` was given trusted rows, were it an empty mask."""
-    checkpoint: FitCheckpoint | None = None
-    """Where the fit is kept while it runs, to go on with it later."""
-
-    @property
-    def is_table(self) -> bool:
-        """Whether the rows are vectors that were brought to a common scale."""
-        return isinstance(self.scaler, TableScaler)
-
-    @property
-    def n_classes(self) -> int:
-        """Number of classes."""
-        return len(self.classes)
-
-    @property
-    def n_samples(self) -> int:
-        """Number of rows."""
-        return len(self.y)
-
-    @property
-    def device(self) -> torch.device:
-        """Where to train."""
-        return self.rows.source.device
-
-
-class FitResult(NamedTuple):
-    """What a method returns; `BaseNoisyClassifier.fit` checks it and sets the attributes."""
-
-    net: NoisyNet
-    noise_scores: np.ndarray
-    clean_mask: np.ndarray
-    noise_rate: float
-    dynamics: TrainingDynamics | None
-    history: list[dict[str, Any]]
-    attributes: dict[str, Any]
-    """The method's own fitted attributes by name."""
-    predicted: np.ndarray | None = None
-    """Codes of the classes that `net` predicts for all rows; None: `fit` computes them."""
-
-
-class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
+class BaseNoisyClassifier(ClassifierMixin, NetMaker, metaclass=ABCMeta):
     """Template of all estimators: a method adds its parameters and `_fit`."""
 
     __metadata_request__fit: ClassVar = {"trusted": True}
@@ -132,12 +62,6 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
-
-    _optimizer_defaults: ClassVar[dict[str, Any]] = {}
-    """What SGD gets unless ``optimizer__*`` says otherwise."""
-
-    _auto_lr: ClassVar[dict[str, float]] = {"table": 0.1, "other": 0.02}
-    """What ``lr="auto"`` stands for; tables are brought to a scale for it."""
 
     @abstractmethod
     def _fit(self, task: FitTask) -> FitResult:
@@ -400,66 +324,6 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
         check_is_fitted(self)
         save_estimator(self, path)
 
-    def _make_net(
-        self, task: FitTask, callbacks: list, net_class: type[NoisyNet] = NoisyNet, **kwargs: Any
-    ) -> NoisyNet:
-        """Return an initialised net with the estimator's settings; `kwargs` overrule them."""
-        example = self._example(task.rows)
-        with seeded(task.streams.init, task.device):
-            module = build_module(
-                self.module,
-                self._nested_kwargs("module"),
-                example=example,
-                n_classes=task.n_classes,
-            )
-        view = self._standard_view(task)
-        settings: dict[str, Any] = {
-            "optimizer": self.optimizer,
-            "lr": self._lr(task),
-            "batch_size": self._batch_size(task.n_samples),
-            "device": task.device,
-            "precision": resolve_precision(self.precision, task.device, example.ndim == 4),
-            "verbose": int(self.verbose > 1),
-            "iterator_train__shuffle": True,
-            "iterator_train__generator": task.streams.shuffle,
-            "iterator_train__views": () if view is None else (view,),
-            "iterator_train__num_workers": self._num_workers(task.rows),
-        }
-        if self.optimizer is torch.optim.SGD:
-            settings |= {f"optimizer__{k}": v for k, v in self._optimizer_defaults.items()}
-        for prefix in ("optimizer", "iterator_train"):
-            nested = self._nested_kwargs(prefix)
-            settings |= {f"{prefix}__{name}": value for name, value in nested.items()}
-        settings["iterator_valid__num_workers"] = settings["iterator_train__num_workers"]
-        if task.checkpoint is not None:  # the last one, when all others have done their part
-            callbacks = [*callbacks, ("checkpoint", StageCheckpoint(task.checkpoint))]
-        net = net_class(module, callbacks=callbacks, **(settings | kwargs)).initialize()
-        net.checkpoint_, net.n_classes_ = task.checkpoint, task.n_classes
-        return net
-
-    def _make_run(
-        self,
-        task: FitTask,
-        recording: str,
-        quantities: Iterable[str],
-        progress: EpochProgress,
-        *,
-        keeps_net: bool = True,
-    ) -> RecordedRun:
-        """Return a run that records the dynamics of all rows; each net has its own callbacks."""
-        return RecordedRun(
-            lambda own: self._make_net(
-                task, [*self._user_callbacks(), *own, ("progress", progress)]
-            ),
-            task.rows,
-            task.y,
-            tuple(quantities),
-            recording,
-            task.streams.split,
-            keeps_net=keeps_net,
-            folder=self.record_folder,
-        )
-
     @staticmethod
     def _calibrated_scores(
         task: FitTask, predicted: np.ndarray, evidence: np.ndarray, noise_rate: float
@@ -473,56 +337,6 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
             scores[judged] = calibrate(evidence[judged], wrong[judged], rate)
         return scores
 
-    def _standard_view(self, task: FitTask) -> View | None:
-        """Augmentation of plain training."""
-        if self.augment != "auto":
-            return self.augment
-        return weak_view(self._example(task.rows).shape[1:])
-
-    def _feature_std(self, task: FitTask) -> torch.Tensor | None:
-        """Spread of each feature over a sample of the rows; None for what is no table."""
-        example = self._example(task.rows)
-        if example.ndim != 2:
-            return None
-        source = task.rows.source
-        n_rows = max(2, min(_SPREAD_ROWS, _SPREAD_VALUES // example.shape[1]))
-        every = -(-len(source) // n_rows)
-        sample = source.gather(torch.arange(0, len(source), every, device=source.device))
-        return sample.float().std(0, correction=0)
-
-    def _progress(self, total: int) -> EpochProgress:
-        return EpochProgress(total, type(self).__name__, disable=self.verbose != 1)
-
-    def _lr(self, task: FitTask) -> float:
-        if self.lr != "auto":
-            return self.lr
-        return self._auto_lr["table" if task.is_table else "other"]
-
-    def _batch_size(self, n_samples: int) -> int:
-        size: Any = self._nested_kwargs("iterator_train").get("batch_size", self.batch_size)
-        return auto_batch_size(n_samples) if size == "auto" else size
-
-    def _user_callbacks(self) -> list:
-        callbacks = copy.deepcopy(list(self.callbacks or []))
-        for callback in callbacks:
-            inner = callback[1] if isinstance(callback, tuple) else callback
-            if isinstance(inner, EarlyStopping):
-                raise ValueError(
-                    "skorch's EarlyStopping ends training by raising KeyboardInterrupt, which fit "
-                    "takes as Ctrl-C. Lower max_epochs instead."
-                )
-        return callbacks
-
-    @staticmethod
-    def _num_workers(rows: Rows) -> int:
-        available = joblib.cpu_count()
-        return min(4, available) if isinstance(rows.source, StreamSource) else 0
-
-    @staticmethod
-    def _example(rows: Rows) -> torch.Tensor:
-        ids = rows.index[:2].to(rows.source.device)
-        return rows.prepare(rows.source.gather(ids))
-
     def _rows(self, X: Any) -> Rows:
         X = check_X(self, X, self._row_dtype)
         return make_rows(X, None, torch.device(self.net_.device), self._scaler)
@@ -532,71 +346,3 @@ class BaseNoisyClassifier(NestedParams, ClassifierMixin, BaseEstimator, metaclas
         tags.input_tags.sparse = True
         tags.target_tags.required = True
         return tags
-
-
-def check_fitted_on(est: BaseNoisyClassifier, X: Any, y: Any = None) -> np.ndarray:
-    """Check that the labels are those that an estimator was fitted on.
-
-    Parameters
-    ----------
-    est : noisyfit estimator
-    X : array-like, CSR matrix or torch Dataset
-    y : array-like of shape (n_samples,), or None for a Dataset that has the labels
-
-    Returns
-    -------
-    ndarray of shape (n_samples,)
-        The labels.
-
-    Raises
-    ------
-    NotFittedError
-        If `est` is not fitted.
-    ValueError
-        If there are more or fewer labels, or some differ.
-    """
-    if isinstance(est, Pipeline):
-        raise TypeError(
-            "est must be a noisyfit estimator. Got a Pipeline: pass its last step and what that "
-            "was fitted on, pipeline[-1] and pipeline[:-1].transform(X)."
-        )
-    if not isinstance(est, BaseNoisyClassifier):
-        raise TypeError(f"est must be a noisyfit estimator. Got {type(est).__name__} instead.")
-    check_is_fitted(est)
-    if y is None and not isinstance(X, Dataset):
-        raise ValueError("y must be the labels that est was fitted on. Got None.")
-    given = check_labels(dataset_targets(X) if y is None else y)
-    if len(given) != len(est.noise_scores_):
-        raise ValueError(
-            f"est was fitted on {len(est.noise_scores_)} rows, but y has {len(given)} labels. "
-            "Pass what it was fitted on."
-        )
-    differ = np.flatnonzero(given != est.classes_[est._given_codes])
-    if len(differ):
-        then = est.classes_[est._given_codes[differ[0]]]
-        raise ValueError(
-            f"y is not what est was fitted on: row {differ[0]} has the label {given[differ[0]]}, "
-            f"which was {then} in fit, and {len(differ) - 1} more differ. Pass the given labels in "
-            "their order of then" + (", as y: the data set has others." if y is None else ".")
-        )
-    return given
-
-
-def auto_batch_size(n_samples: int) -> int:
-    """Batch size that gives a small data set enough steps: about 50 an epoch, 16 to 128 rows.
-
-    Parameters
-    ----------
-    n_samples : int
-
-    Returns
-    -------
-    int
-        A power of two.
-
-    Examples
-    --------
-    >>> [auto_batch_size(n) for n in (100, 500, 1797, 50_000)]
-    [16, 16, 32, 128]
-    """
-    return int(np.clip(2 ** round(np.log2(max(1, n_samples / 50))), 16, 128))

@@ -12,8 +12,9 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from noisyfit.augment import weak_view
-from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask
+from noisyfit.base import BaseNoisyClassifier
 from noisyfit.data import View, batch_sizes
+from noisyfit.fit_task import FitResult, FitTask
 from noisyfit.noise_rate import NoiseRateEstimate, estimate_noise_rate
 from noisyfit.progress import EpochProgress
 from noisyfit.recorder import DynamicsRecorder

@@ -17,11 +17,12 @@ from sklearn.base import clone
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from noisyfit._seeding import seeded
-from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask
+from noisyfit.base import BaseNoisyClassifier
 from noisyfit.calibration import detector_noise_rate
 from noisyfit.data import Rows
 from noisyfit.detector import ANY_RECORDING, DynamicsLSTM, check_marks
 from noisyfit.dynamics import TrainingDynamics
+from noisyfit.fit_task import FitResult, FitTask
 from noisyfit.noise import corrupt_labels, transition_matrix
 from noisyfit.noise_rate import estimate_noise_rate
 from noisyfit.progress import EpochProgress

@@ -12,9 +12,10 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from noisyfit._over_classes import predicted_class
-from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask
+from noisyfit.base import BaseNoisyClassifier
 from noisyfit.calibration import break_ties, calibrate, combine_noise_rates
 from noisyfit.dynamics import TrainingDynamics
+from noisyfit.fit_task import FitResult, FitTask
 from noisyfit.mixture import WeibullMixture, shift_positive
 from noisyfit.recorded_run import RecordedRun
 from noisyfit.recorder import RECORDINGS, given_label_statistics

@@ -18,8 +18,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 # Imported by other modules only; docs/architecture.md says what they are for.
 MACHINERY = {
-    "base", "data", "device", "engine", "inputs", "meta_gradient", "meta_net", "probe", "progress",
-    "threshold_net",
+    "base", "data", "device", "engine", "fit_task", "inputs", "meta_gradient", "meta_net",
+    "net_maker", "probe", "progress", "threshold_net",
 }  # fmt: skip
 
 

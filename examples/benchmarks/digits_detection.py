@@ -40,9 +40,9 @@ from skorch import NeuralNetClassifier
 from skorch.callbacks import LRScheduler
 
 from noisyfit import DLTClassifier, DynamicsLSTMDetector, MILDSelector
-from noisyfit.base import auto_batch_size
 from noisyfit.metrics import detection_report
 from noisyfit.modules import MLP
+from noisyfit.net_maker import auto_batch_size
 from noisyfit.noise import corrupt_labels, transition_matrix
 from noisyfit.scaling import TableScaler
 
