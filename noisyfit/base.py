@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch.utils.data import Dataset, Subset
 
 from noisyfit._checkpoint import FitCheckpoint
+from noisyfit._dataset_items import dataset_targets
 from noisyfit._seeding import seeded, spawn_streams
 from noisyfit.calibration import calibrate
 from noisyfit.data import Rows
@@ -29,7 +30,6 @@ from noisyfit.inputs import (
     check_trusted,
     check_X,
     check_X_y,
-    dataset_targets,
     fit_scaler,
     make_rows,
 )

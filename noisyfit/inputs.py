@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -16,9 +15,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 from torch.utils.data import Dataset, Subset, TensorDataset
 
-from noisyfit._seeding import seeded
+from noisyfit._array_checks import as_numpy, check_input
+from noisyfit._dataset_items import dataset_targets, first_input
 from noisyfit.data import (
-    SINGLE_READS,
     Rows,
     Source,
     SparseSource,
@@ -30,11 +29,7 @@ from noisyfit.scaling import ImageScaler, TableScaler
 
 Scaler = ImageScaler | TableScaler
 
-_IMAGE_CHANNELS = (1, 2, 3, 4)
 _SCALER_ROWS = 2048
-_OVERFLOW: dict[str, Any] = {"over": "ignore", "invalid": "ignore"}
-"""numpy's warnings of values beyond float32, which get an error in words, and of sums of large ones
-by which sklearn looks for NaN."""
 
 
 def check_X_y(estimator: BaseEstimator, X: Any, y: Any) -> tuple[Any, np.ndarray]:
@@ -64,13 +59,13 @@ def check_X_y(estimator: BaseEstimator, X: Any, y: Any) -> tuple[Any, np.ndarray
         )
     if isinstance(X, Dataset):
         y = dataset_targets(X) if y is None else y
-        estimator.n_features_in_ = as_tensor(_first_input(X)).shape[0]
+        estimator.n_features_in_ = as_tensor(first_input(X)).shape[0]
         y = check_labels(y)
         check_consistent_length(range(len(X)), y)  # type: ignore[arg-type]
     elif y is None:
         validate_data(estimator, X, y)  # raises with scikit-learn's words
     else:
-        X = _check_array(estimator, X, reset=True, ensure_min_samples=2)
+        X = check_input(estimator, X, reset=True, ensure_min_samples=2)
         y = check_labels(y)
         check_consistent_length(X, y)
     if len(np.unique(y)) < 2:
@@ -103,7 +98,7 @@ def check_X(estimator: BaseEstimator, X: Any, dtype: np.dtype | None) -> Any:
     """
     if isinstance(X, Dataset):
         return X
-    X = _check_array(estimator, X, reset=False)
+    X = check_input(estimator, X, reset=False)
     if dtype is not None and X.dtype != dtype:
         raise ValueError(f"fit was given images of {dtype}. Got {X.dtype} instead.")
     return X
@@ -120,7 +115,7 @@ def check_labels(y: Any) -> np.ndarray:
     -------
     ndarray of shape (n_samples,)
     """
-    y = column_or_1d(_as_numpy(y), warn=True)
+    y = column_or_1d(as_numpy(y), warn=True)
     if y.dtype == object:
         missing = [label for label in y if label is None or is_pandas_na(label)]
         if missing:
@@ -157,7 +152,7 @@ def check_trusted(trusted: Any, n_samples: int) -> np.ndarray:
         return np.zeros(n_samples, dtype=bool)
     if str(getattr(trusted, "dtype", "")) == "boolean" and not trusted.isna().any():
         trusted = trusted.to_numpy(dtype=bool)  # pandas 2.1 would make an array of objects of it
-    trusted = np.asarray(_as_numpy(trusted))
+    trusted = np.asarray(as_numpy(trusted))
     if trusted.dtype != bool or trusted.shape != (n_samples,):
         raise ValueError(
             f"trusted must be a boolean mask of shape ({n_samples},). Got an array of "
@@ -235,167 +230,6 @@ def _tensor_of(dataset: Dataset) -> torch.Tensor | None:
     return dataset.tensors[0].detach().cpu()
 
 
-def dataset_targets(dataset: Dataset) -> np.ndarray:
-    """Return the labels of a map-style Dataset.
-
-    Parameters
-    ----------
-    dataset : torch.utils.data.Dataset
-        With an attribute ``targets``, as torchvision's have, or items ``(input, label)``; in the
-        latter case every item is read once.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,)
-    """
-    if isinstance(dataset, Subset):
-        return dataset_targets(dataset.dataset)[np.asarray(dataset.indices)]
-    targets = getattr(dataset, "targets", None)
-    if targets is not None:
-        return np.asarray(targets)
-    item = _first_item(dataset)
-    if not isinstance(item, (tuple, list)) or len(item) < 2:
-        raise ValueError(
-            f"{type(dataset).__name__} has neither an attribute 'targets' nor items (input, label);"
-            " pass the labels as y."
-        )
-    with seeded(SINGLE_READS, "cpu"):
-        return np.asarray([dataset[i][1] for i in range(len(dataset))])  # type: ignore[arg-type]
-
-
 def row_shape(X: Any) -> tuple[int, ...]:
     """Shape of a single row's input."""
-    return tuple(as_tensor(_first_input(X)).shape) if isinstance(X, Dataset) else X.shape[1:]
-
-
-def _first_input(dataset: Dataset) -> Any:
-    if len(dataset) == 0:  # type: ignore[arg-type]
-        raise ValueError("Found a Dataset with 0 samples while a minimum of 1 is required.")
-    item = _first_item(dataset)
-    return item[0] if isinstance(item, (tuple, list)) else item
-
-
-def _first_item(dataset: Dataset) -> Any:
-    with seeded(SINGLE_READS, "cpu"):
-        return dataset[0]
-
-
-def _as_numpy(values: Any) -> Any:
-    """Return a tensor as an array; embeddings often come with a gradient, or in bfloat16."""
-    if np.ma.is_masked(values):
-        raise ValueError(
-            "Got an array with masked values, which are missing ones. Drop their rows, or fill "
-            "them with array.filled(...)."
-        )
-    if not isinstance(values, torch.Tensor):
-        return values
-    if values.is_meta:
-        raise ValueError("Got a tensor on the device 'meta', which holds no values.")
-    values = values.detach().cpu()
-    return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
-
-
-def _check_array(estimator: BaseEstimator, X: Any, reset: bool, **kwargs: Any) -> Any:
-    X = _as_numpy(X)
-    if isinstance(X, (list, tuple)) and len(X) and hasattr(X[0], "getbands"):
-        raise ValueError(
-            "X is a list of PIL images. Bring them to one size and stack them as channels-first "
-            "arrays, or pass a torch Dataset such as torchvision's ImageFolder."
-        )
-    if getattr(X, "ndim", 2) < 3:
-        return _check_table(estimator, X, reset=reset, **kwargs)
-    X = np.asarray(X)
-    if X.dtype != np.uint8 and X.dtype.kind in "iub":
-        raise ValueError(
-            f"Images must be uint8 (0 to 255) or float. Got {X.dtype} instead; "
-            "write X.astype(np.uint8) if the values are pixels."
-        )
-    if X.ndim == 4:
-        check_channels_first(X.shape)
-    dtype = np.uint8 if X.dtype == np.uint8 else np.float32
-    with np.errstate(**_OVERFLOW):
-        return validate_data(estimator, X, reset=reset, allow_nd=True, dtype=dtype, **kwargs)
-
-
-def _check_table(estimator: BaseEstimator, X: Any, **kwargs: Any) -> Any:
-    """Check a table; what cannot be used is named by its columns, with what to do."""
-    _refuse_dates(X)
-    if hasattr(X, "columns") and len(set(X.columns)) < len(X.columns):
-        twice = sorted({str(c) for c in X.columns if list(X.columns).count(c) > 1})
-        raise ValueError(f"A data frame needs unique column names. X has {twice} more than once.")
-    try:
-        with np.errstate(**_OVERFLOW):
-            return validate_data(estimator, X, accept_sparse="csr", dtype=np.float32, **kwargs)
-    except (TypeError, ValueError) as error:
-        if "could not convert string" in str(error):
-            where = _columns(X, lambda column: not _is_number(column))
-            raise ValueError(
-                f"X holds strings{where}: {error}. Turn them into numbers first, in a pipeline: "
-                "categories by sklearn's OneHotEncoder(handle_unknown='ignore'), texts by "
-                "TfidfVectorizer or as embeddings."
-            ) from error
-        if str(error).startswith("Input X contains NaN") or "NAType" in str(error):
-            where = _columns(X, _has_nan)
-            raise ValueError(
-                f"Input X contains NaN{where}. Fill the gaps first: "
-                f"make_pipeline(SimpleImputer(add_indicator=True), {type(estimator).__name__}())."
-            ) from error
-        raise
-
-
-def _refuse_dates(X: Any) -> None:
-    """Refuse what numpy would take for large numbers, and a date that is missing for one more."""
-    framed = hasattr(X, "columns")
-    dtypes = list(X.dtypes) if framed else [getattr(X, "dtype", None)]
-    dates = [i for i, dtype in enumerate(dtypes) if getattr(dtype, "kind", None) in ("m", "M")]
-    if dates:
-        where = f" in the columns {[X.columns[i] for i in dates[:5]]}" if framed else ""
-        raise ValueError(
-            f"X holds dates or durations{where}. Turn them into numbers first, such as days since "
-            "the first date."
-        )
-
-
-def _columns(X: Any, is_meant: Callable[[np.ndarray], bool]) -> str:
-    """Name the columns of a table that are meant, at most five; nothing for a sparse one."""
-    if not hasattr(X, "columns") and (sparse.issparse(X) or np.ndim(X) != 2):
-        return ""
-    names = list(X.columns) if hasattr(X, "columns") else list(range(np.shape(X)[1]))
-    values = X if hasattr(X, "columns") else np.asarray(X)
-    columns = [values[n].to_numpy() for n in names] if hasattr(X, "columns") else values.T
-    meant = [name for name, column in zip(names, columns, strict=True) if is_meant(column)]
-    more = f" and {len(meant) - 5} more" if len(meant) > 5 else ""
-    return f" in the columns {meant[:5]}{more}" if meant else ""
-
-
-def _has_nan(column: np.ndarray) -> bool:
-    if column.dtype == object and any(is_pandas_na(value) for value in column):
-        return True
-    return _is_number(column) and bool(np.isnan(column.astype(np.float64)).any())
-
-
-def _is_number(column: np.ndarray) -> bool:
-    try:
-        column.astype(np.float64)
-    except (TypeError, ValueError):
-        return False
-    return True
-
-
-def check_channels_first(shape: Sequence[int]) -> None:
-    """Refuse the shape of a batch of images whose channels seem to come last.
-
-    Parameters
-    ----------
-    shape : sequence of four ints
-
-    Raises
-    ------
-    ValueError
-        With the transpose to write.
-    """
-    if shape[1] not in _IMAGE_CHANNELS and shape[3] in _IMAGE_CHANNELS:
-        raise ValueError(
-            f"Images must be channels-first, (n_samples, channels, height, width). Got "
-            f"{tuple(shape)}, which looks channels-last; write X.transpose(0, 3, 1, 2)."
-        )
+    return tuple(as_tensor(first_input(X)).shape) if isinstance(X, Dataset) else X.shape[1:]

@@ -12,13 +12,13 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import DataConversionWarning
 from torch.utils.data import ConcatDataset, Dataset, Subset, TensorDataset
 
+from noisyfit._dataset_items import dataset_targets
 from noisyfit.data import BatchLoader, SparseSource, StreamSource, TensorSource
 from noisyfit.inputs import (
     check_labels,
     check_trusted,
     check_X,
     check_X_y,
-    dataset_targets,
     fit_scaler,
     make_rows,
     row_shape,

@@ -49,6 +49,8 @@ FLOORS = {
     "recorder": 1.5,
     "_building": 1.5,
     "inputs": 1.5,
+    "_array_checks": 0,
+    "_dataset_items": 1.2,
     "noise_rate": 1.5,
     "engine": 2,
     "probe": 1.5,
