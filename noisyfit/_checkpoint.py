@@ -33,7 +33,8 @@ from noisyfit.recorder import DynamicsRecorder
 
 FORMAT, VERSION = "noisyfit.checkpoint", 1
 _IDENTITY, _CURRENT, _PREVIOUS = "fit.json", "current.safetensors", "previous.safetensors"
-_NO_MATTER = ("checkpoint", "record_folder", "verbose")  # parameters that change no result
+# Parameters that change no result.
+_NO_MATTER = ("checkpoint", "iterator_train__num_workers", "record_folder", "verbose")
 
 
 class FitCheckpoint:

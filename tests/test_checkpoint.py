@@ -250,6 +250,7 @@ def test_a_data_set_with_random_transforms_goes_on(num_workers, tmp_path, monkey
         Stopper(patch, after=25)
         with pytest.raises(KeyboardInterrupt):
             clone(est).fit(rows, Y)
+    est.set_params(iterator_train__num_workers=1 - num_workers)  # whoever reads the rest
     with monkeypatch.context() as patch:
         counter = Stopper(patch)
         assert_same_fit(whole, clone(est).fit(rows, Y))
