@@ -167,9 +167,6 @@ class StageCheckpoint(Callback):
     def __init__(self, checkpoint: FitCheckpoint) -> None:
         self.checkpoint = checkpoint
 
-    def __deepcopy__(self, memo: dict) -> StageCheckpoint:
-        return self
-
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         """Go on from what was saved, after all others have begun anew."""
         self._n_recorded = {

@@ -68,9 +68,6 @@ class StoredColumn:
     def __init__(self, file: ColumnFile, start: int, dtype: np.dtype, length: int) -> None:
         self._file, self._start, self.dtype, self._length = file, start, dtype, length
 
-    def __len__(self) -> int:
-        return self._length
-
     def __getitem__(self, rows: slice) -> np.ndarray:
         """Read the entries of a slice without a step."""
         first, stop, _ = rows.indices(self._length)

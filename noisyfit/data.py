@@ -320,9 +320,6 @@ class _EpochBatches:
         # are told to stop, and then wait 5 s for each of them.
         self.loader = weakref.proxy(loader)
 
-    def __len__(self) -> int:
-        return len(self.loader)
-
     def __iter__(self) -> Iterator[tuple[int, list[int]]]:
         # Lazily: DataLoader starts with a second iterator, and an eager one would draw two orders.
         # Seeds come from a copy of what draws the order, so that streamed and resident rows leave

@@ -20,6 +20,7 @@ from torch.utils.data import TensorDataset
 from noisyfit import DLTClassifier, DynamicsLSTMDetector, MetaRelabelClassifier, MILDSelector
 from noisyfit._checkpoint import FitCheckpoint
 from noisyfit.engine import NoisyNet
+from noisyfit.modules import MLP
 from noisyfit.recorder import DynamicsRecorder, SelectionQuality
 
 X, TRUE = make_blobs(150, 4, centers=3, random_state=0)
@@ -195,6 +196,21 @@ def test_another_fit_is_refused_by_name(change, message, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=message):
         cls(**params | own | change).fit(fit.pop("X"), fit.pop("y"), **fit)
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_network_that_is_given_is_told_from_one_of_other_weights(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    module = MLP(4, 3, hidden=(8,))
+    est = MILDSelector(module, rounds=1, max_epochs=3, random_state=0)
+    whole = clone(est).fit(X, Y)
+    est.set_params(checkpoint=tmp_path)
+    with monkeypatch.context() as patch:
+        Stopper(patch, after=15)
+        with pytest.raises(KeyboardInterrupt):
+            clone(est).fit(X, Y)
+    assert_same_fit(whole, clone(est).fit(X, Y))
+    with pytest.raises(ValueError, match=r"differs in: parameter module \(now MLP \w+, then MLP"):
+        est.set_params(module=MLP(4, 3, hidden=(8,))).fit(X, Y)
 
 
 def test_what_changes_no_result_may_change(tmp_path):

@@ -456,6 +456,12 @@ def test_streamed_data_set(est, source):
         assert est.score(dataset) == resident.score(X, GIVEN)
 
 
+def test_a_data_set_does_not_stand_in_for_a_table(est):
+    est.fit(X, GIVEN)
+    with pytest.raises(ValueError, match=r"fit was given a table.*Got a WithTargets instead"):
+        est.predict(WithTargets(X, GIVEN))
+
+
 class Jittered(WithTargets):
     """Transforms of users draw from any generator."""
 

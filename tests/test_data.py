@@ -329,6 +329,12 @@ def test_an_epoch_broken_off_does_not_shorten_the_next(kind):
     assert collect(loader)[0].tolist() == list(range(30))
 
 
+def test_ids_are_no_mask_of_rows():
+    rows = Rows(table("resident"), torch.zeros(30, dtype=torch.int64))
+    with pytest.raises(TypeError, match=r"keep must be a boolean mask\. Got an array of int64"):
+        rows.subset(np.arange(30))
+
+
 def test_pil_images_become_uint8_channels_first():
     image = pytest.importorskip("PIL.Image")
     pixels = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)

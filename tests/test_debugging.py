@@ -27,6 +27,11 @@ def test_the_budget_goes_to_the_highest_scores(est):
     np.testing.assert_array_equal(labels[~replaced], GIVEN[~replaced])
 
 
+def test_fewer_rows_than_labels_are_refused(est):
+    with pytest.raises(ValueError, match=r"what est was fitted on\. Got 299 rows and 300 labels"):
+        debug_labels(est, X[1:], GIVEN)
+
+
 def test_the_truth_of_other_rows_is_not_looked_at(est):
     _, replaced = debug_labels(est, X, GIVEN, truth=TRUE)
     hidden = np.where(replaced, TRUE, 0)

@@ -8,7 +8,7 @@ from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
 from torch.utils.data import TensorDataset
 
-from noisyfit import DLTClassifier, MILDSelector
+from noisyfit import DLTClassifier, MetaRelabelClassifier, MILDSelector
 from noisyfit.display import (
     LossThresholdDisplay,
     MixtureDisplay,
@@ -187,7 +187,16 @@ def test_the_most_suspicious_images_come_first(mild, dlt, kind):
     assert drawn[0].shape == ((8, 8) if kind == "uint8" else (8, 8, 3))
 
 
+def test_a_training_without_thresholds_is_drawn_without_a_line():
+    est = DLTClassifier(noise_rate=0.0, warmup_epochs=4, max_epochs=4, random_state=0)
+    display = LossThresholdDisplay.from_estimator(est.fit(X, GIVEN))
+    assert np.isnan(display.thresholds).all()
+
+
 def test_what_cannot_be_drawn_is_refused(mild, dlt):
+    unrecorded = MetaRelabelClassifier(max_epochs=2, record=(), random_state=0)
+    with pytest.raises(ValueError, match="est has recorded nothing"):
+        TrainingDynamicsDisplay.from_estimator(unrecorded.fit(X, GIVEN, trusted=~WRONG))
     with pytest.raises(NotFittedError):
         NoiseScoreDisplay.from_estimator(MILDSelector())
     with pytest.raises(TypeError, match=r"fitted MILDSelector\. Got DLTClassifier"):

@@ -259,3 +259,8 @@ def test_bad_parameters_are_refused_before_training(params, message):
 
     with pytest.raises((ValueError, RuntimeError), match=message):
         quick(module=Untrainable, **params).fit(X, GIVEN)
+
+
+def test_a_detector_of_another_kind_is_refused():
+    with pytest.raises(TypeError, match=r"detector must be a DynamicsLSTM or None\. Got 'pretr"):
+        quick().fit_detector(X, TRUE, detector="pretrained")

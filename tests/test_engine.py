@@ -677,3 +677,20 @@ def test_a_prediction_does_not_depend_on_the_other_rows(n_rows):
     rows = Rows(TensorSource(X, torch.device("cpu")), torch.from_numpy(y.astype(np.int64)))
     part = rows.subset(np.arange(40) >= 40 - n_rows)
     np.testing.assert_array_equal(net.logits(part), net.logits(rows)[-n_rows:])
+
+
+def test_a_net_that_was_not_initialised_is_before_it_trains():
+    X, y = problem()
+    made = noisy_net(small_net()).partial_fit(rows_of(X, y), None, epochs=1)
+    late = NoisyNet(
+        small_net(),
+        lr=0.1,
+        batch_size=8,
+        optimizer=torch.optim.SGD,
+        **{f"optimizer__{name}": value for name, value in SGD.items()},
+        iterator_train__shuffle=True,
+        iterator_train__generator=torch.Generator().manual_seed(0),
+    )
+    assert not late.initialized_
+    late.partial_fit(rows_of(X, y), None, epochs=1)
+    assert_same_weights(late, made.module_)

@@ -334,6 +334,58 @@ def test_objects_of_other_classes_are_not_made(name):
         Decoder({}, []).decode({"object": [name, {}]})
 
 
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"namedtuple": ["noisyfit.modules:MLP", []]},
+        {"torch_dtype": "nn"},
+        {"network": [{"name": "torch.optim.sgd:SGD", "arguments": {"dict": []}}, {}]},
+        {"array": ["t0", "O", [1]]},
+        {"float": "one"},
+        {"no such kind": 1},
+        {"two": 1, "kinds": 2},
+    ],
+)
+def test_values_of_another_kind_are_refused(node):
+    with pytest.raises(ValueError, match=r"belongs|damaged|no stored value|array of O"):
+        Decoder({"t0": torch.zeros(1)}, []).decode(node)
+
+
+def test_objects_of_a_trusted_name_that_is_no_class_are_refused():
+    with pytest.raises(ValueError, match="where a class belongs"):
+        Decoder({}, ["noisyfit.persistence.load"]).decode(
+            {"object": ["noisyfit.persistence:load", {}]}
+        )
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        (("estimator",), "where an estimator belongs"),
+        (("net", "class"), "where a net belongs"),
+    ],
+)
+def test_other_classes_for_the_estimator_and_the_net_are_refused(stored, place, message):
+    tensors, header = read_tensors(stored, FORMAT, VERSION)
+    parent = header
+    for key in place[:-1]:
+        parent = parent[key]
+    parent[place[-1]] = "noisyfit.modules:MLP"
+    path = stored.with_name("other")
+    write_tensors(path, FORMAT, VERSION, tensors, header)
+    with pytest.raises(ValueError, match=message):
+        noisyfit.load(path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000], ids=["empty", "open", "deep"])
+def test_a_header_that_is_no_json_is_refused(text, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("noisyfit._tensor_file.json.dumps", lambda *args, **kwargs: text)
+        write_tensors(tmp_path / "est", FORMAT, VERSION, {}, None)
+    with pytest.raises(ValueError, match="has a header that is no JSON"):
+        noisyfit.load(tmp_path / "est")
+
+
 VALUES = st.recursive(
     st.one_of(
         st.none(),

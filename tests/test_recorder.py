@@ -402,3 +402,11 @@ def test_held_out_rows_of_a_plain_skorch_net():
 def test_held_out_rows_belong_to_their_mode(kwargs):
     with pytest.raises(ValueError, match="mode='held_out' needs the rows to record"):
         DynamicsRecorder(**kwargs).initialize()
+
+
+def test_a_net_that_returns_probabilities_is_refused():
+    X, y = problem()
+    module = nn.Sequential(nn.Linear(4, 3), nn.Softmax(1))
+    net = NeuralNetClassifier(module, callbacks=[DynamicsRecorder(50)], train_split=None)
+    with pytest.raises(ValueError, match="needs a module that returns logits"):
+        net.fit(X, y)
