@@ -356,8 +356,6 @@ def test_objects_of_a_trusted_name_that_is_no_class_are_refused():
         Decoder({}, ["noisyfit.persistence.load"]).decode(
             {"object": ["noisyfit.persistence:load", {}]}
         )
-            {"object": ["noisyfit.persistence:load", {}]}
-        )
 
 
 @pytest.mark.parametrize(
