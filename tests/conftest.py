@@ -6,8 +6,13 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 mpl.use("agg")
+
+# Other work on the same machine must not fail a test.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 # The networks here are small: one thread is faster than two, and repeatable under load.
 torch.set_num_threads(1)

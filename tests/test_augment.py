@@ -99,7 +99,7 @@ def crop_numbers(x, out, padding, flip):
     return np.array(numbers)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     n=st.integers(1, 4),
     channels=st.integers(1, 4),

@@ -21,7 +21,7 @@ few_levels = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(rows=few_levels, scale=st.sampled_from([0.5, 1.0, 1e-6, 1e6]))
 def test_ties_are_broken_by_the_second_criterion_alone(rows, scale):
     values, order = np.array(rows, dtype=float).T
@@ -37,7 +37,6 @@ def test_ties_are_broken_by_the_second_criterion_alone(rows, scale):
             assert broken[a] < broken[b]
 
 
-@settings(deadline=None)
 @given(rows=few_levels)
 def test_no_value_moves_half_way_to_its_neighbour(rows):
     values, order = np.array(rows, dtype=float).T
@@ -48,7 +47,6 @@ def test_no_value_moves_half_way_to_its_neighbour(rows):
     assert (moved < 0.5 * np.array(nearest)).all()
 
 
-@settings(deadline=None)
 @given(rows=few_levels)
 def test_only_the_ranks_of_the_second_criterion_count(rows):
     values, order = np.array(rows, dtype=float).T
@@ -75,7 +73,7 @@ def scores_and_verdict(seed, n=400, slope=4.0):
     return scores, rng.random(n) < expit(slope * scores - 2)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     scores=st.lists(st.integers(-1000, 1000), min_size=2, max_size=80, unique=True),
     data=st.data(),
@@ -126,7 +124,7 @@ def test_the_curve_is_the_maximum_likelihood_of_platt():
     np.testing.assert_allclose(p, expit(fit.x[0] * s + fit.x[1]), atol=1e-3)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(shift=st.floats(-1e3, 1e3), scale=st.floats(1e-3, 1e3))
 def test_units_of_the_scores_do_not_matter(shift, scale):
     scores, wrong = scores_and_verdict(0, n=60)
@@ -166,7 +164,7 @@ def test_equal_scores_give_the_rate_of_the_verdict():
     assert p[0] == pytest.approx(0.25, abs=0.01)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(rows=few_levels, data=st.data())
 def test_both_steps_together_rank_by_the_pairs(rows, data):
     assume(len(set(rows)) == len(rows) > 1)

@@ -70,7 +70,7 @@ def test_batch_sizes_cover_all_rows_and_leave_no_single_one(n, batch_size):
         assert 2 <= sizes[-1] <= batch_size + 1
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     n=st.integers(1, 60),
     batch_size=st.integers(2, 20),

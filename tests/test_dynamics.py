@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from noisyfit.dynamics import QUANTITIES, TrainingDynamics
@@ -297,7 +297,6 @@ def test_a_file_that_was_cut_short_is_noticed(tmp_path):
 
 
 @given(start=st.integers(0, 50), length=st.integers(0, 50))
-@settings(deadline=None)
 def test_some_rows(start, length):
     dynamics = recorded(50, 3)
     part = dynamics.rows(start, start + length)

@@ -55,7 +55,7 @@ def by_name(estimators):
 
 def few(n):
     """Draw the same n examples in every run: what fails here must fail everywhere."""
-    return settings(max_examples=n, deadline=None, derandomize=True, database=None)
+    return settings(max_examples=n, derandomize=True, database=None)
 
 
 def table(n=12, n_features=3, seed=0):

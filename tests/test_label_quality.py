@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
@@ -27,7 +27,6 @@ def test_a_matrix_by_hand():
 
 
 @given(st.data())
-@settings(deadline=None)
 def test_rows_of_the_matrix_sum_to_one(data):
     n, n_classes = data.draw(st.integers(1, 30)), data.draw(st.integers(1, 5))
     codes = st.lists(st.integers(0, n_classes - 1), min_size=n, max_size=n)
@@ -38,7 +37,6 @@ def test_rows_of_the_matrix_sum_to_one(data):
 
 
 @given(st.data())
-@settings(deadline=None)
 def test_frequent_confusions_are_the_largest_entries_of_the_matrix(data):
     n = data.draw(st.integers(1, 40))
     codes = st.lists(st.integers(0, 4), min_size=n, max_size=n)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import cross_entropy, one_hot
@@ -115,7 +115,6 @@ def test_mixup_keeps_channels_last():
 
 
 @given(clean=st.lists(st.booleans(), min_size=1, max_size=30), seed=st.integers(0, 99))
-@settings(deadline=None)
 def test_partners_are_clean(clean, seed):
     clean = torch.tensor(clean)
     with torch.random.fork_rng(devices=[]):

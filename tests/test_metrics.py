@@ -40,7 +40,7 @@ def cuts(truth, scores):
         before = recall
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(rankings())
 def test_auroc_counts_pairs(ranking):
     truth, scores = ranking
@@ -48,14 +48,14 @@ def test_auroc_counts_pairs(ranking):
     assert_allclose(auroc(truth, scores), np.mean((np.sign(difference) + 1) / 2))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(rankings())
 def test_average_precision_sums_over_cuts(ranking):
     expected = sum(precision * step for _, precision, step in cuts(*ranking))
     assert_allclose(average_precision(*ranking), expected)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(rankings(), st.sampled_from([0.1, 0.5, 0.95, 1.0]))
 def test_precision_at_recall_takes_the_first_cut_that_reaches_it(ranking, target):
     expected = next(precision for recall, precision, _ in cuts(*ranking) if recall >= target)
@@ -79,7 +79,7 @@ def test_precision_at_recall_stops_at_19_of_20():
     assert precision_at_recall(truth, scores, recall=0.951) == 20 / 120
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(rankings())
 def test_rankings_ignore_strictly_increasing_maps(ranking):
     truth, scores = ranking
@@ -87,7 +87,7 @@ def test_rankings_ignore_strictly_increasing_maps(ranking):
         assert metric(truth, np.exp(3 * scores) - 7) == metric(truth, scores)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(rankings(), st.randoms(use_true_random=False))
 def test_row_order_does_not_matter(ranking, shuffler):
     truth, scores = ranking
@@ -97,7 +97,7 @@ def test_row_order_does_not_matter(ranking, shuffler):
         assert_allclose(metric(truth[order], scores[order]), metric(truth, scores), atol=1e-12)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(rankings())
 def test_reversed_ranking_mirrors_the_auroc(ranking):
     truth, scores = ranking
@@ -119,7 +119,7 @@ def test_mask_f1_by_hand():
     assert mask_f1([True, True], [True, True]) == 1
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(rankings())
 def test_mask_f1_equals_scikit_learn(ranking):
     truth, scores = ranking
@@ -151,7 +151,7 @@ def test_calibration_bins_are_closed_on_the_right():
     assert expected_calibration_error([0, 1], [0.0, 1.0]) == 0
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(rankings(), st.integers(1, 20))
 def test_calibration_error_lies_between_its_bounds(ranking, n_bins):
     truth, scores = ranking

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.datasets import load_digits, make_blobs
@@ -60,14 +60,12 @@ def test_metric_takes_lists_and_floats():
 
 
 @given(status_bits)
-@settings(deadline=None)
 def test_simplified_metric_counts_the_ones(S):
     E = S.shape[1]
     np.testing.assert_array_equal(selection_metric(S), E - 2 * S.sum(axis=1))
 
 
 @given(status_bits, lambdas)
-@settings(deadline=None)
 def test_full_metric_is_the_mean_run_lengths(S, lam):
     for bits, C_full in zip(S, selection_metric(S, lam=lam, full=True), strict=True):
         text = "".join("01"[int(bit)] for bit in bits)
@@ -78,7 +76,6 @@ def test_full_metric_is_the_mean_run_lengths(S, lam):
 
 
 @given(status_bits, lambdas, st.randoms(use_true_random=False))
-@settings(deadline=None)
 def test_ranking_by_C_depends_on_neither_order_nor_lambda(S, lam, random):
     epochs = list(range(S.shape[1]))
     random.shuffle(epochs)

@@ -64,7 +64,7 @@ def test_shift_positive_leaves_positive_scores_and_its_argument_alone():
 
 
 @given(st.integers(1, 1000))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_shift_positive_ignores_a_constant(constant):
     scores = mild_scores(100)[0]
     base, offset = shift_positive(scores)
@@ -87,7 +87,6 @@ def test_shift_positive_refuses_a_zero_value_that_is_not_positive(zero_value):
     st.sampled_from([0, 10_000]),  # binned and exact
     st.booleans(),
 )
-@settings(deadline=None)
 def test_collapse_counts_integers_exactly(scores, max_exact, weighted):
     x = np.array(scores, dtype=float)
     w = np.arange(1, len(x) + 1, dtype=float) if weighted else np.ones(len(x))
@@ -104,7 +103,7 @@ def test_collapse_keeps_a_tie_exact_over_many_rows():
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(1e-12, 1e12), st.floats(-10, 10))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_collapse_moves_no_value_beyond_its_bound(seed, scale, shift):
     x = np.sort(scale * (np.random.default_rng(seed).weibull(1.5, 500) + shift))
     values, weights = collapse(x, max_exact=0)
@@ -188,7 +187,7 @@ def test_gaussian_equals_scikit_learn():
     theta=st.tuples(*[st.floats(-0.3, 1)] * 5),
     seed=st.integers(0, 1000),
 )
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_gradient_against_finite_differences(family, theta, seed):
     rng = np.random.default_rng(seed)
     t, w = np.sort(rng.normal(size=30)), rng.dirichlet(np.ones(30))
@@ -291,7 +290,7 @@ def test_solvers_agree(cls):
 
 
 @given(st.floats(1e-12, 1e12))
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 def test_scale_equivariance(c):
     x = two_weibulls(500)[0]
     base, scaled = WeibullMixture().fit(x), WeibullMixture().fit(c * x)
@@ -456,7 +455,7 @@ def test_a_million_ties(cls):
 @pytest.mark.parametrize("cls", BOTH)
 @pytest.mark.parametrize("solver", ["lbfgs", "em"])
 @given(seed=st.integers(0, 2**32 - 1), unit=st.sampled_from([1e-12, 1.0, 1e12]))
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 def test_finite_whatever_the_values_and_weights(cls, solver, seed, unit):
     rng = np.random.default_rng(seed)
     n = int(rng.integers(1, 60))
@@ -591,7 +590,7 @@ def test_posterior_of_a_wide_noisy_component_is_held_at_its_bottom():
     weight=st.floats(0.01, 0.99),
 )
 @example(place=(-24.2, 0.08), spreads=(1 / 4.28596, 1 / 4.28594), weight=0.3)
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_held_posterior_equals_the_running_extremum(family, place, spreads, weight):
     # The running maximum from the left if component 2 is the narrower, the running minimum from
     # the right if it is the wider: the posterior turns once, and where `turning_point` says.

@@ -77,7 +77,7 @@ def assert_given_the_mask(estimators, trains, trusted=TRUSTED):
 # -- the folds -----------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     counts=st.lists(st.tuples(st.integers(2, 9), st.integers(0, 5)), min_size=1, max_size=6),
     n_splits=st.integers(2, 7),

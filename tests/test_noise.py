@@ -76,7 +76,6 @@ def test_superclass_stays_within_the_group():
     assert_allclose(T, expected)
 
 
-@settings(deadline=None)
 @given(kind=st.sampled_from(KINDS), n=st.integers(3, 12), rate=st.floats(0, 1), data=st.data())
 def test_rows_are_distributions(kind, n, rate, data):
     options = {}
@@ -207,7 +206,7 @@ def test_exact_ties_between_classes_are_broken_at_random():
     assert all(low <= chosen <= high for chosen in np.sum(flips, axis=0))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     y=st.lists(st.integers(0, 4), min_size=1, max_size=60),
     weights=st.lists(

@@ -76,7 +76,7 @@ def test_a_whole_row_is_replaced():
             assert any(np.array_equal(row, other) for other in full[1])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     sizes=st.lists(st.integers(1, 20), min_size=1, max_size=6),
     rate=st.floats(0, 1, exclude_max=True),

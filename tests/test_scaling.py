@@ -72,7 +72,7 @@ def test_the_ends_of_float32_can_be_scaled():
     np.testing.assert_array_equal(np.sign(Z), signs)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(n_features=st.integers(1, 120), n_constant=st.integers(0, 30), row_norm=st.floats(0.5, 8))
 def test_the_row_norm_counts_varying_columns_only(n_features, n_constant, row_norm):
     rng = np.random.default_rng(n_features)

@@ -36,7 +36,7 @@ def global_states():
     )
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_one_seed_gives_four_reproducible_streams(seed):
     first = draws(spawn_streams(seed))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from noisyfit.sequences import as_sequences, resample
@@ -43,7 +43,6 @@ def test_bad_sequences_are_refused(sequences, message):
 
 
 @given(n_epochs=st.integers(1, 30), length=st.integers(2, 40), seed=st.integers(0, 9))
-@settings(deadline=None)
 def test_resampling_is_linear_interpolation(n_epochs, length, seed):
     values = np.random.default_rng(seed).random((3, n_epochs)).astype(np.float32)
     at, epochs = np.linspace(0, n_epochs - 1, length), np.arange(n_epochs)

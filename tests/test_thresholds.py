@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from noisyfit.thresholds import (
@@ -44,7 +44,6 @@ def test_quantiles_of_the_fact_sheet(q, expected, n_kept):
     q=st.floats(0, 1),
     padding=st.integers(0, 5),
 )
-@settings(deadline=None)
 def test_quantile_is_torchs(values, q, padding):
     values = torch.tensor(values)
     padded = torch.cat([torch.full((padding,), torch.inf), values])
