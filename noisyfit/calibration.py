@@ -131,7 +131,7 @@ def combine_noise_rates(contradicted: float, noisy_weight: float, wrong_share: f
     """
     if not noisy_weight < contradicted:
         return float(contradicted)
-    hardness = float(np.clip(2 * wrong_share, 0, 1))
+    hardness = min(2 * wrong_share, 1.0)
     return float((1 - hardness) * contradicted + hardness * noisy_weight)
 
 

@@ -195,6 +195,7 @@ def test_a_given_rate_is_the_mean_and_keeps_the_order():
         (0.5, 0.4, 0.0, 0.5),  # easy rows: the network is to be believed
         (0.5, 0.4, 0.125, 0.475),
         (0.5, 0.4, 0.5, 0.4),  # hard rows: it is not
+        (0.5, 0.4, 0.8, 0.4),
         (0.5, np.nan, 0.5, 0.5),  # no mixture
     ],
 )

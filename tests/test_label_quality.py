@@ -127,6 +127,35 @@ def test_lengths_that_differ_are_refused():
         estimate_transition_matrix([0, 1], [0, 1, 1], [0, 0], 2)
 
 
+def test_a_whole_summary():
+    scores = np.r_[np.full(400, 1.0), np.full(1000, 0.05), np.full(600, 0.0)]
+    text = summarise(
+        "Est", np.array(["cat", "dog"]), scores, 450, 7, 0.225, [(1, 0, 0.3), (0, 1, 0.015)]
+    )
+    assert text.splitlines() == [
+        "Est on 2,000 labels of 2 classes",
+        "Wrong by estimate: about 450 (22.5 %). Rejected: 450.",
+        "Trusted: 7, taken as right.",
+        "Review the 500 most suspicious rows to find about 90 % of the errors, the 950 for 95 %.",
+        "Most frequent confusions (true class -> given label):",
+        "  dog -> cat: 30.0 % of the rows that are dog",
+        "  cat -> dog: 1.5 % of the rows that are cat",
+    ]
+    empty = summarise("Est", np.array(["cat", "dog"]), np.zeros(3), 0, 0, 0.0, [])
+    assert empty.splitlines() == [
+        "Est on 3 labels of 2 classes",
+        "Wrong by estimate: about 0 (0.0 %). Rejected: 0.",
+        "No label is suspicious.",
+    ]
+
+
+@pytest.mark.parametrize(("n_rejected", "differs"), [(10, False), (11, True), (40, True)])
+def test_a_few_rows_are_no_difference(n_rejected, differs):
+    text = summarise("X", np.array([0, 1]), np.full(100, 0.5), n_rejected, 0, 0.0, [])
+    assert ("It has rejected many more" in text) == differs
+    assert ("of which 0 are above one half" in text) == differs
+
+
 def test_a_summary_says_where_rejected_and_estimated_differ():
     scores = np.r_[np.full(30, 0.9), np.full(70, 0.1)]
     args = ("X", np.array([0, 1]), scores)

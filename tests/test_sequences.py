@@ -20,6 +20,18 @@ def test_missing_ends_take_the_nearest_value():
     np.testing.assert_allclose(as_sequences([[NAN, 0.2, 0.4, NAN]]), [[0.2, 0.2, 0.4, 0.4]])
 
 
+@given(st.integers(2, 12).flatmap(lambda n: st.lists(st.booleans(), min_size=n, max_size=n)))
+def test_gaps_of_any_length_are_filled_linearly(known):
+    known = np.array(known)
+    known[len(known) // 2] = True
+    values = np.random.default_rng(len(known)).random((2, len(known))).astype(np.float32)
+    at = np.arange(len(known))
+    expected = [np.interp(at, at[known], row[known]) for row in values]
+    filled = as_sequences(np.where(known, values, np.float32(NAN)))
+    assert filled.dtype == np.float32
+    np.testing.assert_allclose(filled, expected, atol=1e-6)
+
+
 def test_the_input_is_left_alone():
     values = np.array([[0.5, NAN]], dtype=np.float32)
     as_sequences(values)
