@@ -146,7 +146,6 @@ def mask_f1(is_noisy: npt.ArrayLike, flagged: npt.ArrayLike) -> float:
     0.5
     """
     truth, flags = _binary(is_noisy, "is_noisy"), _binary(flagged, "flagged")
-    check_consistent_length(truth, flags)
     if not truth.any():
         raise ValueError("is_noisy has no True: F1 is not defined without a wrong label.")
     return float(f1_score(truth, flags))
@@ -234,9 +233,9 @@ def expected_calibration_error(
             "noise_scores must lie in [0, 1] to be read as probabilities, got values from "
             f"{scores.min():.6g} to {scores.max():.6g}."
         )
-    bins = np.searchsorted(np.linspace(0, 1, n_bins + 1)[1:-1], scores, side="left")
+    bins = np.searchsorted(np.linspace(0, 1, n_bins + 1)[1:-1], scores)
     # |B_m| cancels against the means, which leaves the sum of (wrong - score) in each bin.
-    gaps = np.bincount(bins, weights=truth - scores, minlength=n_bins)
+    gaps = np.bincount(bins, weights=truth - scores)
     return float(np.abs(gaps).sum() / len(scores))
 
 
@@ -336,7 +335,6 @@ def _scores(noise_scores: npt.ArrayLike) -> np.ndarray:
 def _ranking(is_noisy: npt.ArrayLike, noise_scores: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Validate the arguments of a ranking metric, which needs wrong and right labels."""
     truth, scores = _binary(is_noisy, "is_noisy"), _scores(noise_scores)
-    check_consistent_length(truth, scores)
     if truth.all() or not truth.any():
         raise ValueError(
             f"is_noisy is {bool(truth[0])} everywhere: a ranking of wrong above right labels is "

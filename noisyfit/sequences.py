@@ -77,7 +77,7 @@ def resample(sequences: np.ndarray, length: int) -> np.ndarray:
     if n_epochs == length:
         return sequences.astype(np.float32, copy=False)
     at = np.linspace(0, n_epochs - 1, length)
-    left = np.minimum(at.astype(np.int64), max(n_epochs - 2, 0))
+    left = at.astype(np.int64)
     share = (at - left).astype(np.float32)
     right = np.minimum(left + 1, n_epochs - 1)
     resampled = sequences[:, left] * (1 - share) + sequences[:, right] * share

@@ -90,6 +90,9 @@ def test_the_expected_errors_by_hand():
     np.testing.assert_allclose(found, [0, 0.5, 0.8, 1, 1])
     for share, n in ((0, 0), (0.5, 1), (0.51, 2), (0.8, 2), (0.9, 3), (1, 3)):
         assert review_length([0.2, 0.5, 0.0, 0.3], share) == n
+    np.testing.assert_allclose(expected_errors_found([0.2, 0.5, 0.3]), [0, 0.5, 0.8, 1])
+    assert expected_errors_found([0.5]).tolist() == [0, 1]
+    assert review_length([0.2, 0.5, 0.3], 1) == 3
 
 
 def test_no_error_needs_no_review():
@@ -103,7 +106,11 @@ def test_no_error_needs_no_review():
 
 @pytest.mark.parametrize(
     ("scores", "message"),
-    [([0.2, 1.2], "from 0.2 to 1.2"), ([[0.1]], r"shape \(1, 1\)"), ([np.nan], "NaN")],
+    [
+        ([0.2, 1.2], "from 0.2 to 1.2"),
+        ([[0.1]], r"shape \(1, 1\)"),
+        ([np.nan], "noise_scores contains NaN"),
+    ],
 )
 def test_what_is_no_probability_is_refused(scores, message):
     with pytest.raises(ValueError, match=message):
@@ -164,3 +171,11 @@ def test_a_summary_says_where_rejected_and_estimated_differ():
     assert "rejected many more than it takes for wrong" in more
     assert "of which 30 are above one half" in more
     assert "many fewer" in summarise(*args, 5, 0, 0.34, [])
+
+
+def test_equally_frequent_confusions_come_in_the_order_of_classes():
+    given = np.arange(40)
+    predicted = (given + 1) % 40
+    found = frequent_confusions(given, predicted, np.full(40, 0.5), n_confusions=30, min_share=0.5)
+    assert found == [(i, (i - 1) % 40, 0.5) for i in range(30)]
+    assert frequent_confusions(given, predicted, np.full(40, 0.5), min_share=0.51) == []

@@ -224,3 +224,40 @@ def test_ranking_errors(metric, truth, scores, message):
 def test_other_errors(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("metric", "other"),
+    [
+        (auroc, [0.1, 0.2, 0.3]),
+        (average_precision, [0.1, 0.2, 0.3]),
+        (precision_at_recall, [0.1, 0.2, 0.3]),
+        (expected_calibration_error, [0.1, 0.2, 0.3]),
+        (mask_f1, [True, True, False]),
+    ],
+)
+def test_messages_name_the_argument(metric, other):
+    with pytest.raises(ValueError, match=r"inconsistent numbers of samples: \[2, 3\]"):
+        metric([True, False], other)
+    with pytest.raises(ValueError, match="is_noisy must be a boolean mask"):
+        metric([1, 2, 3], other)
+    with pytest.raises(
+        ValueError, match=r"is_noisy must be 1-D, got an array of shape \(1, 1, 3\)"
+    ):
+        metric([[[1, 0, 0]]], other)
+
+
+def test_messages_name_the_function():
+    for call, name in (
+        (lambda: precision_at_recall([1, 0], [1, 0], recall=0), "precision_at_recall"),
+        (lambda: noise_rate_error([1, 0], -0.1), "noise_rate_error"),
+        (
+            lambda: expected_calibration_error([1, 0], [1, 0], n_bins=0),
+            "expected_calibration_error",
+        ),
+    ):
+        with pytest.raises(ValueError, match=f"parameter of {name} must be"):
+            call()
+    for call in (lambda: noise_rate_error([2], 0), lambda: detection_report([2], [0])):
+        with pytest.raises(ValueError, match="is_noisy must be a boolean mask"):
+            call()

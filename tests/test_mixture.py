@@ -922,3 +922,43 @@ def test_what_makes_a_summit_no_mixture(weight, gap, message):
     weights = np.array([1 - weight, weight])
     summit = Solution(np.array([0.0, gap]), np.full(2, 0.01), weights)
     assert GaussianMixture1D()._fault(summit) == message
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_bins_are_means_of_their_rows_over_all_blocks(weighted, monkeypatch):
+    monkeypatch.setattr("noisyfit._weighted.BLOCK", 100)
+    rng = np.random.default_rng(0)
+    x = rng.exponential(size=2_000)
+    w = rng.integers(1, 9, 2_000).astype(float) if weighted else None
+    values, weights = collapse(x, w, max_exact=0)
+    w = np.ones(2_000) if w is None else w
+    assert len(values) < 1_900
+    edges = np.append(values[0], (values[1:] + values[:-1]) / 2)
+    bins = np.searchsorted(edges, x, side="right") - 1
+    totals = np.bincount(np.maximum(bins, 0), w, len(values))
+    assert weights.sum() == pytest.approx(w.sum())
+    assert values @ weights == pytest.approx(x @ w)
+    inside = totals == weights  # where the middle between two means parts their rows as bins do
+    assert inside.mean() > 0.9
+    means = np.bincount(np.maximum(bins, 0), w * x, len(values)) / totals
+    np.testing.assert_allclose(values[inside], means[inside])
+
+
+def test_a_thousand_bins_to_a_power_of_two_and_forty_powers():
+    x = np.r_[0, np.linspace(1, 2, 50_000, endpoint=False)]
+    assert len(collapse(x)[0]) == 1 + 1024
+    tiny = np.repeat([0.0, 2**-40.5, 2**-39.5, 1.0], 5_000)
+    values, weights = collapse(tiny)
+    assert weights.tolist() == [10_000, 5_000, 5_000]
+    assert values[1:].tolist() == [2**-39.5, 1]
+
+
+def test_up_to_ten_thousand_rows_nothing_is_binned():
+    x = np.sort(np.random.default_rng(0).random(10_001))
+    np.testing.assert_array_equal(collapse(x[:-1])[0], x[:-1])
+    assert len(collapse(x)[0]) < 9_000
+
+
+def test_scores_that_are_missing_are_named():
+    with pytest.raises(ValueError, match="scores contains NaN"):
+        shift_positive([np.nan])

@@ -32,6 +32,16 @@ def test_gaps_of_any_length_are_filled_linearly(known):
     np.testing.assert_allclose(filled, expected, atol=1e-6)
 
 
+def test_rounding_beyond_zero_and_one_is_taken_back():
+    just = np.array([[0.0, 1.0, -1e-7, 1 + 1e-7]])
+    filled = as_sequences(just)
+    assert filled.tolist() == [[0, 1, 0, 1]]
+    assert filled.dtype == np.float32
+    for value in (-1e-3, 1 + 1e-3):
+        with pytest.raises(ValueError, match="apply softmax"):
+            as_sequences([[value, 0.5]])
+
+
 def test_the_input_is_left_alone():
     values = np.array([[0.5, NAN]], dtype=np.float32)
     as_sequences(values)

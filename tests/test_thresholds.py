@@ -127,3 +127,10 @@ def test_both_ways_find_the_same_neighbours(n_values):
     for below in {0, n_values // 2, n_values - 2}:
         for neighbours in (_by_topk, _by_partition):
             assert torch.equal(torch.stack(neighbours(values, below)), ordered[below : below + 2])
+
+
+def test_the_window_lies_where_the_losses_do():
+    """No other device may be at hand; "meta" holds shapes only."""
+    window = SlidingWindow(n_batches=2, batch_size=3)
+    window.push(torch.ones(3, device="meta"))
+    assert window._losses.device.type == "meta"
