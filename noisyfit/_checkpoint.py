@@ -25,7 +25,12 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from noisyfit._object_tree import Decoder, Encoder
-from noisyfit._seeding import fresh_seed, global_generator
+from noisyfit._seeding import (
+    fresh_seed,
+    global_generator,
+    set_states_beside_torch,
+    states_beside_torch,
+)
 from noisyfit._tensor_file import read_tensors, write_tensors
 from noisyfit.dynamics import TrainingDynamics
 from noisyfit.inputs import row_shape
@@ -207,6 +212,7 @@ def _state(net: Any, n_recorded: dict[str, int]) -> dict[str, Any]:
             for name, recorder in _recorders(net).items()
         },
         "draws": [generator.get_state().numpy() for generator in _generators(net)],
+        "draws beside torch": states_beside_torch(),
     }
 
 
@@ -233,6 +239,7 @@ def _restore(net: Any, state: dict[str, Any], done: int) -> None:
         recorder.dynamics_.extend(part)
     for generator, drawn in zip(_generators(net), state["draws"], strict=True):
         generator.set_state(torch.from_numpy(drawn))
+    set_states_beside_torch(state["draws beside torch"])
 
 
 def _lay_out_like_weights(optimizer: torch.optim.Optimizer) -> None:

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import RLock
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -105,14 +105,30 @@ def seeded(seed: int, device: str | torch.device) -> Iterator[None]:
         for one in cuda:
             with torch.cuda.device(one):
                 torch.cuda.manual_seed(seed)
-        of_numpy, of_python = np.random.get_state(), random.getstate()  # noqa: NPY002
+        before = states_beside_torch()
         np.random.seed(seed % 2**32)  # noqa: NPY002
         random.seed(seed)
         try:
             yield
         finally:
-            np.random.set_state(of_numpy)  # noqa: NPY002
-            random.setstate(of_python)
+            set_states_beside_torch(before)
+
+
+def states_beside_torch() -> tuple[Any, Any]:
+    """Return the states of numpy's and of Python's global generators."""
+    return np.random.get_state(), random.getstate()  # noqa: NPY002
+
+
+def set_states_beside_torch(states: tuple[Any, Any]) -> None:
+    """Put numpy's and Python's global generators into states that they were in.
+
+    Parameters
+    ----------
+    states : tuple
+        Of `states_beside_torch`.
+    """
+    np.random.set_state(states[0])  # noqa: NPY002
+    random.setstate(states[1])
 
 
 def global_generator(device: str | torch.device) -> torch.Generator:

@@ -275,6 +275,23 @@ def test_a_data_set_with_random_transforms_goes_on(num_workers, tmp_path, monkey
         clone(est).fit(_Jittered(torch.zeros(150, 1, 8, 9)), Y)
 
 
+def jitter(x):
+    """Augment with numpy's and Python's generators, as code of users may."""
+    return x + 0.1 * np.random.rand() * random.random()  # noqa: NPY002
+
+
+def test_an_augmentation_of_the_user_goes_on(tmp_path, monkeypatch):
+    est = MILDSelector(rounds=1, max_epochs=4, augment=jitter, random_state=0)
+    whole = clone(est).fit(X, Y)
+    est.set_params(checkpoint=tmp_path)
+    with monkeypatch.context() as patch:
+        Stopper(patch, after=25)
+        with pytest.raises(KeyboardInterrupt):
+            clone(est).fit(X, Y)
+    np.random.seed(5)  # noqa: NPY002 - the rest depends on nothing outside
+    assert_same_fit(whole, clone(est).fit(X, Y))
+
+
 def test_a_folder_with_other_files_and_a_damaged_identity_are_refused(tmp_path):
     est = MILDSelector(rounds=1, max_epochs=1, checkpoint=tmp_path / "a")
     (tmp_path / "a").mkdir()
