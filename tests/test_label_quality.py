@@ -179,3 +179,15 @@ def test_equally_frequent_confusions_come_in_the_order_of_classes():
     found = frequent_confusions(given, predicted, np.full(40, 0.5), n_confusions=30, min_share=0.5)
     assert found == [(i, (i - 1) % 40, 0.5) for i in range(30)]
     assert frequent_confusions(given, predicted, np.full(40, 0.5), min_share=0.51) == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_confusions_are_the_entries_of_the_matrix(seed):
+    rng = np.random.default_rng(seed)
+    given, predicted = rng.integers(0, 4, 60), rng.integers(0, 5, 60)
+    scores = rng.random(60) * rng.random()
+    matrix = estimate_transition_matrix(given, predicted, scores, 5)
+    found = frequent_confusions(given, predicted, scores, n_confusions=20, min_share=0)
+    assert len(found) == len({(p, g) for p, g in zip(predicted, given, strict=True) if p != g})
+    for true, label, share in found:
+        assert share == pytest.approx(matrix[true, label])
