@@ -191,3 +191,8 @@ def test_confusions_are_the_entries_of_the_matrix(seed):
     assert len(found) == len({(p, g) for p, g in zip(predicted, given, strict=True) if p != g})
     for true, label, share in found:
         assert share == pytest.approx(matrix[true, label])
+
+
+def test_a_class_that_nobody_belongs_to_has_no_confusions():
+    assert frequent_confusions([0, 0], [1, 0], [0.0, 0.0], min_share=0) == [(1, 0, 0.0)]
+    assert frequent_confusions([0, 0], [1, 0], [0.0, 0.0]) == []
