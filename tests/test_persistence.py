@@ -351,6 +351,13 @@ def test_values_of_another_kind_are_refused(node):
         Decoder({"t0": torch.zeros(1)}, []).decode(node)
 
 
+def test_weights_of_another_network_are_refused():
+    arguments = {"dict": [["n_features", 2], ["n_classes", 2]]}
+    node = {"network": [{"name": "noisyfit.modules:MLP", "arguments": arguments}, {}]}
+    with pytest.raises(ValueError, match=r"do not fit 'noisyfit.modules:MLP'; has it changed\?"):
+        Decoder({}, []).decode(node)
+
+
 def test_objects_of_a_trusted_name_that_is_no_class_are_refused():
     with pytest.raises(ValueError, match="where a class belongs"):
         Decoder({}, ["noisyfit.persistence.load"]).decode(
@@ -374,6 +381,16 @@ def test_other_classes_for_the_estimator_and_the_net_are_refused(stored, place, 
     path = stored.with_name("other")
     write_tensors(path, FORMAT, VERSION, tensors, header)
     with pytest.raises(ValueError, match=message):
+        noisyfit.load(path)
+
+
+@pytest.mark.parametrize("part", ["estimator", "state", "net"])
+def test_half_an_estimator_is_refused(stored, part):
+    tensors, header = read_tensors(stored, FORMAT, VERSION)
+    del header[part]
+    path = stored.with_name("half")
+    write_tensors(path, FORMAT, VERSION, tensors, header)
+    with pytest.raises(ValueError, match=f"holds no whole estimator.*{part}"):
         noisyfit.load(path)
 
 
