@@ -58,6 +58,14 @@ class Stopper:
         monkeypatch.setattr(NoisyNet, "train_step_single", counted)
 
 
+def fit_until(after, monkeypatch, est, *args, **kwargs):
+    """Fit, and stop at a batch."""
+    with monkeypatch.context() as patch:
+        Stopper(patch, after=after)
+        with pytest.raises(KeyboardInterrupt):
+            est.fit(*args, **kwargs)
+
+
 def untimed(history):
     return [{key: value for key, value in epoch.items() if key != "dur"} for epoch in history]
 
@@ -86,12 +94,7 @@ def test_a_stopped_fit_goes_on_where_it_was(name, tmp_path, monkeypatch):
     rng = np.random.default_rng(1)
     for number, after in enumerate([1, *rng.integers(2, total, size=3), total]):
         est.set_params(checkpoint=tmp_path / str(number))
-        stops = 0
-        with monkeypatch.context() as patch:
-            counter = Stopper(patch, after=int(after))
-            with pytest.raises(KeyboardInterrupt):
-                clone(est).fit(X, Y, trusted=TRUSTED)
-            stops += 1
+        fit_until(int(after), monkeypatch, clone(est), X, Y, trusted=TRUSTED)
         with monkeypatch.context() as patch:
             counter = Stopper(patch)
             again = clone(est).fit(X, Y, trusted=TRUSTED)
@@ -117,10 +120,7 @@ def test_kinds_of_rows(kind, tmp_path, monkeypatch):
         est.set_params(iterator_train__num_workers=0)
     whole = clone(est).fit(rows, Y)
     est.set_params(checkpoint=tmp_path)
-    with monkeypatch.context() as patch:
-        Stopper(patch, after=25)
-        with pytest.raises(KeyboardInterrupt):
-            clone(est).fit(rows, Y)
+    fit_until(25, monkeypatch, clone(est), rows, Y)
     assert_same_fit(whole, clone(est).fit(rows, Y))
 
 
@@ -134,10 +134,9 @@ def test_networks_for_images_go_on(name, tmp_path, monkeypatch):
         whole = clone(est).fit(images, Y, trusted=TRUSTED)
     for number, share in enumerate((0.35, 0.65, 0.95)):
         est.set_params(checkpoint=tmp_path / str(number))
-        with monkeypatch.context() as patch:
-            Stopper(patch, after=int(share * counter.n_batches))
-            with pytest.raises(KeyboardInterrupt):
-                clone(est).fit(images, Y, trusted=TRUSTED)
+        fit_until(
+            int(share * counter.n_batches), monkeypatch, clone(est), images, Y, trusted=TRUSTED
+        )
         assert_same_fit(whole, clone(est).fit(images, Y, trusted=TRUSTED))
 
 
@@ -150,20 +149,14 @@ def test_records_in_a_file_and_half_precision(tmp_path, monkeypatch):
     est = MILDSelector(rounds=2, max_epochs=2, precision="bfloat16", random_state=0)
     whole = clone(est).fit(images, Y)
     est.set_params(checkpoint=tmp_path / "fit", record_folder=tmp_path)
-    with monkeypatch.context() as patch:
-        Stopper(patch, after=25)
-        with pytest.raises(KeyboardInterrupt):
-            clone(est).fit(images, Y)
+    fit_until(25, monkeypatch, clone(est), images, Y)
     assert_same_fit(whole, clone(est).fit(images, Y))
 
 
 @pytest.mark.parametrize("random_state", [None, np.random.RandomState(3)])
 def test_a_seed_that_was_drawn_is_kept(random_state, tmp_path, monkeypatch):
     est = MILDSelector(rounds=1, max_epochs=3, checkpoint=tmp_path, random_state=random_state)
-    with monkeypatch.context() as patch:
-        Stopper(patch, after=15)
-        with pytest.raises(KeyboardInterrupt):
-            est.fit(X, Y)
+    fit_until(15, monkeypatch, est, X, Y)
     est.fit(X, Y)
     seed = json.loads((tmp_path / "fit.json").read_text())["seed"]
     whole = MILDSelector(rounds=1, max_epochs=3, random_state=seed).fit(X, Y)
@@ -204,10 +197,7 @@ def test_a_network_that_is_given_is_told_from_one_of_other_weights(tmp_path, mon
     est = MILDSelector(module, rounds=1, max_epochs=3, random_state=0)
     whole = clone(est).fit(X, Y)
     est.set_params(checkpoint=tmp_path)
-    with monkeypatch.context() as patch:
-        Stopper(patch, after=15)
-        with pytest.raises(KeyboardInterrupt):
-            clone(est).fit(X, Y)
+    fit_until(15, monkeypatch, clone(est), X, Y)
     assert_same_fit(whole, clone(est).fit(X, Y))
     with pytest.raises(ValueError, match=r"differs in: parameter module \(now MLP \w+, then MLP"):
         est.set_params(module=MLP(4, 3, hidden=(8,))).fit(X, Y)
@@ -236,10 +226,7 @@ def test_a_recorder_of_the_user_is_kept_beside_the_own_one(tmp_path, monkeypatch
     whole = DLTClassifier(**params).fit(X, Y)
     users = DynamicsRecorder(150, ["margin"])
     est = DLTClassifier(callbacks=[("mine", users)], checkpoint=tmp_path, **params)
-    with monkeypatch.context() as patch:
-        Stopper(patch, after=35)
-        with pytest.raises(KeyboardInterrupt):
-            clone(est).fit(X, Y)
+    fit_until(35, monkeypatch, clone(est), X, Y)
     assert_same_fit(whole, clone(est).fit(X, Y))
 
 
@@ -262,10 +249,7 @@ def test_a_data_set_with_random_transforms_goes_on(num_workers, tmp_path, monkey
         random_state=0,
     )
     whole = clone(est).set_params(checkpoint=None, iterator_train__num_workers=0).fit(rows, Y)
-    with monkeypatch.context() as patch:
-        Stopper(patch, after=25)
-        with pytest.raises(KeyboardInterrupt):
-            clone(est).fit(rows, Y)
+    fit_until(25, monkeypatch, clone(est), rows, Y)
     est.set_params(iterator_train__num_workers=1 - num_workers)  # whoever reads the rest
     with monkeypatch.context() as patch:
         counter = Stopper(patch)
@@ -284,10 +268,7 @@ def test_an_augmentation_of_the_user_goes_on(tmp_path, monkeypatch):
     est = MILDSelector(rounds=1, max_epochs=4, augment=jitter, random_state=0)
     whole = clone(est).fit(X, Y)
     est.set_params(checkpoint=tmp_path)
-    with monkeypatch.context() as patch:
-        Stopper(patch, after=25)
-        with pytest.raises(KeyboardInterrupt):
-            clone(est).fit(X, Y)
+    fit_until(25, monkeypatch, clone(est), X, Y)
     np.random.seed(5)  # noqa: NPY002 - the rest depends on nothing outside
     assert_same_fit(whole, clone(est).fit(X, Y))
 
@@ -307,10 +288,7 @@ def test_a_folder_with_other_files_and_a_damaged_identity_are_refused(tmp_path):
 
 def stopped(tmp_path, monkeypatch, after):
     est = DLTClassifier(noise_rate=0.2, max_epochs=6, checkpoint=tmp_path, random_state=0)
-    with monkeypatch.context() as patch:
-        Stopper(patch, after=after)
-        with pytest.raises(KeyboardInterrupt):
-            clone(est).fit(X, Y)
+    fit_until(after, monkeypatch, clone(est), X, Y)
     return est
 
 
@@ -386,10 +364,7 @@ def test_callbacks_that_say_what_they_remember_go_on(tmp_path, monkeypatch):
     est = DLTClassifier(noise_rate=0.2, max_epochs=6, callbacks=[Remembers()], random_state=0)
     whole = clone(est).fit(X, Y)
     est.set_params(checkpoint=tmp_path)
-    with monkeypatch.context() as patch:
-        Stopper(patch, after=35)
-        with pytest.raises(KeyboardInterrupt):
-            clone(est).fit(X, Y)
+    fit_until(35, monkeypatch, clone(est), X, Y)
     again = clone(est).fit(X, Y)
     assert [e["n_rows"] for e in again.history_] == [150 * epoch for epoch in range(1, 7)]
     assert_same_fit(whole, again)
@@ -399,10 +374,7 @@ def test_callbacks_and_the_progress_bar_go_on(tmp_path, monkeypatch, capsys):
     params = {"noise_rate": 0.2, "max_epochs": 6, "random_state": 0, "verbose": 1}
     whole = DLTClassifier(callbacks=[SelectionQuality(~WRONG)], **params).fit(X, Y)
     est = DLTClassifier(callbacks=[SelectionQuality(~WRONG)], checkpoint=tmp_path, **params)
-    with monkeypatch.context() as patch:
-        Stopper(patch, after=35)
-        with pytest.raises(KeyboardInterrupt):
-            clone(est).fit(X, Y)
+    fit_until(35, monkeypatch, clone(est), X, Y)
     capsys.readouterr()
     again = clone(est).fit(X, Y)
     assert_same_fit(whole, again)
