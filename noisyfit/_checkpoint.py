@@ -24,6 +24,7 @@ from skorch.history import History
 from torch import nn
 from torch.utils.data import Dataset
 
+from noisyfit._names import identifier_of
 from noisyfit._object_tree import Decoder, Encoder
 from noisyfit._seeding import (
     fresh_seed,
@@ -274,7 +275,7 @@ def _identity(est: Any, X: Any, y: np.ndarray, trusted: Any) -> dict[str, str]:
     mask = None if trusted is None else np.asarray(trusted)
     packages = ("noisyfit", "torch", "numpy")
     return {
-        "estimator": f"{type(est).__module__}.{type(est).__qualname__}",
+        "estimator": _class_name(type(est)),
         "X": _hash(X),
         "y": _hash(y),
         "trusted": _hash(mask),
@@ -296,9 +297,15 @@ def _written(value: Any) -> str:
         return "a RandomState"
     if isinstance(value, (list, tuple)):
         return str([_written(item) for item in value])
-    if isinstance(value, (type, str, int, float, bool, type(None), torch.device, np.generic, dict)):
+    if isinstance(value, type):
+        return f"<class '{_class_name(value)}'>"
+    if isinstance(value, (str, int, float, bool, type(None), torch.device, np.generic, dict)):
         return str(value)
     return getattr(value, "__qualname__", type(value).__qualname__)  # no address in memory
+
+
+def _class_name(cls: type) -> str:
+    return identifier_of(f"{cls.__module__}:{cls.__qualname__}").replace(":", ".")
 
 
 def _hash(value: Any) -> str:

@@ -2,8 +2,9 @@
 
 A value becomes plain JSON where it can, and otherwise an object of one entry whose name says what
 it is (``{"tuple": [...]}``, ``{"array": ...}``). Classes and functions are stored by their import
-name. Only classes of noisyfit, torch and scikit-learn's scalers are imported when they are read;
-any other name has to be trusted by who reads.
+name, those of noisyfit by the identifiers of `_names`. Only these, and classes of torch and
+scikit-learn's scalers are imported when they are read; any other name has to be trusted by who
+reads, and no other one of noisyfit is read at all.
 """
 
 from __future__ import annotations
@@ -19,25 +20,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from noisyfit._names import PLACES, STATES, identifier_of, is_own
 from noisyfit.modules import SequenceLSTM
 
 # May be imported and handed on as values, such as optimizer=torch.optim.Adam: classes only.
-_KNOWN_CLASSES = ("noisyfit.", "torch.optim.", "torch.nn.modules.")
-# May be made without calling __init__ and given attributes: they hold numbers and settings only.
-_KNOWN_STATES = (
-    "noisyfit._image_augment.",
-    "noisyfit._vector_augment.",
-    "noisyfit.augment.",
-    "noisyfit.averaging.WeightAverage",
-    "noisyfit.detector.DynamicsLSTM",
-    "noisyfit.dynamics.TrainingDynamics",
-    "noisyfit.mixture.WeibullMixture",
-    "noisyfit.scaling.ImageScaler",
-    "noisyfit.scaling.TableScaler",
-    "noisyfit.thresholds.LastEpoch",
-    "noisyfit.thresholds.SlidingWindow",
-    "sklearn.preprocessing._data.StandardScaler",
-)
+_KNOWN_CLASSES = ("torch.optim.", "torch.nn.modules.")
+# May be made without calling __init__ and given attributes: it holds numbers and settings only.
+_KNOWN_STATES = ("sklearn.preprocessing._data.StandardScaler",)
 # What reading nonsense may raise besides ValueError: a stranger's file has to end in that.
 _DAMAGE = (
     ArithmeticError,
@@ -60,14 +49,14 @@ def import_name(value: Any) -> str:
     Returns
     -------
     str
-        ``module:qualified.name``.
+        ``module:qualified.name``, for a class of noisyfit its identifier.
 
     Raises
     ------
     TypeError
         If it cannot be found by that name, as a lambda or a class inside of a function.
     """
-    name = f"{value.__module__}:{value.__qualname__}"
+    name = identifier_of(f"{value.__module__}:{value.__qualname__}")
     if "<" in name or value.__module__ == "__main__":
         raise TypeError(
             f"{value.__qualname__} of {value.__module__} cannot be imported by name. Define it in "
@@ -76,7 +65,7 @@ def import_name(value: Any) -> str:
     return name
 
 
-def import_value(name: str, trusted: Iterable[str], known: tuple[str, ...] = _KNOWN_CLASSES) -> Any:
+def import_value(name: str, trusted: Iterable[str], *, is_state: bool = False) -> Any:
     """Import what `import_name` has named, if it is known or trusted.
 
     Parameters
@@ -84,9 +73,10 @@ def import_value(name: str, trusted: Iterable[str], known: tuple[str, ...] = _KN
     name : str
     trusted : iterable of str
         Import names with a dot or a colon, ``package.module.Name``, or of a whole package,
-        ``package``.
-    known : tuple of str
-        Beginnings of names that need no trust; they have to name classes.
+        ``package``. Of noisyfit itself nothing can be trusted beyond what is known.
+    is_state : bool, default=False
+        Whether it is to be made without ``__init__`` and given attributes, which fewer are known
+        for.
 
     Returns
     -------
@@ -100,6 +90,15 @@ def import_value(name: str, trusted: Iterable[str], known: tuple[str, ...] = _KN
     if not isinstance(name, str) or name.count(":") != 1:
         raise ValueError(f"The file holds {name!r} where the name of a class belongs.")
     dotted = name.replace(":", ".")
+    if is_own(name):
+        place = (STATES if is_state else PLACES).get(name)
+        if place is None:
+            raise ValueError(
+                f"The file needs {dotted!r}, which this noisyfit reads from no file. It is "
+                "damaged, or comes from a later version."
+            )
+        return _import(place)
+    known = _KNOWN_STATES if is_state else _KNOWN_CLASSES
     is_known = any(dotted == start or dotted.startswith(start) for start in known)
     if not is_known and not any(
         dotted == t.replace(":", ".") or dotted.startswith(f"{t}.") for t in trusted
@@ -108,13 +107,18 @@ def import_value(name: str, trusted: Iterable[str], known: tuple[str, ...] = _KN
             f"The file needs {dotted!r}. Importing it runs the code of that module: if you know "
             f"it, pass trusted=[{dotted!r}]."
         )
-    module, path = name.split(":")
-    value = importlib.import_module(module)
-    for part in path.split("."):
-        value = getattr(value, part)
+    value = _import(name)
     # A name may lead from a module over what it has imported to something else altogether.
     if is_known and not (isinstance(value, type) and import_name(value) == name):
         raise ValueError(f"The file holds {dotted!r} where a class of that very name belongs.")
+    return value
+
+
+def _import(place: str) -> Any:
+    module, path = place.split(":")
+    value = importlib.import_module(module)
+    for part in path.split("."):
+        value = getattr(value, part)
     return value
 
 
@@ -203,7 +207,7 @@ class Encoder:
             name = import_name(type(value))
         except TypeError as error:
             raise TypeError(f"{path}: {error}, or pickle the estimator instead.") from error
-        if not name.replace(":", ".").startswith(_KNOWN_STATES):
+        if name not in STATES and name.replace(":", ".") not in _KNOWN_STATES:
             raise TypeError(
                 f"{path} is a {name.replace(':', '.')}, which cannot be stored without pickle. Set "
                 "it to something else before saving, or pickle the estimator instead."
@@ -367,7 +371,7 @@ class Decoder:
 
     def _read_object(self, value: list) -> Any:
         name, pairs = value
-        cls = import_value(name, self.trusted, _KNOWN_STATES)
+        cls = import_value(name, self.trusted, is_state=True)
         if not isinstance(cls, type):
             raise ValueError(f"The file holds {name!r} where a class belongs.")
         made: Any = object.__new__(cls)

@@ -35,6 +35,7 @@ FLOORS = {
     "_batch_norm_jvp": 0,
     "meta_gradient": 0,
     "_tensor_file": 0,
+    "_names": 0,
     "_detector_file": 0.5,
     "_object_tree": 0.5,
     "persistence": 2.8,

@@ -18,12 +18,14 @@ from torch import nn
 
 import noisyfit
 from noisyfit import DynamicsLSTMDetector, MILDSelector
-from noisyfit._object_tree import Decoder, Encoder
+from noisyfit._names import PLACES
+from noisyfit._object_tree import Decoder, Encoder, import_name, import_value
 from noisyfit._tensor_file import read_tensors, write_tensors
 from noisyfit.augment import RandomCropFlip
 from noisyfit.detector import DynamicsLSTM
 from noisyfit.modules import MLP, ConvNet
 from noisyfit.persistence import FORMAT, VERSION
+from noisyfit.recorder import SelectionQuality
 
 METHODS = [type(est) for est in QUICK]
 OLD = Path(__file__).parent / "data" / "estimator_version_1.safetensors"
@@ -166,7 +168,7 @@ def test_a_network_of_the_user_needs_consent(tmp_path):
     [
         ({"module": UserNet(2, 3)}, "module is an instance of UserNet.*module__<name>"),
         ({"augment": lambda x: x}, "augment.*cannot be imported by name"),
-        ({"callbacks": [("mine", noisyfit.recorder.SelectionQuality(Y == "ant"))]}, "callbacks"),
+        ({"callbacks": [("mine", SelectionQuality(Y == "ant"))]}, "callbacks"),
     ],
 )
 def test_what_cannot_be_stored_is_named(params, message, tmp_path):
@@ -322,16 +324,37 @@ def test_a_header_of_a_stranger_is_refused_or_read_as_data(stored, data):
 )
 def test_names_that_need_trust(name):
     for node in ({"import": name}, {"network": [{"name": name, "arguments": {"dict": []}}, {}]}):
-        with pytest.raises(ValueError, match=r"trusted=|belongs|damaged"):
+        with pytest.raises(ValueError, match=r"trusted=|belongs|damaged|reads from no file"):
             Decoder({}, []).decode(node)
 
 
 @pytest.mark.parametrize(
-    "name", ["noisyfit._column_file:ColumnFile", "noisyfit.engine:NoisyNet", "sklearn.svm:SVC"]
+    ("name", "message"),
+    [
+        ("noisyfit._column_file:ColumnFile", "reads from no file"),
+        ("noisyfit.engine:NoisyNet", "reads from no file"),
+        ("sklearn.svm:SVC", "trusted="),
+    ],
 )
-def test_objects_of_other_classes_are_not_made(name):
-    with pytest.raises(ValueError, match="trusted="):
+def test_objects_of_other_classes_are_not_made(name, message):
+    with pytest.raises(ValueError, match=message):
         Decoder({}, []).decode({"object": [name, {}]})
+
+
+@pytest.mark.parametrize("identifier", PLACES)
+def test_every_name_in_files_leads_to_a_class(identifier):
+    cls = import_value(identifier, [])
+    assert isinstance(cls, type)
+    assert f"{cls.__module__}:{cls.__qualname__}" == PLACES[identifier]
+    assert import_name(cls) == identifier
+
+
+@pytest.mark.parametrize("trusted", [[], ["noisyfit"], ["noisyfit.recorder.SelectionQuality"]])
+def test_nothing_else_of_noisyfit_is_read(trusted):
+    name = import_name(SelectionQuality)
+    for node in ({"import": name}, {"object": [name, {}]}):
+        with pytest.raises(ValueError, match=r"reads from no file.*later version"):
+            Decoder({}, trusted).decode(node)
 
 
 @pytest.mark.parametrize(
@@ -360,9 +383,7 @@ def test_weights_of_another_network_are_refused():
 
 def test_objects_of_a_trusted_name_that_is_no_class_are_refused():
     with pytest.raises(ValueError, match="where a class belongs"):
-        Decoder({}, ["noisyfit.persistence.load"]).decode(
-            {"object": ["noisyfit.persistence:load", {}]}
-        )
+        Decoder({}, ["json.loads"]).decode({"object": ["json:loads", {}]})
 
 
 @pytest.mark.parametrize(

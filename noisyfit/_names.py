@@ -1,0 +1,81 @@
+"""The names that classes of noisyfit have in files, and where the classes are today.
+
+A name in a file is an identifier: it says what a thing is, in the words of the version that wrote
+it first, and stays when the code moves. Nothing else of noisyfit may be named in a file. A class
+that moves changes its place here; a new one that files shall hold gets a line.
+"""
+
+from __future__ import annotations
+
+CLASSES = {
+    "noisyfit.mild:MILDSelector": "noisyfit.mild:MILDSelector",
+    "noisyfit.dlt:DLTClassifier": "noisyfit.dlt:DLTClassifier",
+    "noisyfit.dynamics_lstm:DynamicsLSTMDetector": "noisyfit.dynamics_lstm:DynamicsLSTMDetector",
+    "noisyfit.meta_relabel:MetaRelabelClassifier": "noisyfit.meta_relabel:MetaRelabelClassifier",
+    "noisyfit.engine:NoisyNet": "noisyfit.engine:NoisyNet",
+    "noisyfit.threshold_net:ThresholdNet": "noisyfit.threshold_net:ThresholdNet",
+    "noisyfit.meta_net:MetaNet": "noisyfit.meta_net:MetaNet",
+    "noisyfit.mild:Round": "noisyfit.mild:Round",
+    "noisyfit.noise_rate:NoiseRateEstimate": "noisyfit.noise_rate:NoiseRateEstimate",
+    "noisyfit.threshold_net:ThresholdSettings": "noisyfit.threshold_net:ThresholdSettings",
+    "noisyfit._meta_settings:MetaSettings": "noisyfit._meta_settings:MetaSettings",
+    "noisyfit.modules:MLP": "noisyfit.modules:MLP",
+    "noisyfit.modules:ConvNet": "noisyfit.modules:ConvNet",
+    "noisyfit.modules:SequenceLSTM": "noisyfit.modules:SequenceLSTM",
+    "noisyfit.resnets:CIFARResNet18": "noisyfit.resnets:CIFARResNet18",
+    "noisyfit.resnets:CIFARResNet34": "noisyfit.resnets:CIFARResNet34",
+    "noisyfit.resnets:PreActResNet18": "noisyfit.resnets:PreActResNet18",
+    "noisyfit.resnets:ResNet32": "noisyfit.resnets:ResNet32",
+    "noisyfit.resnets:ResNet29v2": "noisyfit.resnets:ResNet29v2",
+    "noisyfit.resnets:WideResNet": "noisyfit.resnets:WideResNet",
+}
+"""Identifier -> place, of classes that a file may hand on or call."""
+
+STATES = {
+    "noisyfit._image_augment:RandomCropFlip": "noisyfit._image_augment:RandomCropFlip",
+    "noisyfit._image_augment:Cutout": "noisyfit._image_augment:Cutout",
+    "noisyfit._image_augment:BrightnessContrast": "noisyfit._image_augment:BrightnessContrast",
+    "noisyfit._image_augment:PerImage": "noisyfit._image_augment:PerImage",
+    "noisyfit._vector_augment:FeatureJitter": "noisyfit._vector_augment:FeatureJitter",
+    "noisyfit._vector_augment:FeatureMask": "noisyfit._vector_augment:FeatureMask",
+    "noisyfit.averaging:WeightAverage": "noisyfit.averaging:WeightAverage",
+    "noisyfit.detector:DynamicsLSTM": "noisyfit.detector:DynamicsLSTM",
+    "noisyfit.dynamics:TrainingDynamics": "noisyfit.dynamics:TrainingDynamics",
+    "noisyfit.mixture:WeibullMixture": "noisyfit.mixture:WeibullMixture",
+    "noisyfit.scaling:ImageScaler": "noisyfit.scaling:ImageScaler",
+    "noisyfit.scaling:TableScaler": "noisyfit.scaling:TableScaler",
+    "noisyfit.thresholds:LastEpoch": "noisyfit.thresholds:LastEpoch",
+    "noisyfit.thresholds:SlidingWindow": "noisyfit.thresholds:SlidingWindow",
+}
+"""Identifier -> place, of classes that hold numbers and settings only: they may be made without
+``__init__`` and given attributes."""
+
+PLACES = CLASSES | STATES
+_IDENTIFIERS = {place: identifier for identifier, place in PLACES.items()}
+
+
+def is_own(name: str) -> bool:
+    """Whether a name is one of noisyfit's, known or not.
+
+    Parameters
+    ----------
+    name : str
+        ``module:qualified.name``.
+    """
+    return name.split(":")[0].split(".")[0] == "noisyfit"
+
+
+def identifier_of(place: str) -> str:
+    """Return what a class or function is called in files.
+
+    Parameters
+    ----------
+    place : str
+        ``module:qualified.name``.
+
+    Returns
+    -------
+    str
+        Of another package, and of a class of noisyfit that no file holds, the place itself.
+    """
+    return _IDENTIFIERS.get(place, place)
