@@ -28,7 +28,7 @@ from noisyfit.persistence import FORMAT, VERSION
 from noisyfit.recorder import SelectionQuality
 
 METHODS = [type(est) for est in QUICK]
-OLD = Path(__file__).parent / "data" / "estimator_version_1.safetensors"
+OLD = Path(__file__).parent / "stored" / "estimator_version_1.safetensors"
 X, CODES = make_blobs(120, centers=3, random_state=0)
 Y = np.array(["ant", "bee", "cow"])[CODES]
 TRUSTED = np.arange(120) < 30

@@ -14,7 +14,7 @@ import noisyfit
 from noisyfit.base import BaseNoisyClassifier
 
 ROOT = Path(__file__).parents[1]
-SNAPSHOT = Path(__file__).parent / "data" / "public_api.txt"
+SNAPSHOT = Path(__file__).parent / "stored" / "public_api.txt"
 COMMAND = "python tests/test_public_api.py"
 
 
