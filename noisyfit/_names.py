@@ -32,12 +32,12 @@ CLASSES = {
 """Identifier -> place, of classes that a file may hand on or call."""
 
 STATES = {
-    "noisyfit._image_augment:RandomCropFlip": "noisyfit._image_augment:RandomCropFlip",
-    "noisyfit._image_augment:Cutout": "noisyfit._image_augment:Cutout",
-    "noisyfit._image_augment:BrightnessContrast": "noisyfit._image_augment:BrightnessContrast",
-    "noisyfit._image_augment:PerImage": "noisyfit._image_augment:PerImage",
-    "noisyfit._vector_augment:FeatureJitter": "noisyfit._vector_augment:FeatureJitter",
-    "noisyfit._vector_augment:FeatureMask": "noisyfit._vector_augment:FeatureMask",
+    "noisyfit._image_augment:RandomCropFlip": "noisyfit.augment._images:RandomCropFlip",
+    "noisyfit._image_augment:Cutout": "noisyfit.augment._images:Cutout",
+    "noisyfit._image_augment:BrightnessContrast": "noisyfit.augment._images:BrightnessContrast",
+    "noisyfit._image_augment:PerImage": "noisyfit.augment._images:PerImage",
+    "noisyfit._vector_augment:FeatureJitter": "noisyfit.augment._vectors:FeatureJitter",
+    "noisyfit._vector_augment:FeatureMask": "noisyfit.augment._vectors:FeatureMask",
     "noisyfit.averaging:WeightAverage": "noisyfit.averaging:WeightAverage",
     "noisyfit.detector:DynamicsLSTM": "noisyfit.detector:DynamicsLSTM",
     "noisyfit.dynamics:TrainingDynamics": "noisyfit.dynamics:TrainingDynamics",

@@ -72,7 +72,9 @@ def anchors(page: Path) -> set[str]:
 
 
 def test_the_reference_lists_every_public_object():
-    assert sorted(set(documented_names()) - {"persistence.load"}) == sorted(public_objects())
+    documented, public = set(documented_names()), set(public_objects())
+    assert public <= documented
+    assert {name.partition(".")[0] for name in documented - public} <= MACHINERY
 
 
 @pytest.mark.parametrize("name", sorted(public_objects()))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from noisyfit._vector_augment import check_range, float_dtype
+from noisyfit.augment._checks import check_range, float_dtype
 
 #: What torchvision's policies know of.
 POLICY_CHANNELS = (1, 3)

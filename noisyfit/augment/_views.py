@@ -14,25 +14,14 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from noisyfit._image_augment import (
+from noisyfit.augment._images import (
     POLICY_CHANNELS,
     BrightnessContrast,
     Cutout,
     PerImage,
     RandomCropFlip,
 )
-from noisyfit._vector_augment import FeatureJitter, FeatureMask
-
-__all__ = [
-    "BrightnessContrast",
-    "Cutout",
-    "FeatureJitter",
-    "FeatureMask",
-    "PerImage",
-    "RandomCropFlip",
-    "strong_view",
-    "weak_view",
-]
+from noisyfit.augment._vectors import FeatureJitter, FeatureMask
 
 _POLICIES = ("randaugment", "autoaugment")
 

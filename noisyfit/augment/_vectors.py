@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
+
+from noisyfit.augment._checks import check_range, float_dtype
 
 
 @dataclass(eq=False)
@@ -93,14 +94,3 @@ class FeatureMask:
         donor = torch.randint(max(len(x), 1), x.shape, device=x.device)
         masked = torch.rand(x.shape, device=x.device) < self.p
         return torch.where(masked, x.gather(0, donor), x)
-
-
-def float_dtype(x: Tensor) -> torch.dtype:
-    """Return the dtype to calculate with: that of `x`, or float32 for integers."""
-    return x.dtype if x.is_floating_point() else torch.float32
-
-
-def check_range(name: str, value: float, low: float, high: float = math.inf) -> None:
-    """Refuse a parameter outside of ``[low, high]``."""
-    if not low <= value <= high:
-        raise ValueError(f"{name} must be in the range [{low}, {high}]. Got {value!r}.")
