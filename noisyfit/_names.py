@@ -41,7 +41,7 @@ STATES = {
     "noisyfit.averaging:WeightAverage": "noisyfit.averaging:WeightAverage",
     "noisyfit.detector:DynamicsLSTM": "noisyfit.detector:DynamicsLSTM",
     "noisyfit.dynamics:TrainingDynamics": "noisyfit.dynamics:TrainingDynamics",
-    "noisyfit.mixture:WeibullMixture": "noisyfit.mixture:WeibullMixture",
+    "noisyfit.mixture:WeibullMixture": "noisyfit.mixture._mixtures:WeibullMixture",
     "noisyfit.scaling:ImageScaler": "noisyfit.scaling:ImageScaler",
     "noisyfit.scaling:TableScaler": "noisyfit.scaling:TableScaler",
     "noisyfit.thresholds:LastEpoch": "noisyfit.thresholds:LastEpoch",

@@ -17,7 +17,8 @@ from sklearn.utils import gen_batches
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from noisyfit._location_scale import (
+from noisyfit.mixture._collapse import BLOCK, check_values, collapse
+from noisyfit.mixture._location_scale import (
     Family,
     Solution,
     hold,
@@ -27,7 +28,6 @@ from noisyfit._location_scale import (
     solve_lbfgs,
     starting_splits,
 )
-from noisyfit._weighted import BLOCK, check_values, collapse
 
 # Share of a component's weight on one value that makes it an atom.
 ONE_VALUE = 0.9

@@ -91,7 +91,7 @@ def collapse(
 
     Examples
     --------
-    >>> from noisyfit.mixture import collapse
+    >>> from noisyfit.mixture._collapse import collapse
     >>> collapse([2, 5, 2, 2])
     (array([2., 5.]), array([3., 1.]))
     """

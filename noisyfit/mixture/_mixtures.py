@@ -15,11 +15,8 @@ import numpy as np
 from scipy.special import gamma
 from sklearn.utils._param_validation import Interval
 
-from noisyfit._location_scale import GUMBEL, NORMAL
-from noisyfit._mixture_base import Mixture1D
-from noisyfit._weighted import collapse, shift_positive
-
-__all__ = ["GaussianMixture1D", "WeibullMixture", "collapse", "shift_positive"]
+from noisyfit.mixture._base import Mixture1D
+from noisyfit.mixture._location_scale import GUMBEL, NORMAL
 
 _MIN_SHAPE = 0.05  # gamma(1 + 1 / shape) must stay far from overflow
 

@@ -12,7 +12,9 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.mixture import GaussianMixture
 
-from noisyfit._location_scale import (
+from noisyfit.mixture import GaussianMixture1D, WeibullMixture
+from noisyfit.mixture._collapse import collapse, shift_positive
+from noisyfit.mixture._location_scale import (
     GUMBEL,
     NORMAL,
     Solution,
@@ -25,7 +27,6 @@ from noisyfit._location_scale import (
     solve_lbfgs,
     starting_splits,
 )
-from noisyfit.mixture import GaussianMixture1D, WeibullMixture, collapse, shift_positive
 
 BOTH = [WeibullMixture, GaussianMixture1D]
 
@@ -790,7 +791,7 @@ def test_a_line_search_that_failed_at_the_summit_has_converged(
         jac = np.array([slope, 0.0, 0.0, 0.0, 0.0])
         fun, nit, success = 1.0, 7, False
 
-    monkeypatch.setattr("noisyfit._location_scale.minimize", lambda *args, **kwargs: Ended)
+    monkeypatch.setattr("noisyfit.mixture._location_scale.minimize", lambda *args, **kwargs: Ended)
     t = np.array([-1.0, 0.0, 1.0])
     start = Solution(np.array([0.0, 0.5]), np.ones(2), np.array([0.5, 0.5]))
     found = solve_lbfgs(
@@ -926,7 +927,7 @@ def test_what_makes_a_summit_no_mixture(weight, gap, message):
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_bins_are_means_of_their_rows_over_all_blocks(weighted, monkeypatch):
-    monkeypatch.setattr("noisyfit._weighted.BLOCK", 100)
+    monkeypatch.setattr("noisyfit.mixture._collapse.BLOCK", 100)
     rng = np.random.default_rng(0)
     x = rng.exponential(size=2_000)
     w = rng.integers(1, 9, 2_000).astype(float) if weighted else None
