@@ -12,7 +12,6 @@ import torch
 from sklearn.base import BaseEstimator
 from skorch.callbacks import EarlyStopping
 
-from noisyfit._building import build_module
 from noisyfit._checkpoint import StageCheckpoint
 from noisyfit._params import NestedParams
 from noisyfit._seeding import seeded
@@ -21,6 +20,7 @@ from noisyfit.data import Rows, StreamSource, View
 from noisyfit.device import resolve_precision
 from noisyfit.engine import NoisyNet
 from noisyfit.fit_task import FitTask
+from noisyfit.modules import build_module
 from noisyfit.progress import EpochProgress
 from noisyfit.recorded_run import RecordedRun
 

@@ -17,11 +17,11 @@ from skorch import NeuralNet
 from skorch.history import History
 from torch import nn
 
-from noisyfit._building import module_call
 from noisyfit._object_tree import Decoder, Encoder, import_name, import_value
 from noisyfit._params import NestedParams
 from noisyfit._tensor_file import read_tensors, write_tensors
 from noisyfit.device import resolve_device
+from noisyfit.modules import module_call
 
 __all__ = ["load"]
 

@@ -51,8 +51,7 @@ from noisyfit.inputs import make_rows
 from noisyfit.losses import frozen_batch_statistics
 from noisyfit.meta_gradient import META_GRADIENTS, directional_derivatives
 from noisyfit.meta_net import MetaNet
-from noisyfit.modules import MLP, ConvNet
-from noisyfit.resnets import ResNet29v2
+from noisyfit.modules import MLP, ConvNet, ResNet29v2
 
 LR, FEW = 0.01, 4
 COUNTED = {"jvp": 23 / 3, "double_backward": 22 / 3}

@@ -17,9 +17,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from noisyfit.device import resolve_precision
 from noisyfit.engine import NoisyNet
 from noisyfit.inputs import make_rows
-from noisyfit.modules import MLP, ConvNet
+from noisyfit.modules import MLP, CIFARResNet34, ConvNet, PreActResNet18
 from noisyfit.recorder import DynamicsRecorder
-from noisyfit.resnets import CIFARResNet34, PreActResNet18
 
 LR, MOMENTUM, WEIGHT_DECAY = 0.01, 0.9, 5e-4
 RECORDED = ("correct", "margin")

@@ -34,8 +34,7 @@ from noisyfit.augment import weak_view
 from noisyfit.device import resolve_device, resolve_precision
 from noisyfit.engine import NoisyNet
 from noisyfit.inputs import make_rows
-from noisyfit.modules import MLP, ConvNet
-from noisyfit.resnets import PreActResNet18
+from noisyfit.modules import MLP, ConvNet, PreActResNet18
 from noisyfit.threshold_net import ThresholdNet, ThresholdSettings
 
 BATCH, VIEWS = 128, 2

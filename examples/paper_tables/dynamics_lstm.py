@@ -65,9 +65,8 @@ from noisyfit.device import resolve_device, resolve_precision
 from noisyfit.dynamics import QUANTITIES, TrainingDynamics
 from noisyfit.inputs import fit_scaler, make_rows
 from noisyfit.metrics import auroc, average_precision, precision_at_recall
-from noisyfit.modules import ConvNet
+from noisyfit.modules import ConvNet, ResNet32
 from noisyfit.noise import corrupt_labels, transition_matrix
-from noisyfit.resnets import ResNet32
 
 # Setting: test accuracy in per cent, Table 1. Figures 3 and 4 give no numbers.
 PAPER = {

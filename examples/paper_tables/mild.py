@@ -44,8 +44,7 @@ from noisyfit import MILDSelector
 from noisyfit.augment import RandomCropFlip
 from noisyfit.inputs import make_rows
 from noisyfit.metrics import detection_report
-from noisyfit.modules import ConvNet
-from noisyfit.resnets import CIFARResNet34
+from noisyfit.modules import CIFARResNet34, ConvNet
 
 # Setting: test accuracy in per cent of MILD and of plain training, Tables 1 and 6.
 PAPER = {

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from noisyfit._building import build_module
 from noisyfit.modules import MLP, ConvNet
+from noisyfit.modules._build import build_module
 
 TABLE, IMAGES = torch.ones(2, 5), torch.ones(2, 3, 8, 8)
 

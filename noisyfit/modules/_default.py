@@ -2,7 +2,7 @@
 
 All are plain ``nn.Module`` classes, picklable and deep-copyable. `ConvNet` takes images
 ``(n, n_channels, height, width)`` of any size; larger networks for images are in
-`noisyfit.resnets`.
+`noisyfit.modules`.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def conv(channels: int, width: int, side: int = 3, stride: int = 1) -> nn.Conv2d
     Examples
     --------
     >>> import torch
-    >>> from noisyfit.modules import conv
+    >>> from noisyfit.modules._default import conv
     >>> conv(3, 8, stride=2)(torch.zeros(1, 3, 16, 16)).shape
     torch.Size([1, 8, 8, 8])
     """
@@ -185,7 +185,7 @@ def conv_bn_relu(channels: int, width: int) -> list[nn.Module]:
     Examples
     --------
     >>> from torch import nn, zeros
-    >>> from noisyfit.modules import conv_bn_relu
+    >>> from noisyfit.modules._default import conv_bn_relu
     >>> nn.Sequential(*conv_bn_relu(3, 8))(zeros(2, 3, 16, 16)).shape
     torch.Size([2, 8, 16, 16])
     """

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from noisyfit.modules import MLP, ConvNet
+from noisyfit.modules._default import MLP, ConvNet
 
 
 def build_module(

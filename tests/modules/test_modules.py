@@ -11,13 +11,15 @@ from torch.func import functional_call
 
 from noisyfit.losses import frozen_batch_statistics
 from noisyfit.meta_gradient import directional_derivatives
-from noisyfit.modules import MLP, ConvNet, SequenceLSTM
-from noisyfit.resnets import (
+from noisyfit.modules import (
+    MLP,
     CIFARResNet18,
     CIFARResNet34,
+    ConvNet,
     PreActResNet18,
     ResNet29v2,
     ResNet32,
+    SequenceLSTM,
     WideResNet,
 )
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 from torch.nn.functional import pad, relu
 
-from noisyfit.modules import conv, conv_bn_relu
+from noisyfit.modules._default import conv, conv_bn_relu
 
 
 class CIFARResNet18(nn.Module):
