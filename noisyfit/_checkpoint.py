@@ -33,8 +33,8 @@ from noisyfit._seeding import (
     states_beside_torch,
 )
 from noisyfit._tensor_file import read_tensors, write_tensors
+from noisyfit.data import row_shape
 from noisyfit.dynamics import TrainingDynamics
-from noisyfit.inputs import row_shape
 from noisyfit.recorder import DynamicsRecorder
 
 FORMAT, VERSION = "noisyfit.checkpoint", 1

@@ -9,9 +9,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch.utils.data import Dataset
 
-from noisyfit._dataset_items import dataset_targets
 from noisyfit.base import BaseNoisyClassifier
-from noisyfit.inputs import check_labels
+from noisyfit.data import check_labels, dataset_targets
 
 
 def check_fitted_on(est: BaseNoisyClassifier, X: Any, y: Any = None) -> np.ndarray:

@@ -42,8 +42,8 @@ STATES = {
     "noisyfit.detector:DynamicsLSTM": "noisyfit.detector:DynamicsLSTM",
     "noisyfit.dynamics:TrainingDynamics": "noisyfit.dynamics:TrainingDynamics",
     "noisyfit.mixture:WeibullMixture": "noisyfit.mixture._mixtures:WeibullMixture",
-    "noisyfit.scaling:ImageScaler": "noisyfit.scaling:ImageScaler",
-    "noisyfit.scaling:TableScaler": "noisyfit.scaling:TableScaler",
+    "noisyfit.scaling:ImageScaler": "noisyfit.data._scaling:ImageScaler",
+    "noisyfit.scaling:TableScaler": "noisyfit.data._scaling:TableScaler",
     "noisyfit.thresholds:LastEpoch": "noisyfit.thresholds:LastEpoch",
     "noisyfit.thresholds:SlidingWindow": "noisyfit.thresholds:SlidingWindow",
 }

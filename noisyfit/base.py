@@ -19,20 +19,20 @@ from sklearn.utils.validation import check_is_fitted
 from torch.utils.data import Dataset, Subset
 
 from noisyfit._checkpoint import FitCheckpoint
-from noisyfit._dataset_items import dataset_targets
 from noisyfit._seeding import seeded, spawn_streams
 from noisyfit.calibration import calibrate
-from noisyfit.data import Rows
-from noisyfit.device import resolve_device
-from noisyfit.fit_task import FitResult, FitTask
-from noisyfit.inputs import (
+from noisyfit.data import (
+    Rows,
     check_labels,
     check_trusted,
     check_X,
     check_X_y,
+    dataset_targets,
     fit_scaler,
     make_rows,
 )
+from noisyfit.device import resolve_device
+from noisyfit.fit_task import FitResult, FitTask
 from noisyfit.label_quality import (
     estimate_transition_matrix,
     frequent_confusions,

@@ -17,10 +17,8 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 from sklearn.utils.validation import check_is_fitted
 from torch.nn.functional import one_hot
 
-from noisyfit._array_checks import check_channels_first
 from noisyfit._seeding import seeded, spawn_streams
-from noisyfit.data import BatchLoader
-from noisyfit.scaling import TableScaler
+from noisyfit.data import BatchLoader, TableScaler, check_channels_first
 
 _BATCH_SIZE = 256
 

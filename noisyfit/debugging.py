@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from noisyfit._fitted_on import check_fitted_on
 from noisyfit.base import BaseNoisyClassifier
-from noisyfit.inputs import check_labels
+from noisyfit.data import check_labels
 
 
 class DebuggedLabels(NamedTuple):

@@ -10,11 +10,9 @@ import torch
 
 from noisyfit._checkpoint import FitCheckpoint
 from noisyfit._seeding import RandomStreams
-from noisyfit.data import Rows
+from noisyfit.data import Rows, Scaler, TableScaler
 from noisyfit.dynamics import TrainingDynamics
 from noisyfit.engine import NoisyNet
-from noisyfit.inputs import Scaler
-from noisyfit.scaling import TableScaler
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.model_selection import BaseCrossValidator, StratifiedKFold
 from sklearn.utils import check_consistent_length
 
-from noisyfit.inputs import check_labels, check_trusted
+from noisyfit.data import check_labels, check_trusted
 
 
 class TrustedFold(BaseCrossValidator):

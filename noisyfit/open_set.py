@@ -14,7 +14,7 @@ from scipy import sparse
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 
-from noisyfit.inputs import check_labels
+from noisyfit.data import check_labels
 from noisyfit.noise import RandomState, corrupt_labels, noise_generator, transition_matrix
 
 

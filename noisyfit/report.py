@@ -13,7 +13,7 @@ import numpy as np
 from noisyfit._fitted_on import check_fitted_on
 from noisyfit._review_page import write_page
 from noisyfit.base import BaseNoisyClassifier
-from noisyfit.inputs import check_labels
+from noisyfit.data import check_labels
 
 if TYPE_CHECKING:
     import pandas as pd

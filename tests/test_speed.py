@@ -11,8 +11,8 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import Dataset
 
 from noisyfit import MILDSelector
+from noisyfit.data import make_rows
 from noisyfit.engine import NoisyNet
-from noisyfit.inputs import make_rows
 from noisyfit.metrics import auroc
 from noisyfit.modules import MLP, ConvNet
 from noisyfit.recorder import DynamicsRecorder

@@ -17,7 +17,7 @@ from sklearn.model_selection import train_test_split
 from skorch.callbacks import Callback
 
 from noisyfit import DLTClassifier
-from noisyfit.inputs import make_rows
+from noisyfit.data import make_rows
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 

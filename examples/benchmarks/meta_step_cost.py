@@ -44,10 +44,9 @@ from torch.nn.functional import cross_entropy
 from noisyfit._batch_norm_jvp import quick_batch_norm_jvp
 from noisyfit._meta_settings import MetaSettings
 from noisyfit.augment import strong_view, weak_view
-from noisyfit.data import Rows
+from noisyfit.data import Rows, make_rows
 from noisyfit.device import resolve_device, resolve_precision
 from noisyfit.engine import NoisyNet
-from noisyfit.inputs import make_rows
 from noisyfit.losses import frozen_batch_statistics
 from noisyfit.meta_gradient import META_GRADIENTS, directional_derivatives
 from noisyfit.meta_net import MetaNet

@@ -23,9 +23,9 @@ import torch
 from report import markdown, save
 from timing import clock, side_by_side
 
+from noisyfit.data import make_rows
 from noisyfit.device import resolve_device, resolve_precision
 from noisyfit.engine import NoisyNet
-from noisyfit.inputs import make_rows
 from noisyfit.mixture import WeibullMixture, shift_positive
 from noisyfit.modules import MLP, ConvNet
 from noisyfit.recorder import DynamicsRecorder

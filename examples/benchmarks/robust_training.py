@@ -38,7 +38,7 @@ from sklearn.base import clone
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from noisyfit import DLTClassifier
-from noisyfit.inputs import fit_scaler
+from noisyfit.data import fit_scaler
 from noisyfit.metrics import detection_report, mask_f1
 from noisyfit.modules import MLP, ConvNet
 from noisyfit.noise import corrupt_labels, transition_matrix

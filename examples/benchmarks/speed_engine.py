@@ -14,9 +14,9 @@ from timing import clock, ratio, side_by_side
 from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
+from noisyfit.data import make_rows
 from noisyfit.device import resolve_precision
 from noisyfit.engine import NoisyNet
-from noisyfit.inputs import make_rows
 from noisyfit.modules import MLP, CIFARResNet34, ConvNet, PreActResNet18
 from noisyfit.recorder import DynamicsRecorder
 

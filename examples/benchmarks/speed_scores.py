@@ -15,7 +15,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from timing import clock, ratio, side_by_side
 
 from noisyfit import DLTClassifier, DynamicsLSTMDetector, MILDSelector
-from noisyfit.inputs import fit_scaler
+from noisyfit.data import fit_scaler
 from noisyfit.metrics import auroc
 from noisyfit.noise import corrupt_labels, transition_matrix
 from noisyfit.recorder import DynamicsRecorder

@@ -14,7 +14,7 @@ from speed_engine import draw_rows, engine_net
 from timing import ratio, side_by_side
 from torch.utils.data import Dataset
 
-from noisyfit.inputs import make_rows
+from noisyfit.data import make_rows
 from noisyfit.meta_gradient import META_GRADIENTS
 from noisyfit.modules import MLP, ConvNet
 

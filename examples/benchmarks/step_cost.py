@@ -31,9 +31,9 @@ from timing import clock
 from torch.nn.functional import cross_entropy
 
 from noisyfit.augment import weak_view
+from noisyfit.data import make_rows
 from noisyfit.device import resolve_device, resolve_precision
 from noisyfit.engine import NoisyNet
-from noisyfit.inputs import make_rows
 from noisyfit.modules import MLP, ConvNet, PreActResNet18
 from noisyfit.threshold_net import ThresholdNet, ThresholdSettings
 

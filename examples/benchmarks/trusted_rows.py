@@ -53,8 +53,7 @@ from report import RESULTS, machine, markdown, measured_with
 from torch import nn
 
 from noisyfit import MetaRelabelClassifier
-from noisyfit.data import batch_sizes
-from noisyfit.inputs import fit_scaler
+from noisyfit.data import batch_sizes, fit_scaler
 from noisyfit.metrics import auroc, noise_rate_error
 from noisyfit.modules import MLP
 from noisyfit.net_maker import auto_batch_size

@@ -26,7 +26,7 @@ from sklearn.model_selection import train_test_split
 from skorch.callbacks import Callback
 
 import noisyfit
-from noisyfit.inputs import fit_scaler, make_rows
+from noisyfit.data import fit_scaler, make_rows
 from noisyfit.noise import CIFAR10_ASYMMETRIC, corrupt_labels, transition_matrix
 
 # Images and labels

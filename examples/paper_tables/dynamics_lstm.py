@@ -60,10 +60,10 @@ import torch
 from cifar import hardware, machine, markdown, plain, read, source, split, train_all
 
 from noisyfit import DynamicsLSTMDetector
+from noisyfit.data import fit_scaler, make_rows
 from noisyfit.detector import DynamicsLSTM
 from noisyfit.device import resolve_device, resolve_precision
 from noisyfit.dynamics import QUANTITIES, TrainingDynamics
-from noisyfit.inputs import fit_scaler, make_rows
 from noisyfit.metrics import auroc, average_precision, precision_at_recall
 from noisyfit.modules import ConvNet, ResNet32
 from noisyfit.noise import corrupt_labels, transition_matrix

@@ -42,7 +42,7 @@ from skorch.callbacks import Callback
 
 from noisyfit import MILDSelector
 from noisyfit.augment import RandomCropFlip
-from noisyfit.inputs import make_rows
+from noisyfit.data import make_rows
 from noisyfit.metrics import detection_report
 from noisyfit.modules import CIFARResNet34, ConvNet
 

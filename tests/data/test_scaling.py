@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from noisyfit.scaling import ImageScaler, TableScaler
+from noisyfit.data import ImageScaler, TableScaler
 
 
 def test_image_scaler_standardises_each_channel():

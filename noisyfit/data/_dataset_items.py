@@ -8,7 +8,7 @@ import numpy as np
 from torch.utils.data import Dataset, Subset
 
 from noisyfit._seeding import seeded
-from noisyfit.data import SINGLE_READS
+from noisyfit.data._sources import SINGLE_READS
 
 
 def dataset_targets(dataset: Dataset) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""From what users pass as ``X``, ``y`` and ``trusted`` to checked arrays and `Rows`."""
+"""Check what users pass as ``X``, ``y`` and ``trusted``."""
 
 from __future__ import annotations
 
@@ -6,30 +6,16 @@ from pathlib import PurePath
 from typing import Any
 
 import numpy as np
-import torch
-from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils._missing import is_pandas_na
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
-from torch.utils.data import Dataset, Subset, TensorDataset
+from torch.utils.data import Dataset
 
-from noisyfit._array_checks import as_numpy, check_input
-from noisyfit._dataset_items import dataset_targets, first_input
-from noisyfit.data import (
-    Rows,
-    Source,
-    SparseSource,
-    StreamSource,
-    TensorSource,
-    as_tensor,
-)
-from noisyfit.scaling import ImageScaler, TableScaler
-
-Scaler = ImageScaler | TableScaler
-
-_SCALER_ROWS = 2048
+from noisyfit.data._array_checks import as_numpy, check_input
+from noisyfit.data._dataset_items import dataset_targets, first_input
+from noisyfit.data._sources import as_tensor
 
 
 def check_X_y(estimator: BaseEstimator, X: Any, y: Any) -> tuple[Any, np.ndarray]:
@@ -160,76 +146,3 @@ def check_trusted(trusted: Any, n_samples: int) -> np.ndarray:
             "mask = np.zeros(len(y), dtype=bool); mask[indices] = True."
         )
     return trusted
-
-
-def fit_scaler(X: Any) -> Scaler | None:
-    """Learn the scale of ``uint8`` images or of a table; other inputs are taken as they are.
-
-    Parameters
-    ----------
-    X : ndarray, CSR matrix or Dataset
-        Checked inputs. Of images, at most 2,048 rows spread over the data set are looked at.
-
-    Returns
-    -------
-    ImageScaler, TableScaler or None
-    """
-    shape = row_shape(X)
-    if not isinstance(X, Dataset) and len(shape) == 1:
-        return TableScaler().fit(X)
-    if len(shape) != 3:
-        return None
-    source = _source(X, torch.device("cpu"))
-    every = -(-len(source) // _SCALER_ROWS)
-    if source.gather(torch.arange(1)).dtype != torch.uint8:
-        return None
-    return ImageScaler.from_images(source.gather(torch.arange(0, len(source), every)))
-
-
-def make_rows(X: Any, y: np.ndarray | None, device: torch.device, scaler: Scaler | None) -> Rows:
-    """Put checked inputs into `Rows`.
-
-    Parameters
-    ----------
-    X : ndarray, CSR matrix or Dataset
-    y : ndarray of shape (n_samples,), int64, or None
-        Encoded labels; None for prediction.
-    device : torch.device
-    scaler : ImageScaler, TableScaler or None
-
-    Returns
-    -------
-    Rows
-    """
-    if isinstance(scaler, TableScaler):
-        if isinstance(X, Dataset):
-            raise ValueError(
-                f"fit was given a table, whose columns were standardised. Got a "
-                f"{type(X).__name__} instead; pass an array."
-            )
-        X, scaler = scaler.transform(X), None
-    source = _source(X, device)
-    labels = np.zeros(len(source), dtype=np.int64) if y is None else y
-    return Rows(source, torch.from_numpy(labels), scaler)
-
-
-def _source(X: Any, device: torch.device) -> Source:
-    if isinstance(X, Dataset):
-        tensor = _tensor_of(X)
-        return StreamSource(X, device) if tensor is None else TensorSource(tensor.numpy(), device)
-    return SparseSource(X, device) if sparse.issparse(X) else TensorSource(X, device)
-
-
-def _tensor_of(dataset: Dataset) -> torch.Tensor | None:
-    """Return the inputs of a data set that holds them as one tensor: streaming gains nothing."""
-    if isinstance(dataset, Subset):
-        tensor = _tensor_of(dataset.dataset)
-        return None if tensor is None else tensor[torch.as_tensor(dataset.indices)]
-    if type(dataset) is not TensorDataset or dataset.tensors[0].dtype == torch.bfloat16:
-        return None  # a subclass may have changed its items; numpy knows no bfloat16
-    return dataset.tensors[0].detach().cpu()
-
-
-def row_shape(X: Any) -> tuple[int, ...]:
-    """Shape of a single row's input."""
-    return tuple(as_tensor(first_input(X)).shape) if isinstance(X, Dataset) else X.shape[1:]

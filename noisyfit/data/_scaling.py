@@ -24,7 +24,7 @@ class ImageScaler:
     Examples
     --------
     >>> import torch
-    >>> from noisyfit.scaling import ImageScaler
+    >>> from noisyfit.data import ImageScaler
     >>> images = torch.randint(0, 256, (20, 3, 8, 8), dtype=torch.uint8)
     >>> scaler = ImageScaler.from_images(images)
     >>> scaler.mean.shape, bool((scaler.mean < 1).all())

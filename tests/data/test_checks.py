@@ -12,18 +12,21 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import DataConversionWarning
 from torch.utils.data import ConcatDataset, Dataset, Subset, TensorDataset
 
-from noisyfit._dataset_items import dataset_targets
-from noisyfit.data import BatchLoader, SparseSource, StreamSource, TensorSource
-from noisyfit.inputs import (
+from noisyfit.data import (
+    BatchLoader,
+    ImageScaler,
+    SparseSource,
+    StreamSource,
+    TableScaler,
+    TensorSource,
     check_labels,
     check_trusted,
-    check_X,
-    check_X_y,
     fit_scaler,
     make_rows,
-    row_shape,
 )
-from noisyfit.scaling import ImageScaler, TableScaler
+from noisyfit.data._checks import check_X, check_X_y
+from noisyfit.data._dataset_items import dataset_targets
+from noisyfit.data._make_rows import row_shape
 
 CPU = torch.device("cpu")
 

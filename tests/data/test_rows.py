@@ -12,16 +12,9 @@ from hypothesis import strategies as st
 from scipy import sparse
 from torch.utils.data import Dataset
 
-from noisyfit.data import (
-    BatchLoader,
-    Rows,
-    SparseSource,
-    StreamSource,
-    TensorSource,
-    as_tensor,
-    batch_sizes,
-)
-from noisyfit.scaling import ImageScaler
+from noisyfit.data import BatchLoader, ImageScaler, Rows, SparseSource, StreamSource, TensorSource
+from noisyfit.data._loader import batch_sizes
+from noisyfit.data._sources import as_tensor
 
 CPU = torch.device("cpu")
 # Two workers show what one cannot: rows in the order asked for, whoever is quicker. PyTorch warns

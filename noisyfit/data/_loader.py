@@ -1,0 +1,142 @@
+"""`BatchLoader`: rows in batches, resident or streamed."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from noisyfit.data._rows import Rows
+from noisyfit.data._sources import StreamSource, View
+
+
+class BatchLoader:
+    """Iterate over `Rows` in batches ``({"x": x, "index": ids}, y)``.
+
+    No row is left out: the last batch may be smaller, and a last batch of a single row is merged
+    into the one before it, since batch normalisation needs two.
+
+    Parameters
+    ----------
+    dataset : Rows
+    batch_size : int, default=128
+    shuffle : bool, default=False
+    generator : torch.Generator or None, default=None
+        Draws the order when `shuffle`; lives on the CPU.
+    views : sequence of callables, default=()
+        Batched augmentations, applied to the gathered inputs before they are scaled. The first
+        makes ``"x"``; any others make the entries of the tuple ``"views"``. Without one, ``"x"`` is
+        the plain input.
+    num_workers : int, default=0
+        Processes that read a streamed data set; has no effect on resident rows.
+    """
+
+    def __init__(
+        self,
+        dataset: Rows,
+        batch_size: int = 128,
+        *,
+        shuffle: bool = False,
+        generator: torch.Generator | None = None,
+        views: Sequence[View | None] = (),
+        num_workers: int = 0,
+    ) -> None:
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.generator = generator
+        self.views = tuple(views)
+        self.num_workers = num_workers
+        self._stream: DataLoader | None = None
+
+    def __len__(self) -> int:
+        return len(batch_sizes(len(self.dataset), self.batch_size))
+
+    def __iter__(self) -> Iterator[tuple[dict[str, Any], torch.Tensor]]:
+        rows, device = self.dataset, self.dataset.source.device
+        for x, ids in self._gathered():
+            made = [x if view is None else view(x) for view in self.views] or [x]
+            batch: dict[str, Any] = {"x": rows.prepare(made[0]), "index": ids}
+            if len(made) > 1:
+                batch["views"] = tuple(rows.prepare(view) for view in made[1:])
+            yield batch, rows.y.index_select(0, ids.to(device))
+
+    def id_batches(self) -> list[torch.Tensor]:
+        """Draw the order of one epoch and return the row ids of its batches."""
+        ids = self.dataset.index
+        if self.shuffle:
+            ids = ids[torch.randperm(len(ids), generator=self.generator)]
+        return list(ids.split(batch_sizes(len(ids), self.batch_size)))
+
+    def _gathered(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        source = self.dataset.source
+        if not isinstance(source, StreamSource):
+            batches = self.id_batches()
+            if batches:
+                sizes, order = [len(ids) for ids in batches], torch.cat(batches)
+                at_home = order.to(source.home).split(sizes)
+                for ids, here in zip(order.to(source.device).split(sizes), at_home, strict=True):
+                    yield source.gather(here), ids
+            return
+        if self._stream is None:
+            self._stream = DataLoader(
+                source,  # type: ignore[arg-type]
+                batch_sampler=_EpochBatches(self),  # type: ignore[arg-type]  # with seeds
+                num_workers=self.num_workers,
+                persistent_workers=self.num_workers > 0,
+                pin_memory=source.device.type == "cuda",
+                generator=torch.Generator(),  # of seeds of the workers, which nobody uses
+            )
+        for x, ids in self._stream:
+            yield (
+                x.to(source.device, non_blocking=True),
+                ids.to(source.device, non_blocking=True),
+            )
+
+
+class _EpochBatches:
+    """Batch sampler that asks the loader for a new order each time it is iterated."""
+
+    def __init__(self, loader: BatchLoader) -> None:
+        # In a reference cycle the garbage collector would close the workers' queues before they
+        # are told to stop, and then wait 5 s for each of them.
+        self.loader = weakref.proxy(loader)
+
+    def __iter__(self) -> Iterator[tuple[int, list[int]]]:
+        # Lazily: DataLoader starts with a second iterator, and an eager one would draw two orders.
+        # Seeds come from a copy of what draws the order, so that streamed and resident rows leave
+        # the same draws to all others.
+        batches, drawn_from = self.loader.id_batches(), self.loader.generator
+        generator = torch.Generator()
+        generator.set_state(torch.get_rng_state() if drawn_from is None else drawn_from.get_state())
+        seeds = torch.randint(2**62, (len(batches),), generator=generator)
+        for seed, ids in zip(seeds.tolist(), batches, strict=True):
+            yield seed, ids.tolist()
+
+
+def batch_sizes(n_rows: int, batch_size: int) -> list[int]:
+    """Sizes of the batches that cover all rows, none of them a single row if avoidable.
+
+    Parameters
+    ----------
+    n_rows, batch_size : int
+
+    Returns
+    -------
+    list of int
+
+    Examples
+    --------
+    >>> batch_sizes(10, 4), batch_sizes(9, 4), batch_sizes(1, 4)
+    ([4, 4, 2], [4, 5], [1])
+    """
+    full, rest = divmod(n_rows, batch_size)
+    sizes = [batch_size] * full
+    if rest == 1 and sizes:
+        sizes[-1] += 1
+    elif rest:
+        sizes.append(rest)
+    return sizes

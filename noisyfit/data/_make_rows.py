@@ -1,0 +1,93 @@
+"""From checked inputs to `Rows`: their scale and their source."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch.utils.data import Dataset, Subset, TensorDataset
+
+from noisyfit.data._dataset_items import first_input
+from noisyfit.data._rows import Rows
+from noisyfit.data._scaling import ImageScaler, TableScaler
+from noisyfit.data._sources import Source, SparseSource, StreamSource, TensorSource, as_tensor
+
+Scaler = ImageScaler | TableScaler
+
+
+_SCALER_ROWS = 2048
+
+
+def fit_scaler(X: Any) -> Scaler | None:
+    """Learn the scale of ``uint8`` images or of a table; other inputs are taken as they are.
+
+    Parameters
+    ----------
+    X : ndarray, CSR matrix or Dataset
+        Checked inputs. Of images, at most 2,048 rows spread over the data set are looked at.
+
+    Returns
+    -------
+    ImageScaler, TableScaler or None
+    """
+    shape = row_shape(X)
+    if not isinstance(X, Dataset) and len(shape) == 1:
+        return TableScaler().fit(X)
+    if len(shape) != 3:
+        return None
+    source = _source(X, torch.device("cpu"))
+    every = -(-len(source) // _SCALER_ROWS)
+    if source.gather(torch.arange(1)).dtype != torch.uint8:
+        return None
+    return ImageScaler.from_images(source.gather(torch.arange(0, len(source), every)))
+
+
+def make_rows(X: Any, y: np.ndarray | None, device: torch.device, scaler: Scaler | None) -> Rows:
+    """Put checked inputs into `Rows`.
+
+    Parameters
+    ----------
+    X : ndarray, CSR matrix or Dataset
+    y : ndarray of shape (n_samples,), int64, or None
+        Encoded labels; None for prediction.
+    device : torch.device
+    scaler : ImageScaler, TableScaler or None
+
+    Returns
+    -------
+    Rows
+    """
+    if isinstance(scaler, TableScaler):
+        if isinstance(X, Dataset):
+            raise ValueError(
+                f"fit was given a table, whose columns were standardised. Got a "
+                f"{type(X).__name__} instead; pass an array."
+            )
+        X, scaler = scaler.transform(X), None
+    source = _source(X, device)
+    labels = np.zeros(len(source), dtype=np.int64) if y is None else y
+    return Rows(source, torch.from_numpy(labels), scaler)
+
+
+def _source(X: Any, device: torch.device) -> Source:
+    if isinstance(X, Dataset):
+        tensor = _tensor_of(X)
+        return StreamSource(X, device) if tensor is None else TensorSource(tensor.numpy(), device)
+    return SparseSource(X, device) if sparse.issparse(X) else TensorSource(X, device)
+
+
+def _tensor_of(dataset: Dataset) -> torch.Tensor | None:
+    """Return the inputs of a data set that holds them as one tensor: streaming gains nothing."""
+    if isinstance(dataset, Subset):
+        tensor = _tensor_of(dataset.dataset)
+        return None if tensor is None else tensor[torch.as_tensor(dataset.indices)]
+    if type(dataset) is not TensorDataset or dataset.tensors[0].dtype == torch.bfloat16:
+        return None  # a subclass may have changed its items; numpy knows no bfloat16
+    return dataset.tensors[0].detach().cpu()
+
+
+def row_shape(X: Any) -> tuple[int, ...]:
+    """Shape of a single row's input."""
+    return tuple(as_tensor(first_input(X)).shape) if isinstance(X, Dataset) else X.shape[1:]

@@ -1,0 +1,73 @@
+"""`Rows`: inputs, labels and ids of the rows of a data set."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from noisyfit.data._scaling import ImageScaler
+from noisyfit.data._sources import Source
+
+
+class Rows(Dataset):
+    """Rows of a data set: inputs, encoded labels, and the ids under which results are kept.
+
+    Parameters
+    ----------
+    source : TensorSource, SparseSource or StreamSource
+        Inputs of all rows of the data set.
+    y : tensor of shape (n_source,), int64
+        Encoded labels of all rows of the source.
+    scaler : ImageScaler or None
+        Standardises ``uint8`` images; None scales them to [0, 1].
+    index : tensor of shape (n_rows,), int64, or None
+        Ids of the rows that belong; None: all of them.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        y: torch.Tensor,
+        scaler: ImageScaler | None = None,
+        index: torch.Tensor | None = None,
+    ) -> None:
+        self.source, self.scaler = source, scaler
+        self.y = y.to(source.device)
+        self.index = torch.arange(len(source)) if index is None else index
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, i: int) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        ids = self.index[i].view(1).to(self.source.device)
+        x = self.prepare(self.source.gather(ids))
+        return {"x": x[0], "index": ids[0]}, self.y[ids[0]]
+
+    def subset(self, keep: np.ndarray) -> Rows:
+        """Return the rows whose ids are marked, without copying an input.
+
+        Parameters
+        ----------
+        keep : ndarray of shape (n_source,), bool
+            One entry for each row of the source.
+
+        Returns
+        -------
+        Rows
+        """
+        keep = np.asarray(keep)
+        if keep.dtype != bool:
+            raise TypeError(f"keep must be a boolean mask. Got an array of {keep.dtype} instead.")
+        kept = self.index[torch.tensor(keep)[self.index]]  # a copy: it may be read-only
+        return Rows(self.source, self.y, self.scaler, kept)
+
+    def prepare(self, x: torch.Tensor) -> torch.Tensor:
+        """Bring gathered inputs into the form the network takes: float32, channels last."""
+        if self.scaler is not None:
+            x = self.scaler(x)
+        elif x.dtype == torch.uint8 and x.ndim == 4:
+            x = x.to(torch.float32).div_(255)
+        elif x.dtype != torch.float32:
+            x = x.to(torch.float32)
+        return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x

@@ -1,0 +1,159 @@
+"""Where the inputs of rows lie: on the device, in a sparse matrix, or in a torch ``Dataset``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch.utils.data import Dataset
+
+from noisyfit._seeding import seeded
+
+SINGLE_READS = 0  # seed of what is read apart from the batches of an epoch
+
+View = Callable[[torch.Tensor], torch.Tensor]
+
+
+class Source(Protocol):
+    """Where the inputs of all rows come from."""
+
+    device: torch.device
+
+    @property
+    def home(self) -> torch.device:
+        """Where the inputs lie; ids that come from elsewhere have to be waited for."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def gather(self, ids: torch.Tensor) -> torch.Tensor:
+        """Return the inputs of the rows `ids`, on the device."""
+        ...
+
+
+class TensorSource:
+    """Inputs held as one tensor, on the device unless it would not fit.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, ...)
+        Copied. ``uint8`` images stay ``uint8``, a quarter of the memory.
+    device : torch.device
+    """
+
+    _share_of_free_memory = 0.5
+
+    def __init__(self, X: np.ndarray, device: torch.device) -> None:
+        self.device = device
+        tensor = torch.from_numpy(np.array(X, order="C"))  # torch takes no negative strides
+        if device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(device)
+            if X.nbytes <= self._share_of_free_memory * free:
+                tensor = tensor.to(device)
+        self.X = tensor
+
+    @property
+    def home(self) -> torch.device:
+        """Where the inputs lie."""
+        return self.X.device
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def gather(self, ids: torch.Tensor) -> torch.Tensor:
+        """Return the inputs of the rows `ids`, on the device."""
+        return _to_device(self.X.index_select(0, ids.to(self.home)), self.device)
+
+
+class SparseSource:
+    """Inputs held as a CSR matrix and made dense batch by batch.
+
+    Parameters
+    ----------
+    X : CSR matrix or array of shape (n_samples, n_features)
+    device : torch.device
+    """
+
+    home = torch.device("cpu")
+
+    def __init__(self, X: sparse.csr_matrix | sparse.csr_array, device: torch.device) -> None:
+        self.X, self.device = X, device
+
+    def __len__(self) -> int:
+        return self.X.shape[0]
+
+    def gather(self, ids: torch.Tensor) -> torch.Tensor:
+        """Return the inputs of the rows `ids`, dense and on the device."""
+        dense = self.X[ids.cpu().numpy()].toarray()
+        dense = torch.from_numpy(np.ascontiguousarray(dense, dtype=np.float32))
+        return _to_device(dense, self.device)
+
+
+class StreamSource:
+    """Inputs read from a map-style torch ``Dataset`` when they are needed.
+
+    Parameters
+    ----------
+    dataset : torch.utils.data.Dataset
+        Items are ``(input, label)`` pairs or inputs; an input is a tensor, an array or a PIL image.
+    device : torch.device
+
+    Notes
+    -----
+    Transforms that draw at random are seeded batch by batch, whatever generator they draw from: the
+    rows come out alike whoever reads them, one process or several, and after a stop.
+    """
+
+    home = torch.device("cpu")
+
+    def __init__(self, dataset: Dataset, device: torch.device) -> None:
+        self.dataset, self.device = dataset, device
+        self._shape: torch.Size | None = None
+
+    def __len__(self) -> int:
+        return len(self.dataset)  # type: ignore[arg-type]
+
+    def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
+        item = self.dataset[i]
+        x = as_tensor(item[0] if isinstance(item, (tuple, list)) else item)
+        if self._shape is None:  # of the first one that this process reads
+            self._shape = x.shape
+        if x.shape != self._shape:
+            raise ValueError(
+                f"All inputs must have one shape. Row {i} has {tuple(x.shape)}, others have "
+                f"{tuple(self._shape)}. For images of different sizes add "
+                "transforms.Resize((height, width)) to the data set's transform."
+            )
+        return x, i
+
+    def __getitems__(self, batch: tuple[int, list[int]]) -> list[tuple[torch.Tensor, int]]:
+        """Read the rows of a batch of `_EpochBatches`."""
+        seed, ids = batch
+        with seeded(seed, "cpu"):
+            return [self[i] for i in ids]
+
+    def gather(self, ids: torch.Tensor) -> torch.Tensor:
+        """Return the inputs of the rows `ids`, read in this process."""
+        read = self.__getitems__((SINGLE_READS, ids.tolist()))
+        return torch.stack([x for x, _ in read]).to(self.device)
+
+
+def _to_device(x: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Send a batch off without waiting for it: from pinned memory, the device fetches it itself."""
+    if device.type == "cuda" and x.device.type == "cpu":
+        x = x.pin_memory()
+    return x.to(device, non_blocking=True)
+
+
+def as_tensor(x: Any) -> torch.Tensor:
+    """Return one input as a tensor; a PIL image becomes ``uint8``, channels first."""
+    if isinstance(x, torch.Tensor):
+        return x
+    if hasattr(x, "getbands"):
+        from torchvision.transforms.functional import pil_to_tensor
+
+        return pil_to_tensor(x)
+    return torch.from_numpy(np.array(x, order="C"))  # may be read-only or run backwards
