@@ -16,9 +16,9 @@ from torch import nn
 from noisyfit._grouped_loss import GroupedLoss
 from noisyfit._seeding import RandomStreams, seeded
 from noisyfit.data import Rows, TensorSource
-from noisyfit.engine import NoisyNet
 from noisyfit.metrics import auroc, average_precision
 from noisyfit.modules import SequenceLSTM
+from noisyfit.training import NoisyNet
 
 _HELD_OUT = 0.1
 _LEAST_STD = 1e-3

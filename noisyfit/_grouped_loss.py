@@ -24,7 +24,7 @@ class GroupedLoss(nn.Module):
     marks : ndarray of shape (n_rows,), bool
         Whether each row's label is wrong; the offsets start at each group's share.
     reduction : "none"
-        As `noisyfit.engine.NoisyNet` asks for.
+        As `noisyfit.training.NoisyNet` asks for.
     """
 
     groups: Tensor

@@ -12,7 +12,7 @@ CLASSES = {
     "noisyfit.dlt:DLTClassifier": "noisyfit.dlt:DLTClassifier",
     "noisyfit.dynamics_lstm:DynamicsLSTMDetector": "noisyfit.dynamics_lstm:DynamicsLSTMDetector",
     "noisyfit.meta_relabel:MetaRelabelClassifier": "noisyfit.meta_relabel:MetaRelabelClassifier",
-    "noisyfit.engine:NoisyNet": "noisyfit.engine:NoisyNet",
+    "noisyfit.engine:NoisyNet": "noisyfit.training._net:NoisyNet",
     "noisyfit.threshold_net:ThresholdNet": "noisyfit.threshold_net:ThresholdNet",
     "noisyfit.meta_net:MetaNet": "noisyfit.meta_net:MetaNet",
     "noisyfit.mild:Round": "noisyfit.mild:Round",

@@ -31,7 +31,6 @@ from noisyfit.data import (
     fit_scaler,
     make_rows,
 )
-from noisyfit.device import resolve_device
 from noisyfit.fit_task import FitResult, FitTask
 from noisyfit.label_quality import (
     estimate_transition_matrix,
@@ -40,6 +39,7 @@ from noisyfit.label_quality import (
 )
 from noisyfit.net_maker import NetMaker
 from noisyfit.persistence import save_estimator
+from noisyfit.training import resolve_device
 
 
 class BaseNoisyClassifier(ClassifierMixin, NetMaker, metaclass=ABCMeta):

@@ -14,11 +14,11 @@ from numpy.typing import ArrayLike
 from noisyfit._detector_file import read_detector, write_detector
 from noisyfit._detector_training import train_detector
 from noisyfit._seeding import seeded, spawn_streams
-from noisyfit.device import resolve_device
 from noisyfit.dynamics import TrainingDynamics
 from noisyfit.modules import SequenceLSTM
 from noisyfit.recorder import RECORDINGS
 from noisyfit.sequences import as_sequences, resample
+from noisyfit.training import resolve_device
 
 ANY_RECORDING = "any"
 _PRETRAINED = "pretrained/dynamics_lstm.safetensors"

@@ -16,9 +16,9 @@ from noisyfit.base import BaseNoisyClassifier
 from noisyfit.data import View, batch_sizes
 from noisyfit.fit_task import FitResult, FitTask
 from noisyfit.noise_rate import NoiseRateEstimate, estimate_noise_rate
-from noisyfit.progress import EpochProgress
 from noisyfit.recorder import DynamicsRecorder
 from noisyfit.threshold_net import ThresholdNet, ThresholdSettings
+from noisyfit.training import EpochProgress
 
 
 class DLTClassifier(BaseNoisyClassifier):

@@ -25,10 +25,10 @@ from noisyfit.dynamics import TrainingDynamics
 from noisyfit.fit_task import FitResult, FitTask
 from noisyfit.noise import corrupt_labels, transition_matrix
 from noisyfit.noise_rate import estimate_noise_rate
-from noisyfit.progress import EpochProgress
 from noisyfit.recorded_run import RecordedRun
 from noisyfit.recorder import RECORDINGS
 from noisyfit.selection import spare_last_rows
+from noisyfit.training import EpochProgress
 
 _FLIPPED_SHARE = 0.2
 _SMALLEST = 1e-12

@@ -12,7 +12,7 @@ from noisyfit._checkpoint import FitCheckpoint
 from noisyfit._seeding import RandomStreams
 from noisyfit.data import Rows, Scaler, TableScaler
 from noisyfit.dynamics import TrainingDynamics
-from noisyfit.engine import NoisyNet
+from noisyfit.training import NoisyNet
 
 
 @dataclass(frozen=True)

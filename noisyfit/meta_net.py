@@ -16,20 +16,9 @@ from torch.nn.functional import one_hot
 
 from noisyfit._batch_norm_jvp import quick_batch_norm_jvp
 from noisyfit._meta_settings import MetaSettings
-from noisyfit._over_classes import class_softmax
 from noisyfit._seeding import global_generator
 from noisyfit.averaging import WeightAverage
 from noisyfit.data import Rows, batch_sizes
-from noisyfit.engine import NoisyNet
-from noisyfit.losses import (
-    consistency,
-    dominant_factor,
-    frozen_batch_statistics,
-    mixup,
-    normalize_logits,
-    sharpen,
-    soft_cross_entropy,
-)
 from noisyfit.meta_gradient import (
     MetaGradient,
     check_look_ahead_optimizer,
@@ -42,6 +31,17 @@ from noisyfit.meta_gradient import (
 )
 from noisyfit.probe import ProbeBatches
 from noisyfit.schedule import cosine_cycle_ends, cosine_cycle_factor, n_cosine_cycles
+from noisyfit.training import (
+    NoisyNet,
+    class_softmax,
+    consistency,
+    dominant_factor,
+    frozen_batch_statistics,
+    mixup,
+    normalize_logits,
+    sharpen,
+    soft_cross_entropy,
+)
 
 _TRIAL_ROWS = 8
 

@@ -20,9 +20,9 @@ from noisyfit.fit_task import FitResult, FitTask
 from noisyfit.meta_gradient import META_GRADIENTS, check_look_ahead_optimizer
 from noisyfit.meta_net import MetaNet
 from noisyfit.probe import lowest_loss_rows
-from noisyfit.progress import EpochProgress
 from noisyfit.recorder import DynamicsRecorder
 from noisyfit.schedule import n_cosine_cycles
+from noisyfit.training import EpochProgress
 
 
 class MetaRelabelClassifier(BaseNoisyClassifier):

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from noisyfit._over_classes import predicted_class
 from noisyfit.base import BaseNoisyClassifier
 from noisyfit.calibration import break_ties, calibrate, combine_noise_rates
 from noisyfit.dynamics import TrainingDynamics
@@ -20,6 +19,7 @@ from noisyfit.mixture import WeibullMixture, shift_positive
 from noisyfit.recorded_run import RecordedRun
 from noisyfit.recorder import RECORDINGS, given_label_statistics
 from noisyfit.selection import group_means, selection_metric, spare_last_rows, widest_gap
+from noisyfit.training import predicted_class
 
 MAX_AUTO_ROUNDS = 10
 

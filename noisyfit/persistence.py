@@ -20,8 +20,8 @@ from torch import nn
 from noisyfit._object_tree import Decoder, Encoder, import_name, import_value
 from noisyfit._params import NestedParams
 from noisyfit._tensor_file import read_tensors, write_tensors
-from noisyfit.device import resolve_device
 from noisyfit.modules import module_call
+from noisyfit.training import resolve_device
 
 __all__ = ["load"]
 

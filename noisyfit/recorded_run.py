@@ -10,8 +10,8 @@ import torch
 
 from noisyfit.data import Rows
 from noisyfit.dynamics import TrainingDynamics
-from noisyfit.engine import NoisyNet
 from noisyfit.recorder import DynamicsRecorder
+from noisyfit.training import NoisyNet
 
 N_FOLDS = 5
 
@@ -54,7 +54,7 @@ class RecordedRun:
     --------
     >>> import numpy as np, torch
     >>> from noisyfit.data import Rows, TensorSource
-    >>> from noisyfit.engine import NoisyNet
+    >>> from noisyfit.training import NoisyNet
     >>> X, y = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32), np.arange(50) % 2
     >>> rows = Rows(TensorSource(X, torch.device("cpu")), torch.from_numpy(y))
     >>> run = RecordedRun(
@@ -129,7 +129,7 @@ class RecordedRun:
         keep : ndarray of shape (n_samples,), bool
             Rows that take part. Others have no record in these epochs.
         epochs : int
-            Length of the stage, see `noisyfit.engine.NoisyNet.train_stage`.
+            Length of the stage, see `noisyfit.training.NoisyNet.train_stage`.
         """
         start = self.dynamics.n_epochs
         for fold, net in enumerate(self._nets):
@@ -153,7 +153,7 @@ class RecordedRun:
         Parameters
         ----------
         function : callable
-            As for `noisyfit.engine.NoisyNet.map_logits`.
+            As for `noisyfit.training.NoisyNet.map_logits`.
 
         Returns
         -------

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from skorch.callbacks import Callback
 
-from noisyfit._over_classes import class_log_softmax, predicted_class
 from noisyfit.dynamics import QUANTITIES, TrainingDynamics
+from noisyfit.training import class_log_softmax, predicted_class
 
 RECORDINGS = ("training", "evaluation", "held_out")
 _PENDING_LOGITS = 2**18  # stay in the cache of a processor

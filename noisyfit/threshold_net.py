@@ -11,11 +11,12 @@ import torch
 from torch.distributions import Beta
 from torch.nn.functional import one_hot
 
-from noisyfit._over_classes import class_softmax
 from noisyfit.data import batch_sizes
-from noisyfit.engine import NoisyNet
-from noisyfit.losses import (
+from noisyfit.thresholds import LastEpoch, SlidingWindow, selection_proportion
+from noisyfit.training import (
+    NoisyNet,
     class_prior_penalty,
+    class_softmax,
     clean_partner,
     frozen_batch_statistics,
     masked_mean,
@@ -24,7 +25,6 @@ from noisyfit.losses import (
     soft_cross_entropy,
     squared_error,
 )
-from noisyfit.thresholds import LastEpoch, SlidingWindow, selection_proportion
 
 
 class ThresholdSettings(NamedTuple):

@@ -29,8 +29,8 @@ from torch.utils.data import Dataset, Subset, TensorDataset
 
 from noisyfit import MetaRelabelClassifier
 from noisyfit.dynamics import TrainingDynamics
-from noisyfit.engine import NoisyNet
 from noisyfit.modules import MLP
+from noisyfit.training import NoisyNet
 
 N_CLASSES = 3
 # MetaRelabelClassifier says so; its own tests check that.

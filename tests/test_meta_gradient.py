@@ -9,7 +9,6 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy, one_hot
 
-from noisyfit.losses import normalize_logits, sharpen, soft_cross_entropy
 from noisyfit.meta_gradient import (
     META_GRADIENTS,
     check_look_ahead_optimizer,
@@ -21,6 +20,7 @@ from noisyfit.meta_gradient import (
     meta_gradient,
     weight_penalty,
 )
+from noisyfit.training import normalize_logits, sharpen, soft_cross_entropy
 
 
 @pytest.fixture(autouse=True)

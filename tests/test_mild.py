@@ -15,11 +15,11 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from noisyfit import MILDSelector
-from noisyfit.engine import NoisyNet
 from noisyfit.mild import MAX_AUTO_ROUNDS
 from noisyfit.noise import corrupt_labels, transition_matrix
 from noisyfit.recorder import given_label_statistics
 from noisyfit.selection import selection_metric
+from noisyfit.training import NoisyNet
 
 # The metric
 

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from noisyfit.data import Rows, TensorSource
-from noisyfit.engine import NoisyNet
 from noisyfit.recorded_run import N_FOLDS, RecordedRun, deal_folds
 from noisyfit.recorder import given_label_statistics
+from noisyfit.training import NoisyNet
 
 CPU = torch.device("cpu")
 

@@ -16,8 +16,8 @@ from torch.utils.data import TensorDataset
 import noisyfit.recorder
 from noisyfit.data import BatchLoader, Rows, TensorSource
 from noisyfit.dynamics import QUANTITIES
-from noisyfit.engine import NoisyNet
 from noisyfit.recorder import DynamicsRecorder, SelectionQuality, given_label_statistics
+from noisyfit.training import NoisyNet
 
 CPU = torch.device("cpu")
 

@@ -12,10 +12,10 @@ from torch.utils.data import Dataset
 
 from noisyfit import MILDSelector
 from noisyfit.data import make_rows
-from noisyfit.engine import NoisyNet
 from noisyfit.metrics import auroc
 from noisyfit.modules import MLP, ConvNet
 from noisyfit.recorder import DynamicsRecorder
+from noisyfit.training import NoisyNet
 
 CPU = torch.device("cpu")
 N_ROWS, BATCH = 6_400, 128

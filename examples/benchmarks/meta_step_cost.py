@@ -45,12 +45,10 @@ from noisyfit._batch_norm_jvp import quick_batch_norm_jvp
 from noisyfit._meta_settings import MetaSettings
 from noisyfit.augment import strong_view, weak_view
 from noisyfit.data import Rows, make_rows
-from noisyfit.device import resolve_device, resolve_precision
-from noisyfit.engine import NoisyNet
-from noisyfit.losses import frozen_batch_statistics
 from noisyfit.meta_gradient import META_GRADIENTS, directional_derivatives
 from noisyfit.meta_net import MetaNet
 from noisyfit.modules import MLP, ConvNet, ResNet29v2
+from noisyfit.training import NoisyNet, frozen_batch_statistics, resolve_device, resolve_precision
 
 LR, FEW = 0.01, 4
 COUNTED = {"jvp": 23 / 3, "double_backward": 22 / 3}

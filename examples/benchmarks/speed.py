@@ -33,7 +33,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 from report import RESULTS, machine, measured_with
 
-from noisyfit.device import resolve_device
+from noisyfit.training import resolve_device
 
 #: Part -> module and function(device, scale); scale 1 is the full measurement.
 PARTS = {

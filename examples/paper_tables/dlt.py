@@ -53,9 +53,9 @@ from cifar import (
 
 from noisyfit import DLTClassifier
 from noisyfit.augment import RandomCropFlip
-from noisyfit.device import resolve_device
 from noisyfit.metrics import detection_report
 from noisyfit.modules import ConvNet, PreActResNet18
+from noisyfit.training import resolve_device
 
 # Setting: (best, last) test accuracy in per cent of DLT with the sliding window, with the last
 # epoch, and of plain training, Table 1; and the estimated noise rate, Table 5.

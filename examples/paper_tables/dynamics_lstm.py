@@ -62,11 +62,11 @@ from cifar import hardware, machine, markdown, plain, read, source, split, train
 from noisyfit import DynamicsLSTMDetector
 from noisyfit.data import fit_scaler, make_rows
 from noisyfit.detector import DynamicsLSTM
-from noisyfit.device import resolve_device, resolve_precision
 from noisyfit.dynamics import QUANTITIES, TrainingDynamics
 from noisyfit.metrics import auroc, average_precision, precision_at_recall
 from noisyfit.modules import ConvNet, ResNet32
 from noisyfit.noise import corrupt_labels, transition_matrix
+from noisyfit.training import resolve_device, resolve_precision
 
 # Setting: test accuracy in per cent, Table 1. Figures 3 and 4 give no numbers.
 PAPER = {

@@ -63,9 +63,9 @@ from cifar import (
 
 from noisyfit import MetaRelabelClassifier
 from noisyfit.augment import Cutout, RandomCropFlip
-from noisyfit.device import resolve_device
 from noisyfit.metrics import detection_report
 from noisyfit.modules import ConvNet, ResNet29v2, WideResNet
+from noisyfit.training import resolve_device
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 from comparison import choose_trusted

@@ -9,7 +9,6 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from noisyfit.losses import frozen_batch_statistics
 from noisyfit.meta_gradient import directional_derivatives
 from noisyfit.modules import (
     MLP,
@@ -22,6 +21,7 @@ from noisyfit.modules import (
     SequenceLSTM,
     WideResNet,
 )
+from noisyfit.training import frozen_batch_statistics
 
 # CIFARResNet34 is CIFARResNet18 with other depths: its parameter count and one forward pass do.
 IMAGE_NETS = [ConvNet, CIFARResNet18, PreActResNet18, ResNet32, ResNet29v2, WideResNet]

@@ -13,8 +13,8 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, PassthroughScoring
 from torch.func import functional_call
 
-from noisyfit._over_classes import predicted_class
 from noisyfit.data import BatchLoader, Rows
+from noisyfit.training._class_softmax import predicted_class
 
 _ROWS_AT_ONCE = 16
 _FUSED_OPTIMIZERS = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from noisyfit._over_classes import class_log_softmax, class_softmax, predicted_class
+from noisyfit.training._class_softmax import class_log_softmax, class_softmax, predicted_class
 
 
 @pytest.mark.parametrize("n_classes", [1, 2, 10, 15, 16, 40])

@@ -13,12 +13,11 @@ from skorch.callbacks import Callback
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-import noisyfit.device
+import noisyfit.training._device
 from noisyfit.data import BatchLoader, Rows, TensorSource
-from noisyfit.device import resolve_device, resolve_precision
-from noisyfit.engine import NoisyNet
 from noisyfit.modules import MLP
 from noisyfit.recorder import DynamicsRecorder
+from noisyfit.training import NoisyNet, resolve_device, resolve_precision
 
 CPU = torch.device("cpu")
 SGD = {"momentum": 0.9, "weight_decay": 5e-3}
@@ -623,7 +622,7 @@ def test_device_auto_is_cuda_where_there_is_one(monkeypatch):
 
 @pytest.mark.parametrize("units", [False, True])
 def test_precision_auto_is_bfloat16_for_images_on_fit_hardware(monkeypatch, units):
-    monkeypatch.setattr(noisyfit.device, "_has_bfloat16_units", lambda device: units)
+    monkeypatch.setattr(noisyfit.training._device, "_has_bfloat16_units", lambda device: units)
     assert resolve_precision("auto", CPU, True) is (torch.bfloat16 if units else None)
     assert resolve_precision("auto", CPU, False) is None
     for is_image in (False, True):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import cross_entropy, one_hot
 
-from noisyfit.losses import (
+from noisyfit.training import (
     class_prior_penalty,
     clean_partner,
     consistency,

@@ -1,0 +1,35 @@
+"""How a network trains: the engine, its losses, its device and its progress bar."""
+
+from noisyfit.training._class_softmax import class_log_softmax, class_softmax, predicted_class
+from noisyfit.training._device import resolve_device, resolve_precision
+from noisyfit.training._losses import (
+    class_prior_penalty,
+    consistency,
+    frozen_batch_statistics,
+    masked_mean,
+    normalize_logits,
+    sharpen,
+    soft_cross_entropy,
+    squared_error,
+)
+from noisyfit.training._mixup import clean_partner, dominant_factor, mixup
+from noisyfit.training._net import NoisyNet
+from noisyfit.training._progress import EpochProgress
+
+__all__ = [
+    "EpochProgress",
+    "NoisyNet",
+    "class_prior_penalty",
+    "clean_partner",
+    "consistency",
+    "dominant_factor",
+    "frozen_batch_statistics",
+    "masked_mean",
+    "mixup",
+    "normalize_logits",
+    "resolve_device",
+    "resolve_precision",
+    "sharpen",
+    "soft_cross_entropy",
+    "squared_error",
+]
