@@ -17,9 +17,8 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from noisyfit import DLTClassifier, MILDSelector
-from noisyfit.datasets import hard_samples
 from noisyfit.modules import ConvNet
-from noisyfit.noise import corrupt_labels, transition_matrix
+from noisyfit.noise import corrupt_labels, hard_samples, transition_matrix
 
 digits = load_digits()
 images = (digits.images[:, None] * (255 / 16)).astype(np.uint8)

@@ -19,8 +19,7 @@ from noisyfit.meta_net import MetaNet
 from noisyfit.metrics import auroc
 from noisyfit.model_selection import TrustedFold
 from noisyfit.modules import MLP, ConvNet
-from noisyfit.noise import corrupt_labels, transition_matrix
-from noisyfit.open_set import open_set_noise
+from noisyfit.noise import corrupt_labels, open_set_noise, transition_matrix
 from noisyfit.schedule import n_cosine_cycles
 
 RNG = np.random.default_rng(0)

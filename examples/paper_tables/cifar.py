@@ -27,7 +27,8 @@ from skorch.callbacks import Callback
 
 import noisyfit
 from noisyfit.data import fit_scaler, make_rows
-from noisyfit.noise import CIFAR10_ASYMMETRIC, corrupt_labels, transition_matrix
+from noisyfit.noise import corrupt_labels, transition_matrix
+from noisyfit.noise._label_noise import CIFAR10_ASYMMETRIC
 
 # Images and labels
 

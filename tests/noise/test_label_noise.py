@@ -13,16 +13,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
 from noisyfit.noise import (
-    _STREAM,
-    CIFAR10_ASYMMETRIC,
     CorruptedLabels,
-    _draw,
-    _standardisation,
     corrupt_labels,
     instance_dependent_noise,
     noise_generator,
     transition_matrix,
 )
+from noisyfit.noise._label_noise import _STREAM, CIFAR10_ASYMMETRIC, _draw, _standardisation
 
 OPTIONS = {"superclass": {"superclasses": [0, 0, 0, 1]}, "asymmetric": {"mapping": {0: 2}}}
 KINDS = ["symmetric", "symmetric_with_self", "pair", "asymmetric", "superclass"]
@@ -429,7 +426,7 @@ def test_the_wrong_class_depends_on_the_features():
 
 @pytest.mark.parametrize("scale", [0.5, 3.0])
 def test_logit_scale_is_the_root_mean_square_of_p(scale):
-    from noisyfit.noise import _standardisation
+    from noisyfit.noise._label_noise import _standardisation
 
     X = np.column_stack([make_rows(200), np.full(200, 9.0)]) * np.logspace(-2, 2, 7)
     mean, factor = _standardisation(X, scale)
@@ -473,7 +470,7 @@ def test_constant_features_give_uniform_wrong_labels():
 def test_blocks_of_rows_change_nothing(monkeypatch):
     X, y = make_rows(200), np.arange(200) % 3
     whole = instance_dependent_noise(X, y, 0.4, 0).labels
-    monkeypatch.setattr("noisyfit.noise._BLOCK", 6 * 7)
+    monkeypatch.setattr("noisyfit.noise._label_noise._BLOCK", 6 * 7)
     assert_array_equal(instance_dependent_noise(X, y, 0.4, 0).labels, whole)
 
 

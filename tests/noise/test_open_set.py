@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from scipy import sparse, stats
 
-from noisyfit.noise import corrupt_labels, transition_matrix
-from noisyfit.open_set import OpenSetRows, open_set_noise
+from noisyfit.noise import OpenSetRows, corrupt_labels, open_set_noise, transition_matrix
 
 CONTAINERS = {
     "table": lambda x: np.repeat(x[:, None], 3, axis=1).astype(np.float32),

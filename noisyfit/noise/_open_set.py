@@ -15,7 +15,12 @@ from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 
 from noisyfit.data import check_labels
-from noisyfit.noise import RandomState, corrupt_labels, noise_generator, transition_matrix
+from noisyfit.noise._label_noise import (
+    RandomState,
+    corrupt_labels,
+    noise_generator,
+    transition_matrix,
+)
 
 
 class OpenSetRows(NamedTuple):
@@ -31,7 +36,7 @@ class OpenSetRows(NamedTuple):
     Examples
     --------
     >>> import numpy as np
-    >>> from noisyfit.open_set import open_set_noise
+    >>> from noisyfit.noise import open_set_noise
     >>> X, replaced = open_set_noise(np.zeros((10, 2)), np.ones((50, 2)), 0.3, random_state=0)
     >>> int(replaced.sum()), bool((X[replaced] == 1).all())
     (3, True)
@@ -102,7 +107,7 @@ def open_set_noise(
     Examples
     --------
     >>> import numpy as np
-    >>> from noisyfit.open_set import open_set_noise
+    >>> from noisyfit.noise import open_set_noise
     >>> X, y = np.arange(20.0).reshape(10, 2), ["cat"] * 5 + ["dog"] * 5
     >>> noisy, replaced = open_set_noise(X, -np.ones((50, 2)), 0.4, y=y, random_state=0)
     >>> int(replaced[:5].sum()), int(replaced[5:].sum())

@@ -83,7 +83,7 @@ def hard_samples(
     See Also
     --------
     noisyfit.noise.corrupt_labels : Labels that are wrong.
-    noisyfit.open_set.open_set_noise : Rows that no label is right for.
+    noisyfit.noise.open_set_noise : Rows that no label is right for.
 
     Notes
     -----
@@ -112,7 +112,7 @@ def hard_samples(
     --------
     >>> from sklearn.datasets import make_blobs
     >>> from noisyfit import MILDSelector
-    >>> from noisyfit.datasets import hard_samples
+    >>> from noisyfit.noise import hard_samples
     >>> X, y = make_blobs(200, centers=[[-2, 0], [2, 0]], random_state=0)
     >>> model = MILDSelector(rounds=1, max_epochs=5, random_state=0).fit(X, y)
     >>> X_hard = hard_samples(X, y, "adversarial", model=model, epsilon=0.5)

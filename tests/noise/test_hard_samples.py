@@ -15,8 +15,8 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from noisyfit import MILDSelector
-from noisyfit.datasets import hard_samples
 from noisyfit.modules import ConvNet
+from noisyfit.noise import hard_samples
 
 
 class Linear(nn.Module):

@@ -1,0 +1,22 @@
+"""Problems with a known answer: wrong labels, foreign rows, hard rows."""
+
+from noisyfit.noise._hard_samples import hard_samples
+from noisyfit.noise._label_noise import (
+    CorruptedLabels,
+    corrupt_labels,
+    instance_dependent_noise,
+    noise_generator,
+    transition_matrix,
+)
+from noisyfit.noise._open_set import OpenSetRows, open_set_noise
+
+__all__ = [
+    "CorruptedLabels",
+    "OpenSetRows",
+    "corrupt_labels",
+    "hard_samples",
+    "instance_dependent_noise",
+    "noise_generator",
+    "open_set_noise",
+    "transition_matrix",
+]
