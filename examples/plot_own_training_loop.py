@@ -19,9 +19,9 @@ from torch import nn
 
 from noisyfit.detector import DynamicsLSTM
 from noisyfit.display import NoiseScoreDisplay, TrainingDynamicsDisplay
+from noisyfit.dynamics import DynamicsRecorder
 from noisyfit.metrics import auroc
 from noisyfit.noise import corrupt_labels, transition_matrix
-from noisyfit.recorder import DynamicsRecorder
 
 pixels, y_true = load_digits(return_X_y=True)
 y, is_wrong = corrupt_labels(y_true, transition_matrix("symmetric", 10, 0.2), random_state=0)

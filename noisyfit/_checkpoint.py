@@ -34,8 +34,7 @@ from noisyfit._seeding import (
 )
 from noisyfit._tensor_file import read_tensors, write_tensors
 from noisyfit.data import row_shape
-from noisyfit.dynamics import TrainingDynamics
-from noisyfit.recorder import DynamicsRecorder
+from noisyfit.dynamics import DynamicsRecorder, TrainingDynamics
 
 FORMAT, VERSION = "noisyfit.checkpoint", 1
 _IDENTITY, _CURRENT, _PREVIOUS = "fit.json", "current.safetensors", "previous.safetensors"

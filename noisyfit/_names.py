@@ -40,7 +40,7 @@ STATES = {
     "noisyfit._vector_augment:FeatureMask": "noisyfit.augment._vectors:FeatureMask",
     "noisyfit.averaging:WeightAverage": "noisyfit.averaging:WeightAverage",
     "noisyfit.detector:DynamicsLSTM": "noisyfit.detector:DynamicsLSTM",
-    "noisyfit.dynamics:TrainingDynamics": "noisyfit.dynamics:TrainingDynamics",
+    "noisyfit.dynamics:TrainingDynamics": "noisyfit.dynamics._container:TrainingDynamics",
     "noisyfit.mixture:WeibullMixture": "noisyfit.mixture._mixtures:WeibullMixture",
     "noisyfit.scaling:ImageScaler": "noisyfit.data._scaling:ImageScaler",
     "noisyfit.scaling:TableScaler": "noisyfit.data._scaling:TableScaler",

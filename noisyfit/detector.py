@@ -14,9 +14,8 @@ from numpy.typing import ArrayLike
 from noisyfit._detector_file import read_detector, write_detector
 from noisyfit._detector_training import train_detector
 from noisyfit._seeding import seeded, spawn_streams
-from noisyfit.dynamics import TrainingDynamics
+from noisyfit.dynamics import RECORDINGS, TrainingDynamics
 from noisyfit.modules import SequenceLSTM
-from noisyfit.recorder import RECORDINGS
 from noisyfit.sequences import as_sequences, resample
 from noisyfit.training import resolve_device
 
@@ -42,7 +41,7 @@ class DynamicsLSTM:
         ends, for some seeds, in a detector that gives the same answer to every sequence.
     batch_size : int, default=64
     recording : {"training", "evaluation", "held_out", "any"}, default="training"
-        How the sequences were recorded, see `noisyfit.recorder.DynamicsRecorder`; ``"any"`` for a
+        How the sequences were recorded, see `noisyfit.dynamics.DynamicsRecorder`; ``"any"`` for a
         mixture. Only kept, and written to files: sequences to be judged should be recorded in the
         same way.
     device : str or torch.device, default="auto"

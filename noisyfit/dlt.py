@@ -14,9 +14,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from noisyfit.augment import weak_view
 from noisyfit.base import BaseNoisyClassifier
 from noisyfit.data import View, batch_sizes
+from noisyfit.dynamics import DynamicsRecorder
 from noisyfit.fit_task import FitResult, FitTask
 from noisyfit.noise_rate import NoiseRateEstimate, estimate_noise_rate
-from noisyfit.recorder import DynamicsRecorder
 from noisyfit.threshold_net import ThresholdNet, ThresholdSettings
 from noisyfit.training import EpochProgress
 
@@ -98,7 +98,7 @@ class DLTClassifier(BaseNoisyClassifier):
     device : str or torch.device, default="auto"
         ``"auto"``: CUDA where there is one.
     callbacks : list of skorch callbacks, default=None
-        Copied for each fit; not called in the estimation run. `noisyfit.recorder.SelectionQuality`
+        Copied for each fit; not called in the estimation run. `noisyfit.dynamics.SelectionQuality`
         adds precision and recall of the split where the wrong labels are known.
     random_state : int, RandomState instance or None, default=None
         Makes a fit repeatable; torch's and numpy's global generators are left alone.

@@ -21,12 +21,10 @@ from noisyfit.base import BaseNoisyClassifier
 from noisyfit.calibration import detector_noise_rate
 from noisyfit.data import Rows
 from noisyfit.detector import ANY_RECORDING, DynamicsLSTM, check_marks
-from noisyfit.dynamics import TrainingDynamics
+from noisyfit.dynamics import RECORDINGS, RecordedRun, TrainingDynamics
 from noisyfit.fit_task import FitResult, FitTask
 from noisyfit.noise import corrupt_labels, transition_matrix
 from noisyfit.noise_rate import estimate_noise_rate
-from noisyfit.recorded_run import RecordedRun
-from noisyfit.recorder import RECORDINGS
 from noisyfit.selection import spare_last_rows
 from noisyfit.training import EpochProgress
 

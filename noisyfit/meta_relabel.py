@@ -16,11 +16,11 @@ from noisyfit._meta_settings import PAPER_RULES, MetaSettings
 from noisyfit.augment import strong_view
 from noisyfit.base import BaseNoisyClassifier
 from noisyfit.data import View
+from noisyfit.dynamics import DynamicsRecorder
 from noisyfit.fit_task import FitResult, FitTask
 from noisyfit.meta_gradient import META_GRADIENTS, check_look_ahead_optimizer
 from noisyfit.meta_net import MetaNet
 from noisyfit.probe import lowest_loss_rows
-from noisyfit.recorder import DynamicsRecorder
 from noisyfit.schedule import n_cosine_cycles
 from noisyfit.training import EpochProgress
 

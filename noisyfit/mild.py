@@ -13,11 +13,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from noisyfit.base import BaseNoisyClassifier
 from noisyfit.calibration import break_ties, calibrate, combine_noise_rates
-from noisyfit.dynamics import TrainingDynamics
+from noisyfit.dynamics import RECORDINGS, RecordedRun, TrainingDynamics, given_label_statistics
 from noisyfit.fit_task import FitResult, FitTask
 from noisyfit.mixture import WeibullMixture, shift_positive
-from noisyfit.recorded_run import RecordedRun
-from noisyfit.recorder import RECORDINGS, given_label_statistics
 from noisyfit.selection import group_means, selection_metric, spare_last_rows, widest_gap
 from noisyfit.training import predicted_class
 

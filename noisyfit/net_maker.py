@@ -17,9 +17,9 @@ from noisyfit._params import NestedParams
 from noisyfit._seeding import seeded
 from noisyfit.augment import weak_view
 from noisyfit.data import Rows, StreamSource, View
+from noisyfit.dynamics import RecordedRun
 from noisyfit.fit_task import FitTask
 from noisyfit.modules import build_module
-from noisyfit.recorded_run import RecordedRun
 from noisyfit.training import EpochProgress, NoisyNet, resolve_precision
 
 _SPREAD_ROWS, _SPREAD_VALUES = 2048, 2**24

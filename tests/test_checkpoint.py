@@ -19,8 +19,8 @@ from torch.utils.data import TensorDataset
 
 from noisyfit import DLTClassifier, DynamicsLSTMDetector, MetaRelabelClassifier, MILDSelector
 from noisyfit._checkpoint import FitCheckpoint
+from noisyfit.dynamics import DynamicsRecorder, SelectionQuality
 from noisyfit.modules import MLP
-from noisyfit.recorder import DynamicsRecorder, SelectionQuality
 from noisyfit.training import NoisyNet
 
 X, TRUE = make_blobs(150, 4, centers=3, random_state=0)

@@ -13,10 +13,10 @@ from torch.nn.functional import cross_entropy
 
 from noisyfit import DLTClassifier
 from noisyfit.data import Rows, TensorSource
+from noisyfit.dynamics import SelectionQuality
 from noisyfit.metrics import auroc
 from noisyfit.modules import MLP, ConvNet
 from noisyfit.noise import corrupt_labels, transition_matrix
-from noisyfit.recorder import SelectionQuality
 from noisyfit.threshold_net import ThresholdNet, ThresholdSettings
 from noisyfit.thresholds import selection_proportion
 from noisyfit.training import NoisyNet, mixup, sharpen

@@ -15,9 +15,9 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from noisyfit import MILDSelector
+from noisyfit.dynamics import given_label_statistics
 from noisyfit.mild import MAX_AUTO_ROUNDS
 from noisyfit.noise import corrupt_labels, transition_matrix
-from noisyfit.recorder import given_label_statistics
 from noisyfit.selection import selection_metric
 from noisyfit.training import NoisyNet
 

@@ -23,9 +23,9 @@ from noisyfit._object_tree import Decoder, Encoder, import_name, import_value
 from noisyfit._tensor_file import read_tensors, write_tensors
 from noisyfit.augment import RandomCropFlip
 from noisyfit.detector import DynamicsLSTM
+from noisyfit.dynamics import SelectionQuality
 from noisyfit.modules import MLP, ConvNet
 from noisyfit.persistence import FORMAT, VERSION
-from noisyfit.recorder import SelectionQuality
 
 METHODS = [type(est) for est in QUICK]
 OLD = Path(__file__).parent / "stored" / "estimator_version_1.safetensors"
@@ -349,7 +349,9 @@ def test_every_name_in_files_leads_to_a_class(identifier):
     assert import_name(cls) == identifier
 
 
-@pytest.mark.parametrize("trusted", [[], ["noisyfit"], ["noisyfit.recorder.SelectionQuality"]])
+@pytest.mark.parametrize(
+    "trusted", [[], ["noisyfit"], ["noisyfit.dynamics._recorder.SelectionQuality"]]
+)
 def test_nothing_else_of_noisyfit_is_read(trusted):
     name = import_name(SelectionQuality)
     for node in ({"import": name}, {"object": [name, {}]}):

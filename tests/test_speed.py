@@ -12,9 +12,9 @@ from torch.utils.data import Dataset
 
 from noisyfit import MILDSelector
 from noisyfit.data import make_rows
+from noisyfit.dynamics import DynamicsRecorder
 from noisyfit.metrics import auroc
 from noisyfit.modules import MLP, ConvNet
-from noisyfit.recorder import DynamicsRecorder
 from noisyfit.training import NoisyNet
 
 CPU = torch.device("cpu")

@@ -24,9 +24,9 @@ from report import markdown, save
 from timing import clock, side_by_side
 
 from noisyfit.data import make_rows
+from noisyfit.dynamics import DynamicsRecorder
 from noisyfit.mixture import WeibullMixture, shift_positive
 from noisyfit.modules import MLP, ConvNet
-from noisyfit.recorder import DynamicsRecorder
 from noisyfit.training import NoisyNet, resolve_device, resolve_precision
 
 VARIANTS = {

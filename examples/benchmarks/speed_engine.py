@@ -15,8 +15,8 @@ from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
 from noisyfit.data import make_rows
+from noisyfit.dynamics import DynamicsRecorder
 from noisyfit.modules import MLP, CIFARResNet34, ConvNet, PreActResNet18
-from noisyfit.recorder import DynamicsRecorder
 from noisyfit.training import NoisyNet, resolve_precision
 
 LR, MOMENTUM, WEIGHT_DECAY = 0.01, 0.9, 5e-4

@@ -16,9 +16,8 @@ from report import markdown
 from noisyfit import MILDSelector
 from noisyfit.calibration import calibrate
 from noisyfit.detector import DynamicsLSTM
-from noisyfit.dynamics import TrainingDynamics
+from noisyfit.dynamics import TrainingDynamics, given_label_statistics
 from noisyfit.mixture import WeibullMixture, shift_positive
-from noisyfit.recorder import given_label_statistics
 from noisyfit.selection import spare_last_rows
 
 EPOCHS = 20

@@ -16,9 +16,9 @@ from timing import clock, ratio, side_by_side
 
 from noisyfit import DLTClassifier, DynamicsLSTMDetector, MILDSelector
 from noisyfit.data import fit_scaler
+from noisyfit.dynamics import DynamicsRecorder
 from noisyfit.metrics import auroc
 from noisyfit.noise import corrupt_labels, transition_matrix
-from noisyfit.recorder import DynamicsRecorder
 
 N_ROWS, N_FEATURES, N_CLASSES, RATE = 20_000, 40, 10, 0.2
 EPOCHS = 30

@@ -15,8 +15,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import noisyfit.training._device
 from noisyfit.data import BatchLoader, Rows, TensorSource
+from noisyfit.dynamics import DynamicsRecorder
 from noisyfit.modules import MLP
-from noisyfit.recorder import DynamicsRecorder
 from noisyfit.training import NoisyNet, resolve_device, resolve_precision
 
 CPU = torch.device("cpu")

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from noisyfit.data import Rows, TensorSource
-from noisyfit.recorded_run import N_FOLDS, RecordedRun, deal_folds
-from noisyfit.recorder import given_label_statistics
+from noisyfit.dynamics import RecordedRun, given_label_statistics
+from noisyfit.dynamics._recorded_run import N_FOLDS, deal_folds
 from noisyfit.training import NoisyNet
 
 CPU = torch.device("cpu")

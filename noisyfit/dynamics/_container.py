@@ -1,6 +1,6 @@
 """What a network did with each row's given label over training, and metrics computed from it.
 
-`TrainingDynamics` is a numpy container, filled by `noisyfit.recorder.DynamicsRecorder`; its methods
+`TrainingDynamics` is a numpy container, filled by `noisyfit.dynamics.DynamicsRecorder`; its methods
 are the metrics of the literature.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from noisyfit._column_file import ColumnFile, StoredColumn
+from noisyfit.dynamics._column_file import ColumnFile, StoredColumn
 
 Column = np.ndarray | StoredColumn
 

@@ -13,10 +13,10 @@ from skorch.history import History
 from torch import nn
 from torch.utils.data import TensorDataset
 
-import noisyfit.recorder
+import noisyfit.dynamics._recorder
 from noisyfit.data import BatchLoader, Rows, TensorSource
-from noisyfit.dynamics import QUANTITIES
-from noisyfit.recorder import DynamicsRecorder, SelectionQuality, given_label_statistics
+from noisyfit.dynamics import DynamicsRecorder, SelectionQuality, given_label_statistics
+from noisyfit.dynamics._container import QUANTITIES
 from noisyfit.training import NoisyNet
 
 CPU = torch.device("cpu")
@@ -180,10 +180,10 @@ def test_how_often_logits_are_worked_up_changes_nothing(monkeypatch, pending, mo
         flushed.append(len(y))
         return statistics(logits, y, quantities)
 
-    monkeypatch.setattr(noisyfit.recorder, "given_label_statistics", counted)
+    monkeypatch.setattr(noisyfit.dynamics._recorder, "given_label_statistics", counted)
     made = []
     for limit in (2**22, pending):
-        monkeypatch.setattr(noisyfit.recorder, "_PENDING_LOGITS", limit)
+        monkeypatch.setattr(noisyfit.dynamics._recorder, "_PENDING_LOGITS", limit)
         flushed.clear()
         net = noisy_net(small_net(), DynamicsRecorder(50, QUANTITIES, mode=mode))
         net.partial_fit(rows_of(X, y), None, epochs=3)

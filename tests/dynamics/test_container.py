@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noisyfit.dynamics import QUANTITIES, TrainingDynamics
+from noisyfit.dynamics import TrainingDynamics
+from noisyfit.dynamics._container import QUANTITIES
 
 NAN = np.nan
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from noisyfit.data import Rows
-from noisyfit.dynamics import TrainingDynamics
-from noisyfit.recorder import DynamicsRecorder
+from noisyfit.dynamics._container import TrainingDynamics
+from noisyfit.dynamics._recorder import DynamicsRecorder
 from noisyfit.training import NoisyNet
 
 N_FOLDS = 5
@@ -29,7 +29,7 @@ class RecordedRun:
         Their given labels, encoded.
     quantities : tuple of {"correct", "given_prob", "margin", "loss"}
     recording : {"training", "evaluation", "held_out"}
-        The first two as in `noisyfit.recorder.DynamicsRecorder`, of one net that trains on all
+        The first two as in `noisyfit.dynamics.DynamicsRecorder`, of one net that trains on all
         rows. ``"held_out"``: five nets, each of which leaves out a fifth of each class; a row's
         dynamics are those of the net that does not train on it.
     random_state : numpy.random.Generator

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from skorch.callbacks import Callback
 
-from noisyfit.dynamics import QUANTITIES, TrainingDynamics
+from noisyfit.dynamics._container import QUANTITIES, TrainingDynamics
 from noisyfit.training import class_log_softmax, predicted_class
 
 RECORDINGS = ("training", "evaluation", "held_out")
@@ -29,7 +29,7 @@ class DynamicsRecorder(Callback):
         update, on the augmented input, with batch normalisation in training mode. It costs no pass
         of its own. ``"evaluation"`` makes one more pass over the training rows after each epoch.
         ``"held_out"`` makes that pass over the rows of `held_out` instead, which the net should
-        not be trained on; `noisyfit.recorded_run.RecordedRun` covers all rows that way.
+        not be trained on; `noisyfit.dynamics.RecordedRun` covers all rows that way.
     held_out : Rows or torch Dataset with labels, default=None
         What is recorded in mode ``"held_out"``.
     folder : str, Path or None, default=None
@@ -51,7 +51,7 @@ class DynamicsRecorder(Callback):
     --------
     >>> import numpy as np, torch
     >>> from skorch import NeuralNetClassifier
-    >>> from noisyfit.recorder import DynamicsRecorder
+    >>> from noisyfit.dynamics import DynamicsRecorder
     >>> recorder = DynamicsRecorder(record=["given_prob"], mode="evaluation")
     >>> net = NeuralNetClassifier(
     ...     torch.nn.Linear, module__in_features=2, module__out_features=2, max_epochs=3,
@@ -184,7 +184,7 @@ class SelectionQuality(Callback):
     --------
     >>> import numpy as np
     >>> from noisyfit import DLTClassifier
-    >>> from noisyfit.recorder import SelectionQuality
+    >>> from noisyfit.dynamics import SelectionQuality
     >>> y = np.arange(60) % 2
     >>> X, given = y[:, None] + 0.1 * np.random.default_rng(0).normal(size=(60, 3)), y.copy()
     >>> given[:12] = 1 - y[:12]

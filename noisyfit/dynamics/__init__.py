@@ -1,0 +1,18 @@
+"""What training did to each row: recorded, kept, and summed up."""
+
+from noisyfit.dynamics._container import TrainingDynamics
+from noisyfit.dynamics._recorded_run import RecordedRun
+from noisyfit.dynamics._recorder import (
+    RECORDINGS,
+    DynamicsRecorder,
+    SelectionQuality,
+    given_label_statistics,
+)
+
+__all__ = [
+    "DynamicsRecorder",
+    "RecordedRun",
+    "SelectionQuality",
+    "TrainingDynamics",
+    "given_label_statistics",
+]
