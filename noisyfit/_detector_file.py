@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from noisyfit._tensor_file import read_tensors, write_tensors
+from noisyfit.persistence import read_tensors, write_tensors
 
 FORMAT, VERSION = "noisyfit.DynamicsLSTM", 1
 _FIELDS: dict[str, Callable[[Any], bool]] = {

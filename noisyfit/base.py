@@ -18,7 +18,6 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch.utils.data import Dataset, Subset
 
-from noisyfit._checkpoint import FitCheckpoint
 from noisyfit._seeding import seeded, spawn_streams
 from noisyfit.calibration import calibrate
 from noisyfit.data import (
@@ -38,7 +37,7 @@ from noisyfit.label_quality import (
     summarise,
 )
 from noisyfit.net_maker import NetMaker
-from noisyfit.persistence import save_estimator
+from noisyfit.persistence import FitCheckpoint, save_estimator
 from noisyfit.training import resolve_device
 
 

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from noisyfit._checkpoint import FitCheckpoint
 from noisyfit._seeding import RandomStreams
 from noisyfit.data import Rows, Scaler, TableScaler
 from noisyfit.dynamics import TrainingDynamics
+from noisyfit.persistence import FitCheckpoint
 from noisyfit.training import NoisyNet
 
 

@@ -12,7 +12,6 @@ import torch
 from sklearn.base import BaseEstimator
 from skorch.callbacks import EarlyStopping
 
-from noisyfit._checkpoint import StageCheckpoint
 from noisyfit._params import NestedParams
 from noisyfit._seeding import seeded
 from noisyfit.augment import weak_view
@@ -20,6 +19,7 @@ from noisyfit.data import Rows, StreamSource, View
 from noisyfit.dynamics import RecordedRun
 from noisyfit.fit_task import FitTask
 from noisyfit.modules import build_module
+from noisyfit.persistence import StageCheckpoint
 from noisyfit.training import EpochProgress, NoisyNet, resolve_precision
 
 _SPREAD_ROWS, _SPREAD_VALUES = 2048, 2**24

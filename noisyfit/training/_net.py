@@ -49,7 +49,7 @@ class NoisyNet(NeuralNet):
     """Number of logits to insist on; None: any."""
     listeners_: Mapping[str, list[Callback]] = MappingProxyType({})
     checkpoint_: Any = None
-    """Where `train_stage` keeps its states: a `noisyfit._checkpoint.FitCheckpoint`, or nowhere."""
+    """Where `train_stage` keeps its states: a `noisyfit.persistence.FitCheckpoint`, or nowhere."""
 
     def __init__(
         self,

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from noisyfit._names import PLACES, STATES, identifier_of, is_own
 from noisyfit.modules import SequenceLSTM
+from noisyfit.persistence._names import PLACES, STATES, identifier_of, is_own
 
 # May be imported and handed on as values, such as optimizer=torch.optim.Adam: classes only.
 _KNOWN_CLASSES = ("torch.optim.", "torch.nn.modules.")

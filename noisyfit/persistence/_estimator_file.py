@@ -17,13 +17,11 @@ from skorch import NeuralNet
 from skorch.history import History
 from torch import nn
 
-from noisyfit._object_tree import Decoder, Encoder, import_name, import_value
 from noisyfit._params import NestedParams
-from noisyfit._tensor_file import read_tensors, write_tensors
 from noisyfit.modules import module_call
+from noisyfit.persistence._object_tree import Decoder, Encoder, import_name, import_value
+from noisyfit.persistence._tensor_file import read_tensors, write_tensors
 from noisyfit.training import resolve_device
-
-__all__ = ["load"]
 
 FORMAT, VERSION = "noisyfit.estimator", 1
 # Of the net: what predicting does not need, and what is stored beside it.

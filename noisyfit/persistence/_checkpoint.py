@@ -24,17 +24,17 @@ from skorch.history import History
 from torch import nn
 from torch.utils.data import Dataset
 
-from noisyfit._names import identifier_of
-from noisyfit._object_tree import Decoder, Encoder
 from noisyfit._seeding import (
     fresh_seed,
     global_generator,
     set_states_beside_torch,
     states_beside_torch,
 )
-from noisyfit._tensor_file import read_tensors, write_tensors
 from noisyfit.data import row_shape
 from noisyfit.dynamics import DynamicsRecorder, TrainingDynamics
+from noisyfit.persistence._names import identifier_of
+from noisyfit.persistence._object_tree import Decoder, Encoder
+from noisyfit.persistence._tensor_file import read_tensors, write_tensors
 
 FORMAT, VERSION = "noisyfit.checkpoint", 1
 _IDENTITY, _CURRENT, _PREVIOUS = "fit.json", "current.safetensors", "previous.safetensors"

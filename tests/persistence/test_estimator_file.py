@@ -18,17 +18,17 @@ from torch import nn
 
 import noisyfit
 from noisyfit import DynamicsLSTMDetector, MILDSelector
-from noisyfit._names import PLACES
-from noisyfit._object_tree import Decoder, Encoder, import_name, import_value
-from noisyfit._tensor_file import read_tensors, write_tensors
 from noisyfit.augment import RandomCropFlip
 from noisyfit.detector import DynamicsLSTM
 from noisyfit.dynamics import SelectionQuality
 from noisyfit.modules import MLP, ConvNet
-from noisyfit.persistence import FORMAT, VERSION
+from noisyfit.persistence._estimator_file import FORMAT, VERSION
+from noisyfit.persistence._names import PLACES
+from noisyfit.persistence._object_tree import Decoder, Encoder, import_name, import_value
+from noisyfit.persistence._tensor_file import read_tensors, write_tensors
 
 METHODS = [type(est) for est in QUICK]
-OLD = Path(__file__).parent / "stored" / "estimator_version_1.safetensors"
+OLD = Path(__file__).parents[1] / "stored" / "estimator_version_1.safetensors"
 X, CODES = make_blobs(120, centers=3, random_state=0)
 Y = np.array(["ant", "bee", "cow"])[CODES]
 TRUSTED = np.arange(120) < 30
@@ -209,7 +209,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
         Path(target).write_bytes(b"half a file")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("noisyfit._tensor_file.save_file", full)
+    monkeypatch.setattr("noisyfit.persistence._tensor_file.save_file", full)
     with pytest.raises(OSError, match="No space left"):
         est.save(path)
     assert path.read_bytes() == before
@@ -420,7 +420,7 @@ def test_half_an_estimator_is_refused(stored, part):
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000], ids=["empty", "open", "deep"])
 def test_a_header_that_is_no_json_is_refused(text, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("noisyfit._tensor_file.json.dumps", lambda *args, **kwargs: text)
+        patch.setattr("noisyfit.persistence._tensor_file.json.dumps", lambda *args, **kwargs: text)
         write_tensors(tmp_path / "est", FORMAT, VERSION, {}, None)
     with pytest.raises(ValueError, match="has a header that is no JSON"):
         noisyfit.load(tmp_path / "est")

@@ -18,9 +18,9 @@ from skorch.callbacks import Callback
 from torch.utils.data import TensorDataset
 
 from noisyfit import DLTClassifier, DynamicsLSTMDetector, MetaRelabelClassifier, MILDSelector
-from noisyfit._checkpoint import FitCheckpoint
 from noisyfit.dynamics import DynamicsRecorder, SelectionQuality
 from noisyfit.modules import MLP
+from noisyfit.persistence._checkpoint import FitCheckpoint
 from noisyfit.training import NoisyNet
 
 X, TRUE = make_blobs(150, 4, centers=3, random_state=0)
@@ -183,7 +183,7 @@ def test_another_fit_is_refused_by_name(change, message, tmp_path, monkeypatch):
     fit = {"X": X, "y": Y} | {k: change.pop(k) for k in ("X", "y", "trusted") if k in change}
     if "version" in change:
         fake = change.pop("version")
-        monkeypatch.setattr("noisyfit._checkpoint.version", lambda name: fake)
+        monkeypatch.setattr("noisyfit.persistence._checkpoint.version", lambda name: fake)
     cls = change.pop("est", MILDSelector)
     own = {"rounds": 1} if cls is MILDSelector else {}
     with pytest.raises(ValueError, match=message):
@@ -325,7 +325,7 @@ def test_a_full_disk_is_told_and_loses_no_more_than_an_epoch(tmp_path, monkeypat
     def save_thrice(*args):
         saved.append(args)
         if len(saved) == 4:
-            monkeypatch.setattr("noisyfit._tensor_file.save_file", full)
+            monkeypatch.setattr("noisyfit.persistence._tensor_file.save_file", full)
         save(*args)
 
     with monkeypatch.context() as patch:

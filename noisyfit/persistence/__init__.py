@@ -1,0 +1,7 @@
+"""Files of fitted estimators and of fits that are not finished, without pickle."""
+
+from noisyfit.persistence._checkpoint import FitCheckpoint, StageCheckpoint
+from noisyfit.persistence._estimator_file import load, save_estimator
+from noisyfit.persistence._tensor_file import read_tensors, write_tensors
+
+__all__ = ["load"]
