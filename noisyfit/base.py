@@ -19,7 +19,6 @@ from sklearn.utils.validation import check_is_fitted
 from torch.utils.data import Dataset, Subset
 
 from noisyfit._seeding import seeded, spawn_streams
-from noisyfit.calibration import calibrate
 from noisyfit.data import (
     Rows,
     check_labels,
@@ -32,9 +31,10 @@ from noisyfit.data import (
 )
 from noisyfit.fit_task import FitResult, FitTask
 from noisyfit.label_quality import (
+    calibrate,
     estimate_transition_matrix,
     frequent_confusions,
-    summarise,
+    summarize,
 )
 from noisyfit.net_maker import NetMaker
 from noisyfit.persistence import FitCheckpoint, save_estimator
@@ -264,7 +264,7 @@ class BaseNoisyClassifier(ClassifierMixin, NetMaker, metaclass=ABCMeta):
             All counts but that of the rejected rows are estimates from the noise scores.
         """
         check_is_fitted(self)
-        return summarise(
+        return summarize(
             type(self).__name__,
             self.classes_,
             self.noise_scores_,

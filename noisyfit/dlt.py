@@ -16,7 +16,7 @@ from noisyfit.base import BaseNoisyClassifier
 from noisyfit.data import View, batch_sizes
 from noisyfit.dynamics import DynamicsRecorder
 from noisyfit.fit_task import FitResult, FitTask
-from noisyfit.noise_rate import NoiseRateEstimate, estimate_noise_rate
+from noisyfit.label_quality import NoiseRateEstimate, estimate_noise_rate
 from noisyfit.threshold_net import ThresholdNet, ThresholdSettings
 from noisyfit.training import EpochProgress
 
@@ -117,7 +117,7 @@ class DLTClassifier(BaseNoisyClassifier):
     noise_rate_ : float
         Share of wrong labels: estimated, or as given.
     noise_rate_interval_ : tuple of two floats, or None
-        95 % interval of the estimate, see `noisyfit.noise_rate.estimate_noise_rate`; None if
+        95 % interval of the estimate, see `noisyfit.label_quality.estimate_noise_rate`; None if
         `noise_rate` was given or every row is trusted.
     noise_rate_estimate_ : NoiseRateEstimate or None
         All that the estimation found.
@@ -145,7 +145,7 @@ class DLTClassifier(BaseNoisyClassifier):
 
     See Also
     --------
-    noisyfit.noise_rate.estimate_noise_rate : How the noise rate is estimated.
+    noisyfit.label_quality.estimate_noise_rate : How the noise rate is estimated.
     MILDSelector : Quicker; trains on the kept rows alone.
 
     Notes

@@ -23,9 +23,8 @@ from noisyfit.data import Rows
 from noisyfit.detector import ANY_RECORDING, DynamicsLSTM, check_marks
 from noisyfit.dynamics import RECORDINGS, RecordedRun, TrainingDynamics
 from noisyfit.fit_task import FitResult, FitTask
+from noisyfit.label_quality import estimate_noise_rate, spare_last_rows
 from noisyfit.noise import corrupt_labels, transition_matrix
-from noisyfit.noise_rate import estimate_noise_rate
-from noisyfit.selection import spare_last_rows
 from noisyfit.training import EpochProgress
 
 _FLIPPED_SHARE = 0.2

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-_MIN_SHARE_OF_CLASS = 0.1
-
 
 def selection_metric(correct: np.ndarray, *, lam: float = 1.0, full: bool = False) -> np.ndarray:
     r"""Compute MILD's metric of training dynamics; larger means harder to keep in memory.
@@ -59,45 +57,6 @@ def selection_metric(correct: np.ndarray, *, lam: float = 1.0, full: bool = Fals
     n_l = (starts & S).sum(axis=1)
     n_u = (starts & ~S).sum(axis=1)
     return zeros / np.maximum(n_u, 1) - lam * ones / np.maximum(n_l, 1)
-
-
-def spare_last_rows(
-    drop: np.ndarray, C: np.ndarray, y: np.ndarray, class_sizes: np.ndarray, trusted: np.ndarray
-) -> np.ndarray:
-    """Take trusted rows, and the last tenth of a class, out of the rows to drop.
-
-    Parameters
-    ----------
-    drop : ndarray of shape (n_rows,), bool
-        Rows beyond the threshold.
-    C : ndarray of shape (n_rows,)
-        Metric; the rows with the smallest stay.
-    y : ndarray of shape (n_rows,), int64
-        Given labels.
-    class_sizes : ndarray of shape (n_classes,), int64
-        Rows of each given label before any selection.
-    trusted : ndarray of shape (n_rows,), bool
-
-    Returns
-    -------
-    ndarray of shape (n_rows,), bool
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> C, y = np.array([5.0, 3.0, -5.0]), np.array([0, 0, 1])
-    >>> drop = np.array([True, True, False])
-    >>> spare_last_rows(drop, C, y, np.array([2, 1]), np.zeros(3, dtype=bool))
-    array([ True, False, False])
-    """
-    drop = drop & ~trusted
-    least = np.ceil(_MIN_SHARE_OF_CLASS * class_sizes).astype(np.int64)
-    kept = np.bincount(y[~drop], minlength=len(class_sizes))
-    for c in np.flatnonzero(kept < least):
-        candidates = np.flatnonzero(drop & (y == c))
-        order = np.argsort(C[candidates], kind="stable")
-        drop[candidates[order[: least[c] - kept[c]]]] = False
-    return drop
 
 
 def widest_gap(values: np.ndarray, min_gap: float) -> float:

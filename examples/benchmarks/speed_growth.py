@@ -14,11 +14,10 @@ import torch
 from report import markdown
 
 from noisyfit import MILDSelector
-from noisyfit.calibration import calibrate
 from noisyfit.detector import DynamicsLSTM
 from noisyfit.dynamics import TrainingDynamics, given_label_statistics
+from noisyfit.label_quality import calibrate, spare_last_rows
 from noisyfit.mixture import WeibullMixture, shift_positive
-from noisyfit.selection import spare_last_rows
 
 EPOCHS = 20
 

@@ -16,7 +16,7 @@ CLASSES = {
     "noisyfit.threshold_net:ThresholdNet": "noisyfit.threshold_net:ThresholdNet",
     "noisyfit.meta_net:MetaNet": "noisyfit.meta_net:MetaNet",
     "noisyfit.mild:Round": "noisyfit.mild:Round",
-    "noisyfit.noise_rate:NoiseRateEstimate": "noisyfit.noise_rate:NoiseRateEstimate",
+    "noisyfit.noise_rate:NoiseRateEstimate": "noisyfit.label_quality._noise_rate:NoiseRateEstimate",
     "noisyfit.threshold_net:ThresholdSettings": "noisyfit.threshold_net:ThresholdSettings",
     "noisyfit._meta_settings:MetaSettings": "noisyfit._meta_settings:MetaSettings",
     "noisyfit.modules:MLP": "noisyfit.modules._default:MLP",

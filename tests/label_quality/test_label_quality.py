@@ -7,13 +7,9 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
 from noisyfit import MILDSelector
-from noisyfit.label_quality import (
-    estimate_transition_matrix,
-    expected_errors_found,
-    frequent_confusions,
-    review_length,
-    summarise,
-)
+from noisyfit.label_quality import estimate_transition_matrix, expected_errors_found, review_length
+from noisyfit.label_quality._review_length import summarize
+from noisyfit.label_quality._transition_matrix import frequent_confusions
 from noisyfit.noise import corrupt_labels, transition_matrix
 
 
@@ -98,10 +94,10 @@ def test_the_expected_errors_by_hand():
 def test_no_error_needs_no_review():
     assert expected_errors_found(np.zeros(3)).tolist() == [1, 1, 1, 1]
     assert review_length(np.zeros(3), 0.9) == 0
-    text = summarise("Est", np.arange(2), np.zeros(3), 0, 0, 0.0, [])
+    text = summarize("Est", np.arange(2), np.zeros(3), 0, 0, 0.0, [])
     assert text.endswith("No label is suspicious.")
     assert "Trusted" not in text
-    assert "Trusted: 3" in summarise("Est", np.arange(2), np.zeros(3), 0, 3, 0.0, [])
+    assert "Trusted: 3" in summarize("Est", np.arange(2), np.zeros(3), 0, 3, 0.0, [])
 
 
 @pytest.mark.parametrize(
@@ -136,7 +132,7 @@ def test_lengths_that_differ_are_refused():
 
 def test_a_whole_summary():
     scores = np.r_[np.full(400, 1.0), np.full(1000, 0.05), np.full(600, 0.0)]
-    text = summarise(
+    text = summarize(
         "Est", np.array(["cat", "dog"]), scores, 450, 7, 0.225, [(1, 0, 0.3), (0, 1, 0.015)]
     )
     assert text.splitlines() == [
@@ -148,7 +144,7 @@ def test_a_whole_summary():
         "  dog -> cat: 30.0 % of the rows that are dog",
         "  cat -> dog: 1.5 % of the rows that are cat",
     ]
-    empty = summarise("Est", np.array(["cat", "dog"]), np.zeros(3), 0, 0, 0.0, [])
+    empty = summarize("Est", np.array(["cat", "dog"]), np.zeros(3), 0, 0, 0.0, [])
     assert empty.splitlines() == [
         "Est on 3 labels of 2 classes",
         "Wrong by estimate: about 0 (0.0 %). Rejected: 0.",
@@ -158,7 +154,7 @@ def test_a_whole_summary():
 
 @pytest.mark.parametrize(("n_rejected", "differs"), [(10, False), (11, True), (40, True)])
 def test_a_few_rows_are_no_difference(n_rejected, differs):
-    text = summarise("X", np.array([0, 1]), np.full(100, 0.5), n_rejected, 0, 0.0, [])
+    text = summarize("X", np.array([0, 1]), np.full(100, 0.5), n_rejected, 0, 0.0, [])
     assert ("It has rejected many more" in text) == differs
     assert ("of which 0 are above one half" in text) == differs
 
@@ -166,11 +162,11 @@ def test_a_few_rows_are_no_difference(n_rejected, differs):
 def test_a_summary_says_where_rejected_and_estimated_differ():
     scores = np.r_[np.full(30, 0.9), np.full(70, 0.1)]
     args = ("X", np.array([0, 1]), scores)
-    assert "above one half" not in summarise(*args, 34, 0, 0.34, [])
-    more = summarise(*args, 60, 0, 0.34, [])
+    assert "above one half" not in summarize(*args, 34, 0, 0.34, [])
+    more = summarize(*args, 60, 0, 0.34, [])
     assert "rejected many more than it takes for wrong" in more
     assert "of which 30 are above one half" in more
-    assert "many fewer" in summarise(*args, 5, 0, 0.34, [])
+    assert "many fewer" in summarize(*args, 5, 0, 0.34, [])
 
 
 def test_equally_frequent_confusions_come_in_the_order_of_classes():

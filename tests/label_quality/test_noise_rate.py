@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from noisyfit.dynamics import TrainingDynamics
-from noisyfit.noise_rate import estimate_noise_rate, loss_gap_noise_rate
+from noisyfit.label_quality import estimate_noise_rate, loss_gap_noise_rate
 
 
 def fact_sheet_gaps(n=10_000, seed=0):

@@ -27,7 +27,7 @@ class NoiseRateEstimate(NamedTuple):
 
     Examples
     --------
-    >>> from noisyfit.noise_rate import NoiseRateEstimate
+    >>> from noisyfit.label_quality import NoiseRateEstimate
     >>> found = NoiseRateEstimate(0.2, (0.18, 0.23), 3, separation=5.1, contradicted=0.21)
     >>> low, high = found.interval
     >>> f"{found.rate:.0%}, from {low:.0%} to {high:.0%}"

@@ -1,0 +1,26 @@
+"""From raw scores to probabilities, noise rates, transition matrices and the length of a review."""
+
+from noisyfit.label_quality._calibration import break_ties, calibrate
+from noisyfit.label_quality._noise_rate import (
+    NoiseRateEstimate,
+    estimate_noise_rate,
+    loss_gap_noise_rate,
+)
+from noisyfit.label_quality._review_length import expected_errors_found, review_length, summarize
+from noisyfit.label_quality._selection import spare_last_rows
+from noisyfit.label_quality._transition_matrix import (
+    estimate_transition_matrix,
+    frequent_confusions,
+)
+
+__all__ = [
+    "NoiseRateEstimate",
+    "break_ties",
+    "calibrate",
+    "estimate_noise_rate",
+    "estimate_transition_matrix",
+    "expected_errors_found",
+    "loss_gap_noise_rate",
+    "review_length",
+    "summarize",
+]
