@@ -12,7 +12,6 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 from torch.utils.data import Dataset
 
-from noisyfit._fitted_on import check_fitted_on
 from noisyfit._mild_display import MixtureDisplay, RoundsDisplay
 from noisyfit._training_display import (
     KEPT,
@@ -23,7 +22,7 @@ from noisyfit._training_display import (
     TrainingDynamicsDisplay,
     as_mask,
 )
-from noisyfit.base import BaseNoisyClassifier
+from noisyfit.base import BaseNoisyClassifier, check_fitted_on
 from noisyfit.data import as_tensor
 from noisyfit.label_quality import estimate_transition_matrix
 

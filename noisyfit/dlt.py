@@ -12,10 +12,9 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from noisyfit.augment import weak_view
-from noisyfit.base import BaseNoisyClassifier
+from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask
 from noisyfit.data import View, batch_sizes
 from noisyfit.dynamics import DynamicsRecorder
-from noisyfit.fit_task import FitResult, FitTask
 from noisyfit.label_quality import NoiseRateEstimate, estimate_noise_rate
 from noisyfit.threshold_net import ThresholdNet, ThresholdSettings
 from noisyfit.training import EpochProgress

@@ -17,12 +17,11 @@ from sklearn.base import clone
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from noisyfit._seeding import seeded
-from noisyfit.base import BaseNoisyClassifier
+from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask
 from noisyfit.calibration import detector_noise_rate
 from noisyfit.data import Rows
 from noisyfit.detector import ANY_RECORDING, DynamicsLSTM, check_marks
 from noisyfit.dynamics import RECORDINGS, RecordedRun, TrainingDynamics
-from noisyfit.fit_task import FitResult, FitTask
 from noisyfit.label_quality import estimate_noise_rate, spare_last_rows
 from noisyfit.noise import corrupt_labels, transition_matrix
 from noisyfit.training import EpochProgress

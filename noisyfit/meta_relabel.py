@@ -14,10 +14,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from noisyfit._meta_settings import PAPER_RULES, MetaSettings
 from noisyfit.augment import strong_view
-from noisyfit.base import BaseNoisyClassifier
+from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask
 from noisyfit.data import View
 from noisyfit.dynamics import DynamicsRecorder
-from noisyfit.fit_task import FitResult, FitTask
 from noisyfit.meta_gradient import META_GRADIENTS, check_look_ahead_optimizer
 from noisyfit.meta_net import MetaNet
 from noisyfit.probe import lowest_loss_rows

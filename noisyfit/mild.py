@@ -11,10 +11,9 @@ import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from noisyfit.base import BaseNoisyClassifier
+from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask
 from noisyfit.calibration import combine_noise_rates
 from noisyfit.dynamics import RECORDINGS, RecordedRun, TrainingDynamics, given_label_statistics
-from noisyfit.fit_task import FitResult, FitTask
 from noisyfit.label_quality import break_ties, calibrate, spare_last_rows
 from noisyfit.mixture import WeibullMixture, shift_positive
 from noisyfit.selection import group_means, selection_metric, widest_gap

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from noisyfit._fitted_on import check_fitted_on
 from noisyfit._review_page import write_page
-from noisyfit.base import BaseNoisyClassifier
+from noisyfit.base import BaseNoisyClassifier, check_fitted_on
 from noisyfit.data import check_labels
 
 if TYPE_CHECKING:

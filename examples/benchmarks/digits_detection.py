@@ -40,10 +40,10 @@ from skorch import NeuralNetClassifier
 from skorch.callbacks import LRScheduler
 
 from noisyfit import DLTClassifier, DynamicsLSTMDetector, MILDSelector
+from noisyfit.base import auto_batch_size
 from noisyfit.data import TableScaler
 from noisyfit.metrics import detection_report
 from noisyfit.modules import MLP
-from noisyfit.net_maker import auto_batch_size
 from noisyfit.noise import corrupt_labels, transition_matrix
 
 SETTINGS = [("symmetric", 0.2), ("symmetric", 0.4), ("pair", 0.2), ("pair", 0.4)]

@@ -53,10 +53,10 @@ from report import RESULTS, machine, markdown, measured_with
 from torch import nn
 
 from noisyfit import MetaRelabelClassifier
+from noisyfit.base import auto_batch_size
 from noisyfit.data import batch_sizes, fit_scaler
 from noisyfit.metrics import auroc, noise_rate_error
 from noisyfit.modules import MLP
-from noisyfit.net_maker import auto_batch_size
 from noisyfit.noise import corrupt_labels, transition_matrix
 
 SETTINGS = [("symmetric", 0.4), ("symmetric", 0.8), ("pair", 0.4)]

@@ -19,6 +19,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch.utils.data import Dataset, Subset
 
 from noisyfit._seeding import seeded, spawn_streams
+from noisyfit.base._fit_task import FitResult, FitTask
+from noisyfit.base._trainer import NetMaker
 from noisyfit.data import (
     Rows,
     check_labels,
@@ -29,14 +31,12 @@ from noisyfit.data import (
     fit_scaler,
     make_rows,
 )
-from noisyfit.fit_task import FitResult, FitTask
 from noisyfit.label_quality import (
     calibrate,
     estimate_transition_matrix,
     frequent_confusions,
     summarize,
 )
-from noisyfit.net_maker import NetMaker
 from noisyfit.persistence import FitCheckpoint, save_estimator
 from noisyfit.training import resolve_device
 

@@ -15,9 +15,9 @@ from skorch.callbacks import EarlyStopping
 from noisyfit._params import NestedParams
 from noisyfit._seeding import seeded
 from noisyfit.augment import weak_view
+from noisyfit.base._fit_task import FitTask
 from noisyfit.data import Rows, StreamSource, View
 from noisyfit.dynamics import RecordedRun
-from noisyfit.fit_task import FitTask
 from noisyfit.modules import build_module
 from noisyfit.persistence import StageCheckpoint
 from noisyfit.training import EpochProgress, NoisyNet, resolve_precision

@@ -9,7 +9,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch.utils.data import Dataset
 
-from noisyfit.base import BaseNoisyClassifier
+from noisyfit.base._classifier import BaseNoisyClassifier
 from noisyfit.data import check_labels, dataset_targets
 
 
