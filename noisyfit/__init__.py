@@ -4,7 +4,7 @@ from noisyfit.debugging import debug_labels
 from noisyfit.dlt import DLTClassifier
 from noisyfit.dynamics_lstm import DynamicsLSTMDetector
 from noisyfit.meta_relabel import MetaRelabelClassifier
-from noisyfit.mild import MILDSelector
+from noisyfit.methods.mild import MILDSelector
 from noisyfit.persistence import load
 
 __all__ = [

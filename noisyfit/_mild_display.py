@@ -8,8 +8,8 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from noisyfit._training_display import KEPT, LINE, REJECTED, Display, as_mask, attribute_of
+from noisyfit.methods.mild import selection_metric
 from noisyfit.mixture import WeibullMixture
-from noisyfit.selection import selection_metric
 
 
 class RoundsDisplay(Display):

@@ -8,14 +8,14 @@ that moves changes its place here; a new one that files shall hold gets a line.
 from __future__ import annotations
 
 CLASSES = {
-    "noisyfit.mild:MILDSelector": "noisyfit.mild:MILDSelector",
+    "noisyfit.mild:MILDSelector": "noisyfit.methods.mild._selector:MILDSelector",
     "noisyfit.dlt:DLTClassifier": "noisyfit.dlt:DLTClassifier",
     "noisyfit.dynamics_lstm:DynamicsLSTMDetector": "noisyfit.dynamics_lstm:DynamicsLSTMDetector",
     "noisyfit.meta_relabel:MetaRelabelClassifier": "noisyfit.meta_relabel:MetaRelabelClassifier",
     "noisyfit.engine:NoisyNet": "noisyfit.training._net:NoisyNet",
     "noisyfit.threshold_net:ThresholdNet": "noisyfit.threshold_net:ThresholdNet",
     "noisyfit.meta_net:MetaNet": "noisyfit.meta_net:MetaNet",
-    "noisyfit.mild:Round": "noisyfit.mild:Round",
+    "noisyfit.mild:Round": "noisyfit.methods.mild._selector:Round",
     "noisyfit.noise_rate:NoiseRateEstimate": "noisyfit.label_quality._noise_rate:NoiseRateEstimate",
     "noisyfit.threshold_net:ThresholdSettings": "noisyfit.threshold_net:ThresholdSettings",
     "noisyfit._meta_settings:MetaSettings": "noisyfit._meta_settings:MetaSettings",

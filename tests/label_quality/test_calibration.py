@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-from noisyfit.calibration import combine_noise_rates, detector_noise_rate
+from noisyfit.calibration import detector_noise_rate
 from noisyfit.label_quality import break_ties, calibrate
+from noisyfit.methods.mild._noise_rate import combine_noise_rates
 
 few_levels = st.lists(
     st.tuples(st.integers(-20, 20), st.integers(-50, 50)), min_size=1, max_size=60

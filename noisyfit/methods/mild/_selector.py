@@ -12,11 +12,11 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask
-from noisyfit.calibration import combine_noise_rates
 from noisyfit.dynamics import RECORDINGS, RecordedRun, TrainingDynamics, given_label_statistics
 from noisyfit.label_quality import break_ties, calibrate, spare_last_rows
+from noisyfit.methods.mild._metric import group_means, selection_metric, widest_gap
+from noisyfit.methods.mild._noise_rate import combine_noise_rates
 from noisyfit.mixture import WeibullMixture, shift_positive
-from noisyfit.selection import group_means, selection_metric, widest_gap
 from noisyfit.training import predicted_class
 
 MAX_AUTO_ROUNDS = 10
@@ -175,7 +175,7 @@ class MILDSelector(BaseNoisyClassifier):
     score above one half leave ``clean_mask_`` as well, which matters where errors are few and the
     rounds stop at the first.
 
-    *Noise rate* (not in the paper). `noisyfit.calibration.combine_noise_rates` takes the share of
+    *Noise rate* (not in the paper). `noisyfit.methods.mild._noise_rate.combine_noise_rates` takes the share of
     labels that the final network contradicts, and moves it towards the noisy component's weight in
     the first round the harder the rows of the clean component were to learn. The curve is shifted
     to that mean.

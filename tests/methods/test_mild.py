@@ -16,9 +16,9 @@ from torch import nn
 
 from noisyfit import MILDSelector
 from noisyfit.dynamics import given_label_statistics
-from noisyfit.mild import MAX_AUTO_ROUNDS
+from noisyfit.methods.mild import selection_metric
+from noisyfit.methods.mild._selector import MAX_AUTO_ROUNDS
 from noisyfit.noise import corrupt_labels, transition_matrix
-from noisyfit.selection import selection_metric
 from noisyfit.training import NoisyNet
 
 # The metric
@@ -587,7 +587,7 @@ def test_learned_means_wrong_in_less_than_a_quarter_of_the_epochs(lam, mean, lea
 
 
 def test_auto_stops_at_the_last_round(monkeypatch):
-    monkeypatch.setattr("noisyfit.mild.MAX_AUTO_ROUNDS", 2)
+    monkeypatch.setattr("noisyfit.methods.mild._selector.MAX_AUTO_ROUNDS", 2)
     monkeypatch.setattr(MILDSelector, "_reason_to_stop", lambda *args: "")
     est = quick(rounds="auto", max_epochs=2).fit(X, GIVEN)
     assert (est.n_rounds_, est.termination_) == (2, "all rounds were trained")

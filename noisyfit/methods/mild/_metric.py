@@ -1,4 +1,4 @@
-"""Which rows to keep: MILD's metric of training dynamics, and what no selection may drop."""
+"""MILD's metric of training dynamics, and how a metric falls into two groups."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def selection_metric(correct: np.ndarray, *, lam: float = 1.0, full: bool = Fals
     Examples
     --------
     >>> import numpy as np
-    >>> from noisyfit.selection import selection_metric
+    >>> from noisyfit.methods.mild import selection_metric
     >>> S = np.array([[0, 0, 0, 1, 1, 0, 1, 1, 1, 1], [0, 0, 0, 0, 1, 1, 1, 1, 1, 1]])
     >>> selection_metric(S)
     array([-2., -2.])
@@ -103,7 +103,7 @@ def group_means(values: np.ndarray, threshold: float) -> tuple[float, float]:
     Examples
     --------
     >>> import numpy as np
-    >>> from noisyfit.selection import group_means
+    >>> from noisyfit.methods.mild._metric import group_means
     >>> group_means(np.array([1.0, 2.0, 6.0, 8.0]), threshold=5)
     (1.5, 7.0)
     """
