@@ -32,8 +32,8 @@ from torch.nn.functional import cross_entropy
 
 from noisyfit.augment import weak_view
 from noisyfit.data import make_rows
+from noisyfit.methods.dlt._net import ThresholdNet, ThresholdSettings
 from noisyfit.modules import MLP, ConvNet, PreActResNet18
-from noisyfit.threshold_net import ThresholdNet, ThresholdSettings
 from noisyfit.training import NoisyNet, resolve_device, resolve_precision
 
 BATCH, VIEWS = 128, 2

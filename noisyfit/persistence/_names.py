@@ -9,15 +9,15 @@ from __future__ import annotations
 
 CLASSES = {
     "noisyfit.mild:MILDSelector": "noisyfit.methods.mild._selector:MILDSelector",
-    "noisyfit.dlt:DLTClassifier": "noisyfit.dlt:DLTClassifier",
+    "noisyfit.dlt:DLTClassifier": "noisyfit.methods.dlt._classifier:DLTClassifier",
     "noisyfit.dynamics_lstm:DynamicsLSTMDetector": "noisyfit.dynamics_lstm:DynamicsLSTMDetector",
     "noisyfit.meta_relabel:MetaRelabelClassifier": "noisyfit.meta_relabel:MetaRelabelClassifier",
     "noisyfit.engine:NoisyNet": "noisyfit.training._net:NoisyNet",
-    "noisyfit.threshold_net:ThresholdNet": "noisyfit.threshold_net:ThresholdNet",
+    "noisyfit.threshold_net:ThresholdNet": "noisyfit.methods.dlt._net:ThresholdNet",
     "noisyfit.meta_net:MetaNet": "noisyfit.meta_net:MetaNet",
     "noisyfit.mild:Round": "noisyfit.methods.mild._selector:Round",
     "noisyfit.noise_rate:NoiseRateEstimate": "noisyfit.label_quality._noise_rate:NoiseRateEstimate",
-    "noisyfit.threshold_net:ThresholdSettings": "noisyfit.threshold_net:ThresholdSettings",
+    "noisyfit.threshold_net:ThresholdSettings": "noisyfit.methods.dlt._net:ThresholdSettings",
     "noisyfit._meta_settings:MetaSettings": "noisyfit._meta_settings:MetaSettings",
     "noisyfit.modules:MLP": "noisyfit.modules._default:MLP",
     "noisyfit.modules:ConvNet": "noisyfit.modules._default:ConvNet",
@@ -44,8 +44,8 @@ STATES = {
     "noisyfit.mixture:WeibullMixture": "noisyfit.mixture._mixtures:WeibullMixture",
     "noisyfit.scaling:ImageScaler": "noisyfit.data._scaling:ImageScaler",
     "noisyfit.scaling:TableScaler": "noisyfit.data._scaling:TableScaler",
-    "noisyfit.thresholds:LastEpoch": "noisyfit.thresholds:LastEpoch",
-    "noisyfit.thresholds:SlidingWindow": "noisyfit.thresholds:SlidingWindow",
+    "noisyfit.thresholds:LastEpoch": "noisyfit.methods.dlt._thresholds:LastEpoch",
+    "noisyfit.thresholds:SlidingWindow": "noisyfit.methods.dlt._thresholds:SlidingWindow",
 }
 """Identifier -> place, of classes that hold numbers and settings only: they may be made without
 ``__init__`` and given attributes."""

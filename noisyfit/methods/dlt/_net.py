@@ -12,7 +12,7 @@ from torch.distributions import Beta
 from torch.nn.functional import one_hot
 
 from noisyfit.data import batch_sizes
-from noisyfit.thresholds import LastEpoch, SlidingWindow, selection_proportion
+from noisyfit.methods.dlt._thresholds import LastEpoch, SlidingWindow, selection_proportion
 from noisyfit.training import (
     NoisyNet,
     class_prior_penalty,

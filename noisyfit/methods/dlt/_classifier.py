@@ -16,7 +16,7 @@ from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask
 from noisyfit.data import View, batch_sizes
 from noisyfit.dynamics import DynamicsRecorder
 from noisyfit.label_quality import NoiseRateEstimate, estimate_noise_rate
-from noisyfit.threshold_net import ThresholdNet, ThresholdSettings
+from noisyfit.methods.dlt._net import ThresholdNet, ThresholdSettings
 from noisyfit.training import EpochProgress
 
 

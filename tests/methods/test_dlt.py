@@ -14,11 +14,11 @@ from torch.nn.functional import cross_entropy
 from noisyfit import DLTClassifier
 from noisyfit.data import Rows, TensorSource
 from noisyfit.dynamics import SelectionQuality
+from noisyfit.methods.dlt import selection_proportion
+from noisyfit.methods.dlt._net import ThresholdNet, ThresholdSettings
 from noisyfit.metrics import auroc
 from noisyfit.modules import MLP, ConvNet
 from noisyfit.noise import corrupt_labels, transition_matrix
-from noisyfit.threshold_net import ThresholdNet, ThresholdSettings
-from noisyfit.thresholds import selection_proportion
 from noisyfit.training import NoisyNet, mixup, sharpen
 
 RNG = np.random.default_rng(0)
@@ -309,7 +309,7 @@ def test_rows_are_mixed_with_clean_ones_and_stay_the_larger_part(monkeypatch):
         seen.append((partner, factor))
         return mixup(inputs, target, partner, factor)
 
-    monkeypatch.setattr("noisyfit.threshold_net.mixup", spy)
+    monkeypatch.setattr("noisyfit.methods.dlt._net.mixup", spy)
     rows = make_rows()
     net = after_warmup(make_net(mixup_alpha=1.0), rows, 0.9)
     for _ in range(50):
