@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from noisyfit import DynamicsLSTMDetector
-from noisyfit.detector import DynamicsLSTM
+from noisyfit.methods.dynamics_lstm import DynamicsLSTM
 from noisyfit.metrics import average_precision
 from noisyfit.noise import corrupt_labels, transition_matrix
 

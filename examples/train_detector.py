@@ -20,8 +20,8 @@ from detector.corpus import SOURCES, Run, corpus, record_all
 from scipy.special import expit
 
 import noisyfit
-from noisyfit.detector import DynamicsLSTM
-from noisyfit.sequences import as_sequences, resample
+from noisyfit.methods.dynamics_lstm import DynamicsLSTM
+from noisyfit.methods.dynamics_lstm._sequences import as_sequences, resample
 
 LENGTH = 50
 ROWS_PER_RUN = 250

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from report import markdown, save
 
-from noisyfit.detector import DynamicsLSTM
+from noisyfit.methods.dynamics_lstm import DynamicsLSTM
 
 
 def products_per_row(detector: DynamicsLSTM) -> int:

@@ -30,7 +30,7 @@ from cleanlab.rank import get_label_quality_scores
 from report import markdown, save
 from scipy.special import expit
 
-from noisyfit.detector import DynamicsLSTM
+from noisyfit.methods.dynamics_lstm import DynamicsLSTM
 from noisyfit.metrics import auroc, average_precision
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

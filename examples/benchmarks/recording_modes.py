@@ -20,7 +20,7 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from noisyfit import DynamicsLSTMDetector
-from noisyfit.detector import DynamicsLSTM
+from noisyfit.methods.dynamics_lstm import DynamicsLSTM
 from noisyfit.metrics import auroc, average_precision
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

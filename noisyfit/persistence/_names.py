@@ -10,7 +10,7 @@ from __future__ import annotations
 CLASSES = {
     "noisyfit.mild:MILDSelector": "noisyfit.methods.mild._selector:MILDSelector",
     "noisyfit.dlt:DLTClassifier": "noisyfit.methods.dlt._classifier:DLTClassifier",
-    "noisyfit.dynamics_lstm:DynamicsLSTMDetector": "noisyfit.dynamics_lstm:DynamicsLSTMDetector",
+    "noisyfit.dynamics_lstm:DynamicsLSTMDetector": "noisyfit.methods.dynamics_lstm._estimator:DynamicsLSTMDetector",
     "noisyfit.meta_relabel:MetaRelabelClassifier": "noisyfit.meta_relabel:MetaRelabelClassifier",
     "noisyfit.engine:NoisyNet": "noisyfit.training._net:NoisyNet",
     "noisyfit.threshold_net:ThresholdNet": "noisyfit.methods.dlt._net:ThresholdNet",
@@ -39,7 +39,7 @@ STATES = {
     "noisyfit._vector_augment:FeatureJitter": "noisyfit.augment._vectors:FeatureJitter",
     "noisyfit._vector_augment:FeatureMask": "noisyfit.augment._vectors:FeatureMask",
     "noisyfit.averaging:WeightAverage": "noisyfit.averaging:WeightAverage",
-    "noisyfit.detector:DynamicsLSTM": "noisyfit.detector:DynamicsLSTM",
+    "noisyfit.detector:DynamicsLSTM": "noisyfit.methods.dynamics_lstm._detector:DynamicsLSTM",
     "noisyfit.dynamics:TrainingDynamics": "noisyfit.dynamics._container:TrainingDynamics",
     "noisyfit.mixture:WeibullMixture": "noisyfit.mixture._mixtures:WeibullMixture",
     "noisyfit.scaling:ImageScaler": "noisyfit.data._scaling:ImageScaler",

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-from noisyfit.calibration import detector_noise_rate
 from noisyfit.label_quality import break_ties, calibrate
+from noisyfit.methods.dynamics_lstm._noise_rate import detector_noise_rate
 from noisyfit.methods.mild._noise_rate import combine_noise_rates
 
 few_levels = st.lists(

@@ -13,9 +13,9 @@ from sklearn.model_selection import train_test_split
 from skorch.callbacks import Callback
 from torch import nn
 
-from noisyfit._grouped_loss import GroupedLoss
 from noisyfit._seeding import RandomStreams, seeded
 from noisyfit.data import Rows, TensorSource
+from noisyfit.methods.dynamics_lstm._grouped_loss import GroupedLoss
 from noisyfit.metrics import auroc, average_precision
 from noisyfit.modules import SequenceLSTM
 from noisyfit.training import NoisyNet

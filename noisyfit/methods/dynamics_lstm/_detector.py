@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from noisyfit._detector_file import read_detector, write_detector
-from noisyfit._detector_training import train_detector
 from noisyfit._seeding import seeded, spawn_streams
 from noisyfit.dynamics import RECORDINGS, TrainingDynamics
+from noisyfit.methods.dynamics_lstm._detector_file import read_detector, write_detector
+from noisyfit.methods.dynamics_lstm._detector_training import train_detector
+from noisyfit.methods.dynamics_lstm._sequences import as_sequences, resample
 from noisyfit.modules import SequenceLSTM
-from noisyfit.sequences import as_sequences, resample
 from noisyfit.training import resolve_device
 
 ANY_RECORDING = "any"
@@ -84,7 +84,7 @@ class DynamicsLSTM:
     Examples
     --------
     >>> import numpy as np
-    >>> from noisyfit.detector import DynamicsLSTM
+    >>> from noisyfit.methods.dynamics_lstm import DynamicsLSTM
     >>> rng = np.random.default_rng(0)
     >>> is_noisy = np.arange(400) < 100
     >>> start = np.where(is_noisy, 12, 3)[:, None] + rng.normal(size=(400, 1))
@@ -278,14 +278,14 @@ class DynamicsLSTM:
         Probabilities of the given label that any training loop has logged, one column an epoch:
 
         >>> import numpy as np
-        >>> from noisyfit.detector import DynamicsLSTM
+        >>> from noisyfit.methods.dynamics_lstm import DynamicsLSTM
         >>> learned_early = 1 - 0.9 ** np.arange(1, 31)
         >>> learned_late = np.r_[np.full(20, 0.05), np.linspace(0.05, 0.9, 10)]
         >>> p = DynamicsLSTM.pretrained().predict_proba([learned_early, learned_late])
         >>> bool(p[0] < p[1])
         True
         """
-        with as_file(files("noisyfit") / _PRETRAINED) as path:
+        with as_file(files(__package__) / _PRETRAINED) as path:
             return cls.load(path, device=device)
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -364,7 +364,7 @@ def check_marks(is_noisy: ArrayLike, n_samples: int) -> np.ndarray:
 
     Examples
     --------
-    >>> from noisyfit.detector import check_marks
+    >>> from noisyfit.methods.dynamics_lstm._detector import check_marks
     >>> check_marks([0, 1] * 30, 60)[:4]
     array([False,  True, False,  True])
     """

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noisyfit.sequences import as_sequences, resample
+from noisyfit.methods.dynamics_lstm._sequences import as_sequences, resample
 
 NAN = float("nan")
 

@@ -9,7 +9,7 @@ from sklearn.model_selection import GridSearchCV
 from torch import nn
 
 from noisyfit import DynamicsLSTMDetector
-from noisyfit.detector import DynamicsLSTM
+from noisyfit.methods.dynamics_lstm import DynamicsLSTM
 from noisyfit.metrics import auroc, average_precision
 from noisyfit.modules import MLP
 from noisyfit.noise import corrupt_labels, transition_matrix

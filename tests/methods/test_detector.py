@@ -11,11 +11,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from sklearn.base import BaseEstimator, clone
 
-import noisyfit._detector_training
-from noisyfit._detector_file import write_detector
-from noisyfit._grouped_loss import GroupedLoss
-from noisyfit.detector import DynamicsLSTM
+import noisyfit.methods.dynamics_lstm._detector_training
 from noisyfit.dynamics import TrainingDynamics
+from noisyfit.methods.dynamics_lstm import DynamicsLSTM
+from noisyfit.methods.dynamics_lstm._detector_file import write_detector
+from noisyfit.methods.dynamics_lstm._grouped_loss import GroupedLoss
 from noisyfit.metrics import auroc
 from noisyfit.modules import SequenceLSTM
 
@@ -64,7 +64,7 @@ def test_missing_epochs_hardly_matter(trained):
 
 @pytest.mark.parametrize("block", [7, 65536])
 def test_training_dynamics_are_read_a_few_rows_at_a_time(trained, monkeypatch, block):
-    monkeypatch.setattr("noisyfit.detector._BATCH_ON_DEVICE", block)
+    monkeypatch.setattr("noisyfit.methods.dynamics_lstm._detector._BATCH_ON_DEVICE", block)
     dynamics = TrainingDynamics(30, ["margin"])
     for margin in np.random.default_rng(0).normal(size=(9, 30)):
         dynamics.append(margin=margin)
@@ -336,10 +336,14 @@ def test_groups_of_one_kind_only_are_refused():
 def test_the_best_epoch_is_kept(monkeypatch):
     sequences, is_noisy = curves(n=300)
     falling = iter(np.linspace(0.9, 0.6, 6))
-    monkeypatch.setattr(noisyfit._detector_training, "auroc", lambda *args: next(falling))
+    monkeypatch.setattr(
+        noisyfit.methods.dynamics_lstm._detector_training, "auroc", lambda *args: next(falling)
+    )
     first = DynamicsLSTM(max_epochs=6, random_state=0).fit(sequences, is_noisy)
     assert first.held_out_["auroc"] == 0.9
-    monkeypatch.setattr(noisyfit._detector_training, "auroc", lambda *args: 0.8)
+    monkeypatch.setattr(
+        noisyfit.methods.dynamics_lstm._detector_training, "auroc", lambda *args: 0.8
+    )
     last = DynamicsLSTM(max_epochs=6, random_state=0).fit(sequences, is_noisy)
     apart = np.abs(first.predict_proba(sequences) - last.predict_proba(sequences)).max()
     assert apart > 0.1  # of equals, the last is kept

@@ -1,4 +1,4 @@
-"""From a ranking to probabilities: break ties, calibrate on a verdict, settle the noise rate."""
+"""The detector's noise rate, from its probabilities and from the gap of losses."""
 
 from __future__ import annotations
 

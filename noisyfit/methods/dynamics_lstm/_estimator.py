@@ -18,11 +18,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from noisyfit._seeding import seeded
 from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask
-from noisyfit.calibration import detector_noise_rate
 from noisyfit.data import Rows
-from noisyfit.detector import ANY_RECORDING, DynamicsLSTM, check_marks
 from noisyfit.dynamics import RECORDINGS, RecordedRun, TrainingDynamics
 from noisyfit.label_quality import estimate_noise_rate, spare_last_rows
+from noisyfit.methods.dynamics_lstm._detector import ANY_RECORDING, DynamicsLSTM, check_marks
+from noisyfit.methods.dynamics_lstm._noise_rate import detector_noise_rate
 from noisyfit.noise import corrupt_labels, transition_matrix
 from noisyfit.training import EpochProgress
 
@@ -135,7 +135,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
     well on them as their mean.
 
     *How many rows are left out*. The paper removes a share chosen by hand. Here it is the noise
-    rate that `noisyfit.calibration.detector_noise_rate` estimates: from the gap between early and
+    rate that `noisyfit.methods.dynamics_lstm._noise_rate.detector_noise_rate` estimates: from the gap between early and
     late losses where they fall into two groups, from the detector's mean probability where they do
     not. A class keeps at least a tenth of its rows.
 
