@@ -1,9 +1,9 @@
 """scikit-learn estimators for training torch networks on noisy labels."""
 
 from noisyfit.debugging import debug_labels
-from noisyfit.meta_relabel import MetaRelabelClassifier
 from noisyfit.methods.dlt import DLTClassifier
 from noisyfit.methods.dynamics_lstm import DynamicsLSTMDetector
+from noisyfit.methods.meta_relabel import MetaRelabelClassifier
 from noisyfit.methods.mild import MILDSelector
 from noisyfit.persistence import load
 

@@ -41,12 +41,12 @@ from step_cost import BATCH, memory_format, train_epoch
 from timing import clock
 from torch.nn.functional import cross_entropy
 
-from noisyfit._batch_norm_jvp import quick_batch_norm_jvp
-from noisyfit._meta_settings import MetaSettings
 from noisyfit.augment import strong_view, weak_view
 from noisyfit.data import Rows, make_rows
-from noisyfit.meta_gradient import META_GRADIENTS, directional_derivatives
-from noisyfit.meta_net import MetaNet
+from noisyfit.methods.meta_relabel._batch_norm_jvp import quick_batch_norm_jvp
+from noisyfit.methods.meta_relabel._gradient import META_GRADIENTS, directional_derivatives
+from noisyfit.methods.meta_relabel._net import MetaNet
+from noisyfit.methods.meta_relabel._settings import MetaSettings
 from noisyfit.modules import MLP, ConvNet, ResNet29v2
 from noisyfit.training import NoisyNet, frozen_batch_statistics, resolve_device, resolve_precision
 

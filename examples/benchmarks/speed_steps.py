@@ -15,7 +15,7 @@ from timing import ratio, side_by_side
 from torch.utils.data import Dataset
 
 from noisyfit.data import make_rows
-from noisyfit.meta_gradient import META_GRADIENTS
+from noisyfit.methods.meta_relabel._gradient import META_GRADIENTS
 from noisyfit.modules import MLP, ConvNet
 
 IMAGE = (3, 32, 32)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from noisyfit.meta_gradient import directional_derivatives
+from noisyfit.methods.meta_relabel._gradient import directional_derivatives
 from noisyfit.modules import (
     MLP,
     CIFARResNet18,

@@ -14,12 +14,11 @@ from torch.distributions import Beta
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import one_hot
 
-from noisyfit._batch_norm_jvp import quick_batch_norm_jvp
-from noisyfit._meta_settings import MetaSettings
 from noisyfit._seeding import global_generator
-from noisyfit.averaging import WeightAverage
 from noisyfit.data import Rows, batch_sizes
-from noisyfit.meta_gradient import (
+from noisyfit.methods.meta_relabel._averaging import WeightAverage
+from noisyfit.methods.meta_relabel._batch_norm_jvp import quick_batch_norm_jvp
+from noisyfit.methods.meta_relabel._gradient import (
     MetaGradient,
     check_look_ahead_optimizer,
     choose_meta_gradient,
@@ -29,8 +28,13 @@ from noisyfit.meta_gradient import (
     meta_gradient,
     weight_penalty,
 )
-from noisyfit.probe import ProbeBatches
-from noisyfit.schedule import cosine_cycle_ends, cosine_cycle_factor, n_cosine_cycles
+from noisyfit.methods.meta_relabel._probe import ProbeBatches
+from noisyfit.methods.meta_relabel._schedule import (
+    cosine_cycle_ends,
+    cosine_cycle_factor,
+    n_cosine_cycles,
+)
+from noisyfit.methods.meta_relabel._settings import MetaSettings
 from noisyfit.training import (
     NoisyNet,
     class_softmax,

@@ -15,12 +15,12 @@ from torch import nn
 
 import noisyfit
 from noisyfit import MetaRelabelClassifier
-from noisyfit.meta_net import MetaNet
+from noisyfit.methods.meta_relabel._net import MetaNet
+from noisyfit.methods.meta_relabel._schedule import n_cosine_cycles
 from noisyfit.metrics import auroc
 from noisyfit.model_selection import TrustedFold
 from noisyfit.modules import MLP, ConvNet
 from noisyfit.noise import corrupt_labels, open_set_noise, transition_matrix
-from noisyfit.schedule import n_cosine_cycles
 
 RNG = np.random.default_rng(0)
 N, N_CLASSES = 90, 3

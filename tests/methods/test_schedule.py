@@ -5,7 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noisyfit.schedule import cosine_cycle_ends, cosine_cycle_factor, n_cosine_cycles
+from noisyfit.methods.meta_relabel._schedule import (
+    cosine_cycle_ends,
+    cosine_cycle_factor,
+    n_cosine_cycles,
+)
 
 
 def test_the_papers_schedule():

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from noisyfit.data import Rows, StreamSource, TensorSource
-from noisyfit.probe import ProbeBatches, balanced_order, lowest_loss_rows
+from noisyfit.methods.meta_relabel._probe import ProbeBatches, balanced_order, lowest_loss_rows
 
 CPU = torch.device("cpu")
 X = np.arange(20, dtype=np.float32).reshape(10, 2)

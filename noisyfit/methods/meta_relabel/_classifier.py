@@ -12,15 +12,18 @@ import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from noisyfit._meta_settings import PAPER_RULES, MetaSettings
 from noisyfit.augment import strong_view
 from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask
 from noisyfit.data import View
 from noisyfit.dynamics import DynamicsRecorder
-from noisyfit.meta_gradient import META_GRADIENTS, check_look_ahead_optimizer
-from noisyfit.meta_net import MetaNet
-from noisyfit.probe import lowest_loss_rows
-from noisyfit.schedule import n_cosine_cycles
+from noisyfit.methods.meta_relabel._gradient import (
+    META_GRADIENTS,
+    check_look_ahead_optimizer,
+)
+from noisyfit.methods.meta_relabel._net import MetaNet
+from noisyfit.methods.meta_relabel._probe import lowest_loss_rows
+from noisyfit.methods.meta_relabel._schedule import n_cosine_cycles
+from noisyfit.methods.meta_relabel._settings import PAPER_RULES, MetaSettings
 from noisyfit.training import EpochProgress
 
 

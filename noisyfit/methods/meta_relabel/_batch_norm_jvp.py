@@ -57,7 +57,7 @@ def quick_batch_norm_jvp(module: nn.Module) -> Iterator[None]:
 
     Examples
     --------
-    >>> from noisyfit.meta_gradient import directional_derivatives
+    >>> from noisyfit.methods.meta_relabel._gradient import directional_derivatives
     >>> layer, x = nn.BatchNorm1d(1), torch.tensor([[1.0], [2.0], [6.0]])
     >>> with quick_batch_norm_jvp(layer):  # all rows shifted alike: no effect
     ...     derivative, = directional_derivatives(

@@ -9,13 +9,13 @@ from skorch.callbacks import Callback
 from torch import nn
 from torch.nn.functional import cross_entropy, kl_div, one_hot
 
-from noisyfit import _batch_norm_jvp
-from noisyfit._meta_settings import PAPER_RULES, MetaSettings
-from noisyfit.averaging import ema_decay
 from noisyfit.data import Rows, TensorSource
-from noisyfit.meta_net import MetaNet
+from noisyfit.methods.meta_relabel import _batch_norm_jvp
+from noisyfit.methods.meta_relabel._averaging import ema_decay
+from noisyfit.methods.meta_relabel._net import MetaNet
+from noisyfit.methods.meta_relabel._schedule import cosine_cycle_ends, cosine_cycle_factor
+from noisyfit.methods.meta_relabel._settings import PAPER_RULES, MetaSettings
 from noisyfit.modules import MLP
-from noisyfit.schedule import cosine_cycle_ends, cosine_cycle_factor
 
 N, N_CLASSES, BATCH = 48, 3, 16
 RNG = np.random.default_rng(0)

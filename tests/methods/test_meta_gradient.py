@@ -9,7 +9,7 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy, one_hot
 
-from noisyfit.meta_gradient import (
+from noisyfit.methods.meta_relabel._gradient import (
     META_GRADIENTS,
     check_look_ahead_optimizer,
     choose_meta_gradient,

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from noisyfit._batch_norm_jvp import quick_batch_norm_jvp
-from noisyfit.meta_gradient import directional_derivatives
+from noisyfit.methods.meta_relabel._batch_norm_jvp import quick_batch_norm_jvp
+from noisyfit.methods.meta_relabel._gradient import directional_derivatives
 
 
 def derivative(layer, x, params, directions):
