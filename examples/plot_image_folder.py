@@ -26,7 +26,7 @@ from noisyfit.display import SuspiciousImagesDisplay
 from noisyfit.metrics import auroc, mask_f1
 from noisyfit.modules import ConvNet
 from noisyfit.noise import corrupt_labels, transition_matrix
-from noisyfit.report import label_report, review_page
+from noisyfit.review import label_report, review_page
 
 NAMES = np.array(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])
 digits = load_digits()

@@ -17,7 +17,7 @@ from sklearn.model_selection import train_test_split
 from noisyfit import MILDSelector
 from noisyfit.display import NoiseScoreDisplay, SuspiciousImagesDisplay
 from noisyfit.noise import corrupt_labels, transition_matrix
-from noisyfit.report import apply_review, label_report
+from noisyfit.review import apply_review, label_report
 
 digits = load_digits()
 images = (digits.images[:, None] * 15).astype(np.uint8)

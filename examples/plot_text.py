@@ -28,7 +28,7 @@ from noisyfit.display import NoiseScoreDisplay
 from noisyfit.metrics import auroc, mask_f1
 from noisyfit.modules import MLP
 from noisyfit.noise import corrupt_labels, transition_matrix
-from noisyfit.report import label_report
+from noisyfit.review import label_report
 
 
 def paragraphs(module: str) -> list[str]:
@@ -95,7 +95,7 @@ for line in report.head(6).itertuples():
     print(f"    {line.reason}; in truth {y_true[line.row]}")
 
 # %%
-# `noisyfit.report.review_page` puts the same on a page to decide on:
+# `noisyfit.review.review_page` puts the same on a page to decide on:
 # ``review_page(est, X, y, "review.html", texts=texts)``.
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.5), sharey=True, layout="constrained")
 for ax, (name, est) in zip(axes, fitted.items(), strict=True):

@@ -1,11 +1,11 @@
 """scikit-learn estimators for training torch networks on noisy labels."""
 
-from noisyfit.debugging import debug_labels
 from noisyfit.methods.dlt import DLTClassifier
 from noisyfit.methods.dynamics_lstm import DynamicsLSTMDetector
 from noisyfit.methods.meta_relabel import MetaRelabelClassifier
 from noisyfit.methods.mild import MILDSelector
 from noisyfit.persistence import load
+from noisyfit.review import debug_labels
 
 __all__ = [
     "DLTClassifier",

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from noisyfit._review_page import write_page
 from noisyfit.base import BaseNoisyClassifier, check_fitted_on
 from noisyfit.data import check_labels
+from noisyfit.review._page import write_page
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +25,7 @@ class Review(NamedTuple):
 
     Examples
     --------
-    >>> from noisyfit.report import apply_review
+    >>> from noisyfit.review import apply_review
     >>> review = apply_review(["a", "b", "a"], [{"row": 1, "decision": "relabel", "label": "a"}])
     >>> review.labels.tolist(), review.trusted.tolist()
     (['a', 'a', 'a'], [False, True, False])
@@ -72,7 +72,7 @@ def label_report(est: BaseNoisyClassifier, X: Any, y: Any = None) -> pd.DataFram
     >>> import numpy as np
     >>> from sklearn.datasets import load_digits
     >>> from noisyfit import MILDSelector
-    >>> from noisyfit.report import label_report
+    >>> from noisyfit.review import label_report
     >>> X, y = load_digits(return_X_y=True)
     >>> given = y.copy()
     >>> given[:100] = (y[:100] + 3) % 10
@@ -175,7 +175,7 @@ def review_page(
     >>> from pathlib import Path
     >>> import numpy as np
     >>> from noisyfit import MILDSelector
-    >>> from noisyfit.report import review_page
+    >>> from noisyfit.review import review_page
     >>> texts = ["a cat", "a dog"] * 20
     >>> X, y = np.tile(np.eye(2), (20, 1)), np.array(["cat", "dog"] * 20)
     >>> y[0] = "dog"

@@ -37,10 +37,10 @@ def write_page(
     ----------
     est : fitted noisyfit estimator
     report : pandas.DataFrame
-        Of `noisyfit.report.label_report`, or its first lines.
+        Of `noisyfit.review.label_report`, or its first lines.
     path : str or Path
     texts, images, table, names
-        As for `noisyfit.report.review_page`.
+        As for `noisyfit.review.review_page`.
     """
     classes = [str(label) for label in est.classes_]
     code = {label: i for i, label in enumerate(est.classes_.tolist())}
@@ -75,7 +75,7 @@ def write_page(
     content = json.dumps(data).replace("<", "\\u003c").replace(">", "\\u003e")
     # The browser keeps the decisions under this name.
     name = hashlib.sha256(content.encode("ascii")).hexdigest()[:16]
-    html = files("noisyfit").joinpath(_TEMPLATE).read_text(encoding="utf-8")
+    html = files(__package__).joinpath(_TEMPLATE).read_text(encoding="utf-8")
     html = html.replace("__NAME__", name).replace("__DATA__", content)
     Path(path).write_text(html, encoding="utf-8")
 

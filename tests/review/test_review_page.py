@@ -12,7 +12,7 @@ from scipy import sparse
 from sklearn.datasets import make_blobs
 
 from noisyfit import MILDSelector
-from noisyfit.report import apply_review, label_report, review_page
+from noisyfit.review import apply_review, label_report, review_page
 
 HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script> & \"'`\u2028"
 NAMES = np.array(["ant", 'b,e"e', "<b>cat</b>"], dtype=object)

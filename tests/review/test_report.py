@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from torch.utils.data import TensorDataset
 
 from noisyfit import DLTClassifier, MILDSelector
-from noisyfit.report import Review, apply_review, label_report
+from noisyfit.review import Review, apply_review, label_report
 
 NAMES = np.array(["ant", "bee", "cat"])
 X, TRUE = make_blobs(150, 5, centers=3, cluster_std=1.0, random_state=1)
