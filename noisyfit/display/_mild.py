@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from noisyfit._training_display import KEPT, LINE, REJECTED, Display, as_mask, attribute_of
+from noisyfit.display._base import KEPT, LINE, REJECTED, Display, as_mask, attribute_of
 from noisyfit.methods.mild import selection_metric
 from noisyfit.mixture import WeibullMixture
 

@@ -1,4 +1,4 @@
-"""Pictures of what happened in training, for `noisyfit.display`, and what all pictures share."""
+"""Pictures of what happened in training."""
 
 from __future__ import annotations
 
@@ -8,21 +8,9 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from noisyfit.base import BaseNoisyClassifier
+from noisyfit.display._base import KEPT, LINE, REJECTED, Display, as_mask, attribute_of
 
-KEPT, REJECTED, LINE = "#1f77b4", "#d62728", "#444444"
 _BAND = (10, 90)
-
-
-class Display:
-    """What all displays share: where they draw."""
-
-    def _axes(self, ax: Any, **figure: Any) -> Any:
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            _, ax = plt.subplots(layout="constrained", **figure)
-        self.ax_, self.figure_ = ax, ax.figure
-        return ax
 
 
 class TrainingDynamicsDisplay(Display):
@@ -220,19 +208,3 @@ class LossThresholdDisplay(Display):
         self.ax_.set_ylabel("loss of the given label, nats")
         self.ax_.legend()
         return self
-
-
-def as_mask(values: Any, name: str) -> np.ndarray:
-    mask = np.asarray(values)
-    if mask.dtype != bool or mask.ndim != 1:
-        raise ValueError(
-            f"{name} must be a boolean mask of one entry a row. Got an array of {mask.dtype} of "
-            f"shape {mask.shape}."
-        )
-    return mask
-
-
-def attribute_of(est: Any, name: str, owner: str) -> np.ndarray:
-    if not hasattr(est, name):
-        raise TypeError(f"est must be a fitted {owner}. Got {type(est).__name__}.")
-    return getattr(est, name)
