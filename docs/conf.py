@@ -46,7 +46,7 @@ sphinx_gallery_conf = {
     "examples_dirs": ["../examples"],
     "gallery_dirs": ["gallery"],
     "filename_pattern": r"/plot_",
-    "ignore_pattern": r"(/benchmarks/|/paper_tables/|/detector/|train_detector\.py)",
+    "ignore_pattern": r"(/benchmarks/|/paper_tables/|/detector/)",
     "within_subsection_order": "gallery_order.NewcomersFirst",
     "backreferences_dir": "_build/backreferences",
     "doc_module": ("noisyfit",),

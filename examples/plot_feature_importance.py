@@ -14,8 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
 
-from noisyfit import DynamicsLSTMDetector
-from noisyfit.methods.dynamics_lstm import DynamicsLSTM
+from noisyfit import DynamicsLSTM, DynamicsLSTMDetector
 from noisyfit.metrics import average_precision
 from noisyfit.noise import corrupt_labels, transition_matrix
 

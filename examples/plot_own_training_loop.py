@@ -17,9 +17,9 @@ from sklearn.datasets import load_digits
 from skorch import NeuralNetClassifier
 from torch import nn
 
+from noisyfit import DynamicsLSTM
 from noisyfit.display import NoiseScoreDisplay, TrainingDynamicsDisplay
 from noisyfit.dynamics import DynamicsRecorder
-from noisyfit.methods.dynamics_lstm import DynamicsLSTM
 from noisyfit.metrics import auroc
 from noisyfit.noise import corrupt_labels, transition_matrix
 

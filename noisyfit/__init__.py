@@ -1,7 +1,7 @@
 """scikit-learn estimators for training torch networks on noisy labels."""
 
 from noisyfit.methods.dlt import DLTClassifier
-from noisyfit.methods.dynamics_lstm import DynamicsLSTMDetector
+from noisyfit.methods.dynamics_lstm import DynamicsLSTM, DynamicsLSTMDetector
 from noisyfit.methods.meta_relabel import MetaRelabelClassifier
 from noisyfit.methods.mild import MILDSelector
 from noisyfit.persistence import load
@@ -9,6 +9,7 @@ from noisyfit.review import debug_labels
 
 __all__ = [
     "DLTClassifier",
+    "DynamicsLSTM",
     "DynamicsLSTMDetector",
     "MILDSelector",
     "MetaRelabelClassifier",

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import average_precision_score, f1_score, precision_recall_curve, roc_auc_score
 from sklearn.utils import check_array, check_consistent_length
-from sklearn.utils._param_validation import Interval, validate_parameter_constraints
+
+from noisyfit._sklearn import Interval, validate_parameter_constraints
 
 
 def auroc(is_noisy: npt.ArrayLike, noise_scores: npt.ArrayLike) -> float:

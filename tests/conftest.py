@@ -24,4 +24,4 @@ def repeatable(monkeypatch):
     torch.manual_seed(0)
     np.random.seed(0)  # noqa: NPY002 - the generator that scikit-learn's checks draw from
     entropy = count(1)
-    monkeypatch.setattr("noisyfit._seeding._fresh_entropy", lambda: next(entropy))
+    monkeypatch.setattr("noisyfit._random._fresh_entropy", lambda: next(entropy))

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from report import markdown, save
 
-from noisyfit.methods.dynamics_lstm import DynamicsLSTM
+from noisyfit import DynamicsLSTM
 
 
 def products_per_row(detector: DynamicsLSTM) -> int:

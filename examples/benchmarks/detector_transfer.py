@@ -15,7 +15,7 @@ never seen. Beside it, from the same run of the same network (the estimator's de
 The second table is for dynamics recorded held out, from those five trainings.
 
     python -m pip install -e ".[bench]"
-    python examples/train_detector.py --data DATA --work WORK
+    python examples/detector/train_detector.py --data DATA --work WORK
     python examples/benchmarks/detector_transfer.py --data DATA --work WORK
 """
 
@@ -30,12 +30,12 @@ from cleanlab.rank import get_label_quality_scores
 from report import markdown, save
 from scipy.special import expit
 
-from noisyfit.methods.dynamics_lstm import DynamicsLSTM
+from noisyfit import DynamicsLSTM
 from noisyfit.metrics import auroc, average_precision
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from detector.corpus import IMAGES, SOURCES, UNSEEN, Run, corpus, evaluation_runs, record_all
-from train_detector import train
+from detector.train_detector import train
 
 DATA_SETS = [*UNSEEN, "spambase", "banking77", "mnist", "cifar10"]
 OURS, ON_GIVEN = "LSTM", "LSTM on p(given)"

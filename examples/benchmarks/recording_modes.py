@@ -19,8 +19,7 @@ from report import markdown, save
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from noisyfit import DynamicsLSTMDetector
-from noisyfit.methods.dynamics_lstm import DynamicsLSTM
+from noisyfit import DynamicsLSTM, DynamicsLSTMDetector
 from noisyfit.metrics import auroc, average_precision
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

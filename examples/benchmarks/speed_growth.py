@@ -13,10 +13,9 @@ import numpy as np
 import torch
 from report import markdown
 
-from noisyfit import MILDSelector
+from noisyfit import DynamicsLSTM, MILDSelector
 from noisyfit.dynamics import TrainingDynamics, given_label_statistics
 from noisyfit.label_quality import calibrate, spare_last_rows
-from noisyfit.methods.dynamics_lstm import DynamicsLSTM
 from noisyfit.mixture import WeibullMixture, shift_positive
 
 EPOCHS = 20

@@ -59,11 +59,10 @@ import numpy as np
 import torch
 from cifar import hardware, machine, markdown, plain, read, source, split, train_all
 
-from noisyfit import DynamicsLSTMDetector
+from noisyfit import DynamicsLSTM, DynamicsLSTMDetector
 from noisyfit.data import fit_scaler, make_rows
 from noisyfit.dynamics import TrainingDynamics
 from noisyfit.dynamics._container import QUANTITIES
-from noisyfit.methods.dynamics_lstm import DynamicsLSTM
 from noisyfit.metrics import auroc, average_precision, precision_at_recall
 from noisyfit.modules import ConvNet, ResNet32
 from noisyfit.noise import corrupt_labels, transition_matrix

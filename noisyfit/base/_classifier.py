@@ -10,15 +10,15 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from scipy.special import softmax
-from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelEncoder
-from sklearn.utils import Tags, _safe_indexing
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch.utils.data import Dataset, Subset
 
-from noisyfit._seeding import seeded, spawn_streams
+from noisyfit._random import seeded, spawn_streams
+from noisyfit._sklearn import Interval, StrOptions, fit_context, safe_indexing
 from noisyfit.base._fit_task import FitResult, FitTask
 from noisyfit.base._trainer import NetMaker
 from noisyfit.data import (
@@ -66,7 +66,7 @@ class BaseNoisyClassifier(ClassifierMixin, NetMaker, metaclass=ABCMeta):
     def _fit(self, task: FitTask) -> FitResult:
         """Run the method; torch's generators are seeded and restored around it."""
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None, *, trusted: Any = None) -> BaseNoisyClassifier:
         """Train on rows whose labels may be wrong, and judge every label.
 
@@ -295,8 +295,8 @@ class BaseNoisyClassifier(ClassifierMixin, NetMaker, metaclass=ABCMeta):
         self.fit(X, y, **fit_params)
         kept = np.flatnonzero(self.clean_mask_)
         if isinstance(X, Dataset):
-            return Subset(X, kept.tolist()), None if y is None else _safe_indexing(y, kept)
-        return _safe_indexing(X, kept), _safe_indexing(y, kept)
+            return Subset(X, kept.tolist()), None if y is None else safe_indexing(y, kept)
+        return safe_indexing(X, kept), safe_indexing(y, kept)
 
     def save(self, path: str | Path) -> None:
         """Write the fitted estimator to a file, without pickle; `noisyfit.load` reads it.

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from noisyfit._seeding import RandomStreams
+from noisyfit._random import RandomStreams
 from noisyfit.data import Rows, Scaler, TableScaler
 from noisyfit.dynamics import TrainingDynamics
 from noisyfit.persistence import FitCheckpoint

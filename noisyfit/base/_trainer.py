@@ -12,8 +12,8 @@ import torch
 from sklearn.base import BaseEstimator
 from skorch.callbacks import EarlyStopping
 
-from noisyfit._params import NestedParams
-from noisyfit._seeding import seeded
+from noisyfit._nested_params import NestedParams
+from noisyfit._random import seeded
 from noisyfit.augment import weak_view
 from noisyfit.base._fit_task import FitTask
 from noisyfit.data import Rows, StreamSource, View

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from scipy import sparse
 from sklearn.base import BaseEstimator
-from sklearn.utils._missing import is_pandas_na
 from sklearn.utils.validation import validate_data
+
+from noisyfit._sklearn import is_pandas_na
 
 _IMAGE_CHANNELS = (1, 2, 3, 4)
 _OVERFLOW: dict[str, Any] = {"over": "ignore", "invalid": "ignore"}

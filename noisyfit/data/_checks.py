@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
-from sklearn.utils._missing import is_pandas_na
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 from torch.utils.data import Dataset
 
+from noisyfit._sklearn import is_pandas_na
 from noisyfit.data._array_checks import as_numpy, check_input
 from noisyfit.data._dataset_items import dataset_targets, first_input
 from noisyfit.data._sources import as_tensor

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset, Subset
 
-from noisyfit._seeding import seeded
+from noisyfit._random import seeded
 from noisyfit.data._sources import SINGLE_READS
 
 

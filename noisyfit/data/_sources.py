@@ -10,7 +10,7 @@ import torch
 from scipy import sparse
 from torch.utils.data import Dataset
 
-from noisyfit._seeding import seeded
+from noisyfit._random import seeded
 
 SINGLE_READS = 0  # seed of what is read apart from the batches of an epoch
 

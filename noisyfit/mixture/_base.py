@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.special import expit
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import gen_batches
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from noisyfit._sklearn import Interval, StrOptions, fit_context
 from noisyfit.mixture._collapse import BLOCK, check_values, collapse
 from noisyfit.mixture._location_scale import (
     Family,
@@ -81,7 +81,7 @@ class Mixture1D(BaseEstimator, metaclass=ABCMeta):
     def _check_support(self, values: np.ndarray) -> None:
         """Raise a ValueError if a value is outside the support."""
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, x: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the mixture to weighted values.
 

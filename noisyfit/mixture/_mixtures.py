@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from scipy.special import gamma
-from sklearn.utils._param_validation import Interval
 
+from noisyfit._sklearn import Interval
 from noisyfit.mixture._base import Mixture1D
 from noisyfit.mixture._location_scale import GUMBEL, NORMAL
 

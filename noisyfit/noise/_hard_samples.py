@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
-from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted
 from torch.nn.functional import one_hot
 
-from noisyfit._seeding import seeded, spawn_streams
+from noisyfit._random import seeded, spawn_streams
+from noisyfit._sklearn import Interval, StrOptions, validate_parameter_constraints
 from noisyfit.data import BatchLoader, TableScaler, check_channels_first
 
 _BATCH_SIZE = 256

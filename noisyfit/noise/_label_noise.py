@@ -17,7 +17,8 @@ from scipy.special import softmax
 from scipy.stats import truncnorm
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import assert_all_finite, check_array, check_consistent_length, gen_batches
-from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
+
+from noisyfit._sklearn import Interval, StrOptions, validate_parameter_constraints
 
 #: CIFAR-10's usual asymmetric mapping: truck to automobile, bird to airplane, deer to horse, and
 #: cat and dog to each other (Patrini et al. 2017).

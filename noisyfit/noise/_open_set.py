@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 from sklearn.utils import check_array, check_consistent_length
-from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 
+from noisyfit._sklearn import Interval, validate_parameter_constraints
 from noisyfit.data import check_labels
 from noisyfit.noise._label_noise import (
     RandomState,

@@ -24,7 +24,7 @@ from skorch.history import History
 from torch import nn
 from torch.utils.data import Dataset
 
-from noisyfit._seeding import (
+from noisyfit._random import (
     fresh_seed,
     global_generator,
     set_states_beside_torch,

@@ -17,7 +17,7 @@ from skorch import NeuralNet
 from skorch.history import History
 from torch import nn
 
-from noisyfit._params import NestedParams
+from noisyfit._nested_params import NestedParams
 from noisyfit.modules import module_call
 from noisyfit.persistence._object_tree import Decoder, Encoder, import_name, import_value
 from noisyfit.persistence._tensor_file import read_tensors, write_tensors

@@ -91,13 +91,12 @@ def import_value(name: str, trusted: Iterable[str], *, is_state: bool = False) -
         raise ValueError(f"The file holds {name!r} where the name of a class belongs.")
     dotted = name.replace(":", ".")
     if is_own(name):
-        place = (STATES if is_state else PLACES).get(name)
-        if place is None:
+        if name not in (STATES if is_state else PLACES):
             raise ValueError(
                 f"The file needs {dotted!r}, which this noisyfit reads from no file. It is "
                 "damaged, or comes from a later version."
             )
-        return _import(place)
+        return _import(PLACES[name])
     known = _KNOWN_STATES if is_state else _KNOWN_CLASSES
     is_known = any(dotted == start or dotted.startswith(start) for start in known)
     if not is_known and not any(

@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from sklearn.base import BaseEstimator, clone
 
 import noisyfit.methods.dynamics_lstm._detector_training
+from noisyfit import DynamicsLSTM
 from noisyfit.dynamics import TrainingDynamics
-from noisyfit.methods.dynamics_lstm import DynamicsLSTM
 from noisyfit.methods.dynamics_lstm._detector_file import write_detector
 from noisyfit.methods.dynamics_lstm._grouped_loss import GroupedLoss
 from noisyfit.metrics import auroc
@@ -308,7 +308,7 @@ def test_the_shipped_detector():
     p = shipped.predict_proba(sequences)
     assert auroc(is_noisy, p) > 0.9
     assert p.std() > 1e-3
-    file = files("noisyfit") / "pretrained" / "dynamics_lstm.safetensors"
+    file = files("noisyfit.methods.dynamics_lstm") / "pretrained" / "dynamics_lstm.safetensors"
     assert file.stat().st_size < 400_000
 
 

@@ -8,8 +8,7 @@ from sklearn.datasets import load_digits, make_blobs
 from sklearn.model_selection import GridSearchCV
 from torch import nn
 
-from noisyfit import DynamicsLSTMDetector
-from noisyfit.methods.dynamics_lstm import DynamicsLSTM
+from noisyfit import DynamicsLSTM, DynamicsLSTMDetector
 from noisyfit.metrics import auroc, average_precision
 from noisyfit.modules import MLP
 from noisyfit.noise import corrupt_labels, transition_matrix

@@ -17,10 +17,9 @@ from sklearn.datasets import make_blobs
 from torch import nn
 
 import noisyfit
-from noisyfit import DynamicsLSTMDetector, MILDSelector
+from noisyfit import DynamicsLSTM, DynamicsLSTMDetector, MILDSelector
 from noisyfit.augment import RandomCropFlip
 from noisyfit.dynamics import SelectionQuality
-from noisyfit.methods.dynamics_lstm import DynamicsLSTM
 from noisyfit.modules import MLP, ConvNet
 from noisyfit.persistence._estimator_file import FORMAT, VERSION
 from noisyfit.persistence._names import PLACES

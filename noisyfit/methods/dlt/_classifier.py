@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval, StrOptions
 
+from noisyfit._sklearn import Interval, StrOptions
 from noisyfit.augment import weak_view
 from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask
 from noisyfit.data import View, batch_sizes

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from noisyfit._seeding import seeded, spawn_streams
+from noisyfit._random import seeded, spawn_streams
 from noisyfit.dynamics import RECORDINGS, TrainingDynamics
 from noisyfit.methods.dynamics_lstm._detector_file import read_detector, write_detector
 from noisyfit.methods.dynamics_lstm._detector_training import train_detector
@@ -84,7 +84,7 @@ class DynamicsLSTM:
     Examples
     --------
     >>> import numpy as np
-    >>> from noisyfit.methods.dynamics_lstm import DynamicsLSTM
+    >>> from noisyfit import DynamicsLSTM
     >>> rng = np.random.default_rng(0)
     >>> is_noisy = np.arange(400) < 100
     >>> start = np.where(is_noisy, 12, 3)[:, None] + rng.normal(size=(400, 1))
@@ -278,7 +278,7 @@ class DynamicsLSTM:
         Probabilities of the given label that any training loop has logged, one column an epoch:
 
         >>> import numpy as np
-        >>> from noisyfit.methods.dynamics_lstm import DynamicsLSTM
+        >>> from noisyfit import DynamicsLSTM
         >>> learned_early = 1 - 0.9 ** np.arange(1, 31)
         >>> learned_late = np.r_[np.full(20, 0.05), np.linspace(0.05, 0.9, 10)]
         >>> p = DynamicsLSTM.pretrained().predict_proba([learned_early, learned_late])

@@ -13,7 +13,7 @@ from sklearn.model_selection import train_test_split
 from skorch.callbacks import Callback
 from torch import nn
 
-from noisyfit._seeding import RandomStreams, seeded
+from noisyfit._random import RandomStreams, seeded
 from noisyfit.data import Rows, TensorSource
 from noisyfit.methods.dynamics_lstm._grouped_loss import GroupedLoss
 from noisyfit.metrics import auroc, average_precision

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from scipy.special import logit
 from sklearn.base import clone
-from sklearn.utils._param_validation import Interval, StrOptions
 
-from noisyfit._seeding import seeded
+from noisyfit._random import seeded
+from noisyfit._sklearn import Interval, StrOptions
 from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask
 from noisyfit.data import Rows
 from noisyfit.dynamics import RECORDINGS, RecordedRun, TrainingDynamics
@@ -135,9 +135,9 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
     well on them as their mean.
 
     *How many rows are left out*. The paper removes a share chosen by hand. Here it is the noise
-    rate that `noisyfit.methods.dynamics_lstm._noise_rate.detector_noise_rate` estimates: from the gap between early and
-    late losses where they fall into two groups, from the detector's mean probability where they do
-    not. A class keeps at least a tenth of its rows.
+    rate that `detector_noise_rate` estimates: from the gap between early and late losses where they
+    fall into two groups, from the detector's mean probability where they do not. A class keeps at
+    least a tenth of its rows.
 
     *Scores* rank the rows as the detector does. How sure it may be depends on the data set, which
     it does not know: a logistic curve, fitted to whether the final network contradicts the label,

@@ -14,8 +14,8 @@ def detector_noise_rate(mean_probability: float, loss_gap_rate: float, separatio
         Mean of the detector's probabilities: drawn towards the rate that it was trained with, and
         all there is where hard rows and wrong labels cannot be told apart.
     loss_gap_rate : float
-        Rate of `noisyfit.label_quality.estimate_noise_rate`: the better one where losses fall into two
-        groups, far too large where they do not.
+        Rate of `noisyfit.label_quality.estimate_noise_rate`: the better one where losses fall into
+        two groups, far too large where they do not.
     separation : float
         Ashman's D between these groups.
 

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval, StrOptions
 
+from noisyfit._sklearn import Interval, StrOptions
 from noisyfit.augment import strong_view
 from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask
 from noisyfit.data import View

@@ -14,7 +14,7 @@ from torch.distributions import Beta
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import one_hot
 
-from noisyfit._seeding import global_generator
+from noisyfit._random import global_generator
 from noisyfit.data import Rows, batch_sizes
 from noisyfit.methods.meta_relabel._averaging import WeightAverage
 from noisyfit.methods.meta_relabel._batch_norm_jvp import quick_batch_norm_jvp

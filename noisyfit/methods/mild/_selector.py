@@ -9,8 +9,8 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval, StrOptions
 
+from noisyfit._sklearn import Interval, StrOptions
 from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask
 from noisyfit.dynamics import RECORDINGS, RecordedRun, TrainingDynamics, given_label_statistics
 from noisyfit.label_quality import break_ties, calibrate, spare_last_rows
@@ -175,10 +175,9 @@ class MILDSelector(BaseNoisyClassifier):
     score above one half leave ``clean_mask_`` as well, which matters where errors are few and the
     rounds stop at the first.
 
-    *Noise rate* (not in the paper). `noisyfit.methods.mild._noise_rate.combine_noise_rates` takes the share of
-    labels that the final network contradicts, and moves it towards the noisy component's weight in
-    the first round the harder the rows of the clean component were to learn. The curve is shifted
-    to that mean.
+    *Noise rate* (not in the paper). `combine_noise_rates` takes the share of labels that the final
+    network contradicts, and moves it towards the noisy component's weight in the first round the
+    harder the rows of the clean component were to learn. The curve is shifted to that mean.
 
     The paper's setting for CIFAR-10 is ``MILDSelector(CIFARResNet34, rounds=27, first_epochs=70,
     max_epochs=20, lr=0.01, batch_size=128)``.

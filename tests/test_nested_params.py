@@ -10,7 +10,7 @@ from sklearn.model_selection import GridSearchCV, ParameterGrid
 from sklearn.pipeline import make_pipeline
 from torch import nn
 
-from noisyfit._params import NestedParams
+from noisyfit._nested_params import NestedParams
 
 
 class Estimator(NestedParams, ClassifierMixin, BaseEstimator):

@@ -1,32 +1,36 @@
 """Train the detector that ships with noisyfit: record a corpus of training runs, learn from them.
 
-    python examples/train_detector.py --data DATA --work WORK
+    python examples/detector/train_detector.py --data DATA --work WORK
 
-Records the 240 runs of `detector/corpus.py` into WORK/runs, one file each, and trains on them. Can
+Records the 240 runs of `corpus.py` into WORK/runs, one file each, and trains on them. Can
 be stopped at any time: a second call goes on where the first ended. On one machine, with the same
 versions and thread count, a second call in an empty folder gives the same weights.
 
-``--leave-out NAME`` leaves a data set out of the training, as `benchmarks/detector_transfer.py`
+``--leave-out NAME`` leaves a data set out of the training, as
+`benchmarks/detector_transfer.py`
 does to measure how a detector does on a data set that it has not seen.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
-from detector.corpus import SOURCES, Run, corpus, record_all
 from scipy.special import expit
 
-import noisyfit
-from noisyfit.methods.dynamics_lstm import DynamicsLSTM
+from noisyfit import DynamicsLSTM
+from noisyfit.methods import dynamics_lstm
 from noisyfit.methods.dynamics_lstm._sequences import as_sequences, resample
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from detector.corpus import SOURCES, Run, corpus, record_all
 
 LENGTH = 50
 ROWS_PER_RUN = 250
 SHORTEST = 15
-SHIPPED = Path(noisyfit.__file__).parent / "pretrained" / "dynamics_lstm.safetensors"
+SHIPPED = Path(dynamics_lstm.__file__).parent / "pretrained" / "dynamics_lstm.safetensors"
 
 
 def pool(runs: list[Run], folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

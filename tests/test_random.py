@@ -13,8 +13,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noisyfit._seeding import _fresh_entropy as fresh_entropy
-from noisyfit._seeding import seeded, spawn_streams
+from noisyfit._random import _fresh_entropy as fresh_entropy
+from noisyfit._random import seeded, spawn_streams
 
 
 def draws(streams):

@@ -1,0 +1,15 @@
+"""What noisyfit uses of scikit-learn's private names: another version breaks this file alone."""
+
+from sklearn.base import _fit_context as fit_context
+from sklearn.utils import _safe_indexing as safe_indexing
+from sklearn.utils._missing import is_pandas_na
+from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
+
+__all__ = [
+    "Interval",
+    "StrOptions",
+    "fit_context",
+    "is_pandas_na",
+    "safe_indexing",
+    "validate_parameter_constraints",
+]
