@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -75,16 +76,33 @@ class NestedParams:
             f"as in module__{unknown[0]}."
         )
 
-    def _nested_kwargs(self, prefix: str) -> dict[str, Any]:
-        start = prefix + "__"
-        return {
-            name[len(start) :]: value
-            for name, value in self._net_params.items()
-            if name.startswith(start)
-        }
-
     def _is_prefixed(self, name: str) -> bool:
         return any(name.startswith(p + "__") for p in self._nested_prefixes)
 
     def _is_nested(self, name: str) -> bool:
         return self._is_prefixed(name) or name in self._net_params
+
+
+def nested_params(params: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Return the parameters ``prefix__name`` by what follows the prefix.
+
+    Parameters
+    ----------
+    params : mapping of str to object
+        All parameters of an estimator.
+    prefix : str
+        Such as ``"module"``.
+
+    Returns
+    -------
+    dict
+
+    Examples
+    --------
+    >>> nested_params({"lr": 0.1, "module__width": 8}, "module")
+    {'width': 8}
+    """
+    start = prefix + "__"
+    return {
+        name.removeprefix(start): value for name, value in params.items() if name.startswith(start)
+    }

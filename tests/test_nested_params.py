@@ -10,7 +10,7 @@ from sklearn.model_selection import GridSearchCV, ParameterGrid
 from sklearn.pipeline import make_pipeline
 from torch import nn
 
-from noisyfit._nested_params import NestedParams
+from noisyfit._nested_params import NestedParams, nested_params
 
 
 class Estimator(NestedParams, ClassifierMixin, BaseEstimator):
@@ -25,7 +25,7 @@ class Estimator(NestedParams, ClassifierMixin, BaseEstimator):
     def fit(self, X, y):
         self.check_nested_params()
         self.classes_ = np.unique(y)
-        self.kwargs_ = self._nested_kwargs("module")
+        self.kwargs_ = nested_params(self.get_params(), "module")
         return self
 
     def predict(self, X):
@@ -50,9 +50,10 @@ def test_nested_names_are_parameters_but_not_attributes():
 
 def test_nested_values_are_handed_on_without_their_prefix():
     est = Estimator(module__hidden=(3,), module__bias=1, iterator_train__num_workers=2)
-    assert est._nested_kwargs("module") == {"hidden": (3,), "bias": 1}
-    assert est._nested_kwargs("iterator_train") == {"num_workers": 2}
-    assert est._nested_kwargs("optimizer") == {}
+    params = est.get_params()
+    assert nested_params(params, "module") == {"hidden": (3,), "bias": 1}
+    assert nested_params(params, "iterator_train") == {"num_workers": 2}
+    assert nested_params(params, "optimizer") == {}
     est.check_nested_params()
 
 

@@ -18,6 +18,7 @@ from skorch.callbacks import Callback
 
 from noisyfit import DLTClassifier
 from noisyfit.data import make_rows
+from noisyfit.training import predict_logits
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -79,7 +80,7 @@ class EpochAccuracy(Callback):
         """Predict, in evaluation mode."""
         if len(net.history) % self.every:
             return
-        right = net.logits(self.rows).argmax(axis=1) == self.y
+        right = predict_logits(net, self.rows).argmax(axis=1) == self.y
         self.val.append(float(right[: self.n_val].mean()))
         self.test.append(float(right[self.n_val :].mean()))
 

@@ -29,6 +29,7 @@ import noisyfit
 from noisyfit.data import fit_scaler, make_rows
 from noisyfit.noise import corrupt_labels, transition_matrix
 from noisyfit.noise._label_noise import CIFAR10_ASYMMETRIC
+from noisyfit.training import predict_logits
 
 # Images and labels
 
@@ -148,7 +149,7 @@ class EpochScores(Callback):
 
     def on_epoch_end(self, net, **kwargs) -> None:
         """Predict, in evaluation mode."""
-        right = net.logits(self.rows).argmax(axis=1) == self.labels
+        right = predict_logits(net, self.rows).argmax(axis=1) == self.labels
         val, test = right[: self.n_val], right[self.n_val :]
         self.epochs.append({"val": float(val.mean()), "test": float(test.mean())})
         self.report({"epoch": len(self.epochs), **self.epochs[-1]})

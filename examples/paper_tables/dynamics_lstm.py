@@ -66,7 +66,7 @@ from noisyfit.dynamics._container import QUANTITIES
 from noisyfit.metrics import auroc, average_precision, precision_at_recall
 from noisyfit.modules import ConvNet, ResNet32
 from noisyfit.noise import corrupt_labels, transition_matrix
-from noisyfit.training import resolve_device, resolve_precision
+from noisyfit.training import predict_logits, resolve_device, resolve_precision
 
 # Setting: test accuracy in per cent, Table 1. Figures 3 and 4 give no numbers.
 PAPER = {
@@ -208,7 +208,7 @@ def train(
     X, y = data.X[rows], labels[rows]
     run = estimator(config, options, seed).record_run(X, y)
     test = make_rows(data.X_test, None, resolve_device(options["device"]), fit_scaler(X))
-    predicted = np.unique(y)[run.net.logits(test).argmax(axis=1)]
+    predicted = np.unique(y)[predict_logits(run.net, test).argmax(axis=1)]
     return run.dynamics, float((predicted == data.y_test).mean())
 
 

@@ -45,6 +45,7 @@ from noisyfit.augment import RandomCropFlip
 from noisyfit.data import make_rows
 from noisyfit.metrics import detection_report
 from noisyfit.modules import CIFARResNet34, ConvNet
+from noisyfit.training import predict_logits
 
 # Setting: test accuracy in per cent of MILD and of plain training, Tables 1 and 6.
 PAPER = {
@@ -87,7 +88,7 @@ class RoundScores(Callback):
             "recall": right.sum() / self.is_clean.sum(),
             "train_loss": net.history[-1]["train_loss"],
         }
-        predicted, start = net.logits(self.rows).argmax(axis=1), 0
+        predicted, start = predict_logits(net, self.rows).argmax(axis=1), 0
         for name, (x, labels) in self.evaluation.items():
             part = predicted[start : start + len(x)]
             start += len(x)

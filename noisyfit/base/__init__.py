@@ -1,8 +1,8 @@
 """What every estimator is: scikit-learn's contract, and the interface for authors of methods."""
 
 from noisyfit.base._classifier import BaseNoisyClassifier
-from noisyfit.base._fit_task import FitResult, FitTask
+from noisyfit.base._fit_task import FitResult, FitTask, make_task
 from noisyfit.base._fitted_on import check_fitted_on
-from noisyfit.base._trainer import auto_batch_size
+from noisyfit.base._trainer import Trainer, auto_batch_size
 
-__all__ = ["BaseNoisyClassifier", "FitResult", "FitTask"]
+__all__ = ["BaseNoisyClassifier", "FitResult", "FitTask", "Trainer", "make_task"]

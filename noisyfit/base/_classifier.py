@@ -10,38 +10,26 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from scipy.special import softmax
-from sklearn.base import ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import accuracy_score
-from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch.utils.data import Dataset, Subset
 
-from noisyfit._random import seeded, spawn_streams
+from noisyfit._nested_params import NestedParams
+from noisyfit._random import seeded
 from noisyfit._sklearn import Interval, StrOptions, fit_context, safe_indexing
-from noisyfit.base._fit_task import FitResult, FitTask
-from noisyfit.base._trainer import NetMaker
-from noisyfit.data import (
-    Rows,
-    check_labels,
-    check_trusted,
-    check_X,
-    check_X_y,
-    dataset_targets,
-    fit_scaler,
-    make_rows,
-)
-from noisyfit.label_quality import (
-    calibrate,
-    estimate_transition_matrix,
-    frequent_confusions,
-    summarize,
-)
-from noisyfit.persistence import FitCheckpoint, save_estimator
-from noisyfit.training import resolve_device
+from noisyfit.base._fit_task import FitResult, FitTask, make_task
+from noisyfit.base._trainer import Trainer
+from noisyfit.data import Rows, check_labels, check_X, dataset_targets, make_rows
+from noisyfit.label_quality import estimate_transition_matrix, frequent_confusions, summarize
+from noisyfit.persistence import save_estimator
+from noisyfit.training import map_logits, predict_classes, predict_logits
+
+_RENAMED = {"_trusted": "trusted_mask_"}
 
 
-class BaseNoisyClassifier(ClassifierMixin, NetMaker, metaclass=ABCMeta):
+class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclass=ABCMeta):
     """Template of all estimators: a method adds its parameters and `_fit`."""
 
     __metadata_request__fit: ClassVar = {"trusted": True}
@@ -57,13 +45,58 @@ class BaseNoisyClassifier(ClassifierMixin, NetMaker, metaclass=ABCMeta):
         "precision": [StrOptions({"auto", "float32", "bfloat16", "float16"})],
         "device": [str, torch.device],
         "callbacks": [list, tuple, None],
+        "record": ["array-like"],
+        "record_folder": [str, Path, None],
         "checkpoint": [str, Path, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
 
+    optimizer_defaults: ClassVar[dict[str, Any]] = {}
+    """What SGD gets unless ``optimizer__*`` says otherwise."""
+
+    auto_lr: ClassVar[dict[str, float]] = {"table": 0.1, "other": 0.02}
+    """What ``lr="auto"`` stands for; tables are brought to a scale for it."""
+
+    def __init__(
+        self,
+        module: Any = None,
+        *,
+        record: Any = (),
+        record_folder: Any = None,
+        checkpoint: Any = None,
+        optimizer: Any = torch.optim.SGD,
+        lr: float | str = "auto",
+        max_epochs: int = 20,
+        batch_size: int | str = "auto",
+        standardize: bool = True,
+        augment: Any = "auto",
+        precision: str = "auto",
+        device: str | torch.device = "auto",
+        callbacks: list[Any] | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+        **net_params: Any,
+    ) -> None:
+        self.module = module
+        self.record = record
+        self.record_folder = record_folder
+        self.checkpoint = checkpoint
+        self.optimizer = optimizer
+        self.lr = lr
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.standardize = standardize
+        self.augment = augment
+        self.precision = precision
+        self.device = device
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.verbose = verbose
+        self._net_params = net_params
+
     @abstractmethod
-    def _fit(self, task: FitTask) -> FitResult:
+    def _fit(self, task: FitTask, trainer: Trainer) -> FitResult:
         """Run the method; torch's generators are seeded and restored around it."""
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -92,61 +125,59 @@ class BaseNoisyClassifier(ClassifierMixin, NetMaker, metaclass=ABCMeta):
         FloatingPointError
             If training diverges.
         """
-        X, task = self._make_task(X, y, trusted, self.checkpoint)
+        task = make_task(self, X, y, trusted, self.checkpoint)
+        trainer = Trainer(self, task)
         with seeded(task.streams.training, task.device):
-            result = self._fit(task)
-            self.classes_ = task.classes
-            self._scaler = task.scaler
-            self._row_dtype = getattr(X, "dtype", None)
-            self._set_fitted(task, result)
+            result = self._fit(task, trainer)
+            self._set_fitted(task, trainer, result)
         return self
 
-    def _make_task(
-        self, X: Any, y: Any, trusted: Any = None, checkpoint: str | Path | None = None
-    ) -> tuple[Any, FitTask]:
-        """Check what `fit` was given; return the checked X and the task."""
-        self.check_nested_params()
-        X, y = check_X_y(self, X, y)
-        random_state, kept = self.random_state, None
-        if checkpoint is not None:
-            kept = FitCheckpoint(checkpoint)
-            random_state = kept.open(self, X, y, trusted)
-        encoder = LabelEncoder().fit(y)
-        encoded = encoder.transform(y).astype(np.int64)
-        scaler = fit_scaler(X) if self.standardize else None
-        return X, FitTask(
-            rows=make_rows(X, encoded, resolve_device(self.device), scaler),
-            y=encoded,
-            trusted=check_trusted(trusted, len(encoded)),
-            streams=spawn_streams(random_state),
-            classes=encoder.classes_,
-            scaler=scaler,
-            has_trusted=trusted is not None,
-            checkpoint=kept,
-        )
-
-    def _set_fitted(self, task: FitTask, result: FitResult) -> None:
+    def _set_fitted(self, task: FitTask, trainer: Trainer, result: FitResult) -> None:
         scores = np.where(task.trusted, 0.0, np.asarray(result.noise_scores, dtype=np.float64))
         clean = np.asarray(result.clean_mask) | task.trusted
         assert scores.shape == clean.shape == (task.n_samples,), "one score and mark a row"
         assert np.isfinite(scores).all(), "noise scores are finite"
         assert 0 <= scores.min() <= scores.max() <= 1, "noise scores lie in [0, 1]"
         assert 0 <= result.noise_rate <= 1, "the noise rate lies in [0, 1]"
-        self._trusted = task.trusted
+        self.classes_ = task.classes
+        self.trusted_mask_ = task.trusted
         self.noise_scores_ = scores
         self.clean_mask_ = clean
         self.noise_rate_ = float(result.noise_rate)
-        self._row_shape = tuple(self._example(task.rows).shape[1:])
         self.net_ = result.net.release()
         self.history_ = result.history
         self.dynamics_ = result.dynamics
+        self._scaler, self._row_dtype = task.scaler, task.row_dtype
+        self._row_shape = trainer.row_shape
+        # Labels are kept as codes: those of a text would take many times the memory.
         predicted = result.predicted
-        if predicted is None:
-            predicted = self.net_.predicted_classes(task.rows)
-        self.corrected_labels_ = self.classes_[np.where(clean, task.y, predicted)]
-        self._given_codes, self._predicted_codes = task.y, predicted
+        self._given_codes = task.y
+        self._predicted_codes = (
+            predict_classes(self.net_, task.rows) if predicted is None else predicted
+        )
         for name, value in result.attributes.items():
             setattr(self, name, value)
+
+    @property
+    def given_labels_(self) -> np.ndarray:
+        """Labels that `fit` was given: (n_samples,)."""
+        return self._decoded("_given_codes")
+
+    @property
+    def predicted_labels_(self) -> np.ndarray:
+        """Labels that the network predicts for the rows of `fit`: (n_samples,)."""
+        return self._decoded("_predicted_codes")
+
+    @property
+    def corrected_labels_(self) -> np.ndarray:
+        """The given label where ``clean_mask_`` is true, else the predicted one: (n_samples,)."""
+        given, predicted = self.given_labels_, self.predicted_labels_
+        return np.where(self.clean_mask_, given, predicted)
+
+    def _decoded(self, codes: str) -> np.ndarray:
+        if codes not in self.__dict__:
+            raise AttributeError(f"This {type(self).__name__} is not fitted: it has no labels yet.")
+        return self.classes_[self.__dict__[codes]]
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict the class of each row.
@@ -161,7 +192,7 @@ class BaseNoisyClassifier(ClassifierMixin, NetMaker, metaclass=ABCMeta):
         ndarray of shape (n_samples,)
         """
         check_is_fitted(self)
-        return self.classes_[self.net_.predicted_classes(self._rows(X))]
+        return self.classes_[predict_classes(self.net_, self._rows(X))]
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Predict the probability of each class.
@@ -177,7 +208,7 @@ class BaseNoisyClassifier(ClassifierMixin, NetMaker, metaclass=ABCMeta):
             Columns in the order of ``classes_``.
         """
         check_is_fitted(self)
-        return softmax(self.net_.logits(self._rows(X)), axis=1)
+        return softmax(predict_logits(self.net_, self._rows(X)), axis=1)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the accuracy of `predict` on labels that are taken as true.
@@ -232,9 +263,9 @@ class BaseNoisyClassifier(ClassifierMixin, NetMaker, metaclass=ABCMeta):
         if len(rows) != len(y):
             raise ValueError(f"X has {len(rows)} rows, but y has {len(y)} labels.")
         given = np.searchsorted(self.classes_, y)
-        rows = Rows(rows.source, torch.from_numpy(given), rows.scaler)
-        p_given = self.net_.map_logits(
-            rows, lambda logits, y: logits.double().softmax(1).gather(1, y.view(-1, 1))
+        rows = rows.with_labels(given)
+        p_given = map_logits(
+            self.net_, rows, lambda logits, y: logits.double().softmax(1).gather(1, y.view(-1, 1))
         ).ravel()
         n_classes = len(self.classes_)
         rate = np.clip(self.noise_rate_, 1e-3, 1 - 1 / n_classes)
@@ -269,7 +300,7 @@ class BaseNoisyClassifier(ClassifierMixin, NetMaker, metaclass=ABCMeta):
             self.classes_,
             self.noise_scores_,
             int((~self.clean_mask_).sum()),
-            int(self._trusted.sum()),
+            int(self.trusted_mask_.sum()),
             self.noise_rate_,
             frequent_confusions(self._given_codes, self._predicted_codes, self.noise_scores_),
         )
@@ -323,22 +354,16 @@ class BaseNoisyClassifier(ClassifierMixin, NetMaker, metaclass=ABCMeta):
         check_is_fitted(self)
         save_estimator(self, path)
 
-    @staticmethod
-    def _calibrated_scores(
-        task: FitTask, predicted: np.ndarray, evidence: np.ndarray, noise_rate: float
-    ) -> np.ndarray:
-        """Calibrate evidence on which labels a net contradicts; trusted labels are right."""
-        scores, judged = np.zeros(task.n_samples), ~task.trusted
-        if judged.any():
-            wrong = predicted != task.y
-            # The rate counts trusted rows, which are right.
-            rate = min(1.0, noise_rate / judged.mean())
-            scores[judged] = calibrate(evidence[judged], wrong[judged], rate)
-        return scores
-
     def _rows(self, X: Any) -> Rows:
         X = check_X(self, X, self._row_dtype)
         return make_rows(X, None, torch.device(self.net_.device), self._scaler)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Of versions in which these names were others, or attributes that are derived today.
+        state = {_RENAMED.get(name, name): value for name, value in state.items()}
+        own = type(self)
+        derived = {name for name in state if isinstance(getattr(own, name, None), property)}
+        super().__setstate__({name: value for name, value in state.items() if name not in derived})
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

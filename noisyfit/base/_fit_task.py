@@ -3,32 +3,59 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+from sklearn.preprocessing import LabelEncoder
 
-from noisyfit._random import RandomStreams
-from noisyfit.data import Rows, Scaler, TableScaler
+from noisyfit._random import RandomStreams, spawn_streams
+from noisyfit.data import (
+    Rows,
+    Scaler,
+    TableScaler,
+    check_trusted,
+    check_X_y,
+    fit_scaler,
+    make_rows,
+)
 from noisyfit.dynamics import TrainingDynamics
 from noisyfit.persistence import FitCheckpoint
-from noisyfit.training import NoisyNet
+from noisyfit.training import NoisyNet, resolve_device
+
+if TYPE_CHECKING:
+    from noisyfit.base._classifier import BaseNoisyClassifier
 
 
 @dataclass(frozen=True)
 class FitTask:
-    """What a method gets to work on."""
+    """What a method gets to work on: checked rows, encoded labels, random streams.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from noisyfit import MILDSelector
+    >>> from noisyfit.base import FitTask, make_task
+    >>> task = make_task(MILDSelector(), np.eye(4), ["cat", "dog", "dog", "cat"])
+    >>> isinstance(task, FitTask), task.y, task.n_classes
+    (True, array([0, 1, 1, 0]), 2)
+    """
 
     rows: Rows
+    """Inputs, labels and ids of all rows."""
     y: np.ndarray
     """Given labels, encoded as 0 to n_classes - 1: (n_samples,), int64."""
     trusted: np.ndarray
     """Rows whose label was verified: (n_samples,), bool."""
     streams: RandomStreams
+    """Seeds and generators, one for each purpose."""
     classes: np.ndarray
     """The labels that the codes stand for: (n_classes,)."""
     scaler: Scaler | None
     """What brings the inputs to a common scale."""
+    row_dtype: np.dtype | None = None
+    """Type of the checked inputs; None for a Dataset."""
     has_trusted: bool = False
     """Whether `fit` was given trusted rows, were it an empty mask."""
     checkpoint: FitCheckpoint | None = None
@@ -45,6 +72,26 @@ class FitTask:
         return len(self.classes)
 
     @property
+    def judged(self) -> np.ndarray:
+        """Rows whose label nobody verified: (n_samples,), bool."""
+        return ~self.trusted
+
+    def rate_among_judged(self, noise_rate: float) -> float:
+        """Convert a proportion of all rows into one of the rows that nobody verified.
+
+        Parameters
+        ----------
+        noise_rate : float
+            Proportion of wrong labels among all rows; trusted ones are right.
+
+        Returns
+        -------
+        float
+            In [0, 1].
+        """
+        return min(1.0, noise_rate / self.judged.mean()) if self.judged.any() else 0.0
+
+    @property
     def n_samples(self) -> int:
         """Number of rows."""
         return len(self.y)
@@ -55,16 +102,93 @@ class FitTask:
         return self.rows.source.device
 
 
+def make_task(
+    est: BaseNoisyClassifier,
+    X: Any,
+    y: Any = None,
+    trusted: Any = None,
+    checkpoint: str | Path | None = None,
+) -> FitTask:
+    """Check what `fit` was given, and put it into the form in which methods take it.
+
+    Parameters
+    ----------
+    est : BaseNoisyClassifier
+        Gets ``n_features_in_`` and, for a data frame, ``feature_names_in_``.
+    X : array-like, CSR matrix or torch Dataset
+        Rows, as for `BaseNoisyClassifier.fit`.
+    y : array-like of shape (n_samples,), or None for a Dataset that has the labels
+        Given labels.
+    trusted : array-like of shape (n_samples,), bool, default=None
+        Marks rows whose label was verified.
+    checkpoint : str, Path or None, default=None
+        Folder in which the fit is kept while it runs.
+
+    Returns
+    -------
+    FitTask
+
+    Raises
+    ------
+    ValueError, TypeError
+        For inputs and parameters that cannot be used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from noisyfit import MILDSelector
+    >>> from noisyfit.base import make_task
+    >>> task = make_task(MILDSelector(), np.eye(4), ["cat", "dog", "dog", "cat"])
+    >>> task.classes.tolist(), task.rows.source.X.shape
+    (['cat', 'dog'], torch.Size([4, 4]))
+    """
+    est.check_nested_params()
+    X, y = check_X_y(est, X, y)
+    random_state, kept = est.random_state, None
+    if checkpoint is not None:
+        kept = FitCheckpoint(checkpoint)
+        random_state = kept.open(est, X, y, trusted)
+    encoder = LabelEncoder().fit(y)
+    encoded = encoder.transform(y).astype(np.int64)
+    scaler = fit_scaler(X) if est.standardize else None
+    return FitTask(
+        rows=make_rows(X, encoded, resolve_device(est.device), scaler),
+        y=encoded,
+        trusted=check_trusted(trusted, len(encoded)),
+        streams=spawn_streams(random_state),
+        classes=encoder.classes_,
+        scaler=scaler,
+        row_dtype=getattr(X, "dtype", None),
+        has_trusted=trusted is not None,
+        checkpoint=kept,
+    )
+
+
 class FitResult(NamedTuple):
-    """What a method returns; `BaseNoisyClassifier.fit` checks it and sets the attributes."""
+    """What a method returns; `BaseNoisyClassifier.fit` checks it and sets the attributes.
+
+    Examples
+    --------
+    See `Trainer` for a whole method.
+
+    >>> from noisyfit.base import FitResult
+    >>> FitResult._fields[:4]
+    ('net', 'noise_scores', 'clean_mask', 'noise_rate')
+    """
 
     net: NoisyNet
+    """The net that predicts."""
     noise_scores: np.ndarray
+    """Probability that each label is wrong: (n_samples,); those of trusted rows do not count."""
     clean_mask: np.ndarray
+    """Rows whose label is kept: (n_samples,), bool; trusted rows always are."""
     noise_rate: float
+    """Estimated proportion of wrong labels."""
     dynamics: TrainingDynamics | None
+    """What was recorded."""
     history: list[dict[str, Any]]
-    attributes: dict[str, Any]
+    """One entry an epoch."""
+    attributes: dict[str, Any] = {}  # noqa: RUF012 - read only
     """The method's own fitted attributes by name."""
     predicted: np.ndarray | None = None
     """Codes of the classes that `net` predicts for all rows; None: `fit` computes them."""

@@ -50,9 +50,9 @@ def check_fitted_on(est: BaseNoisyClassifier, X: Any, y: Any = None) -> np.ndarr
             f"est was fitted on {len(est.noise_scores_)} rows, but y has {len(given)} labels. "
             "Pass what it was fitted on."
         )
-    differ = np.flatnonzero(given != est.classes_[est._given_codes])
+    differ = np.flatnonzero(given != est.given_labels_)
     if len(differ):
-        then = est.classes_[est._given_codes[differ[0]]]
+        then = est.given_labels_[differ[0]]
         raise ValueError(
             f"y is not what est was fitted on: row {differ[0]} has the label {given[differ[0]]}, "
             f"which was {then} in fit, and {len(differ) - 1} more differ. Pass the given labels in "

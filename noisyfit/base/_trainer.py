@@ -1,18 +1,18 @@
-"""`NetMaker`: from the settings of an estimator to the nets that its method trains."""
+"""`Trainer`: from the parameters of an estimator to the nets that its method trains."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import joblib
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
 from skorch.callbacks import EarlyStopping
 
-from noisyfit._nested_params import NestedParams
+from noisyfit._nested_params import nested_params
 from noisyfit._random import seeded
 from noisyfit.augment import weak_view
 from noisyfit.base._fit_task import FitTask
@@ -22,135 +22,246 @@ from noisyfit.modules import build_module
 from noisyfit.persistence import StageCheckpoint
 from noisyfit.training import EpochProgress, NoisyNet, resolve_precision
 
+if TYPE_CHECKING:
+    from noisyfit.base._classifier import BaseNoisyClassifier
+
 _SPREAD_ROWS, _SPREAD_VALUES = 2048, 2**24
 
 
-class NetMaker(NestedParams, BaseEstimator):
-    """The part of an estimator that makes nets, runs and views; what ``"auto"`` stands for."""
+class Trainer:
+    """Makes the nets, runs and progress bar of one fit; every ``"auto"`` of it is resolved here.
 
-    _optimizer_defaults: ClassVar[dict[str, Any]] = {}
-    """What SGD gets unless ``optimizer__*`` says otherwise."""
+    Parameters
+    ----------
+    est : BaseNoisyClassifier
+        Its parameters are read, by their public names, and nothing is set.
+    task : FitTask
+        What is to be learned.
 
-    _auto_lr: ClassVar[dict[str, float]] = {"table": 0.1, "other": 0.02}
-    """What ``lr="auto"`` stands for; tables are brought to a scale for it."""
+    Attributes
+    ----------
+    lr : float
+        Learning rate at the start.
+    batch_size : int
+        Rows in a batch.
+    view : callable or None
+        Augmentation of plain training.
+    precision : torch.dtype or None
+        Autocast type of the forward pass; None: float32.
+    row_shape : tuple of int
+        Shape of one row as the network gets it.
 
-    def _make_net(
-        self, task: FitTask, callbacks: list, net_class: type[NoisyNet] = NoisyNet, **kwargs: Any
-    ) -> NoisyNet:
-        """Return an initialised net with the estimator's settings; `kwargs` overrule them."""
-        example = self._example(task.rows)
-        with seeded(task.streams.init, task.device):
-            module = build_module(
-                self.module,
-                self._nested_kwargs("module"),
-                example=example,
-                n_classes=task.n_classes,
-            )
-        view = self._standard_view(task)
-        settings: dict[str, Any] = {
-            "optimizer": self.optimizer,
-            "lr": self._lr(task),
-            "batch_size": self._batch_size(task.n_samples),
-            "device": task.device,
-            "precision": resolve_precision(self.precision, task.device, example.ndim == 4),
-            "verbose": int(self.verbose > 1),
-            "iterator_train__shuffle": True,
-            "iterator_train__generator": task.streams.shuffle,
-            "iterator_train__views": () if view is None else (view,),
-            "iterator_train__num_workers": self._num_workers(task.rows),
-        }
-        if self.optimizer is torch.optim.SGD:
-            settings |= {f"optimizer__{k}": v for k, v in self._optimizer_defaults.items()}
-        for prefix in ("optimizer", "iterator_train"):
-            nested = self._nested_kwargs(prefix)
-            settings |= {f"{prefix}__{name}": value for name, value in nested.items()}
-        settings["iterator_valid__num_workers"] = settings["iterator_train__num_workers"]
-        if task.checkpoint is not None:  # the last one, when all others have done their part
-            callbacks = [*callbacks, ("checkpoint", StageCheckpoint(task.checkpoint))]
-        net = net_class(module, callbacks=callbacks, **(settings | kwargs)).initialize()
-        net.checkpoint_, net.n_classes_ = task.checkpoint, task.n_classes
-        return net
+    Raises
+    ------
+    ValueError
+        For a callback that no fit can obey.
 
-    def _make_run(
-        self,
-        task: FitTask,
-        recording: str,
-        quantities: Iterable[str],
-        progress: EpochProgress,
-        *,
-        keeps_net: bool = True,
-    ) -> RecordedRun:
-        """Return a run that records the dynamics of all rows; each net has its own callbacks."""
-        return RecordedRun(
-            lambda own: self._make_net(
-                task, [*self._user_callbacks(), *own, ("progress", progress)]
-            ),
-            task.rows,
-            task.y,
-            tuple(quantities),
-            recording,
-            task.streams.split,
-            keeps_net=keeps_net,
-            folder=self.record_folder,
-        )
+    Examples
+    --------
+    A method gets the trainer of its fit, and makes its nets with it. Plain training, and a label is
+    wrong where the network contradicts it:
 
-    def _standard_view(self, task: FitTask) -> View | None:
-        """Augmentation of plain training."""
-        if self.augment != "auto":
-            return self.augment
-        return weak_view(self._example(task.rows).shape[1:])
+    >>> import numpy as np
+    >>> from noisyfit.base import BaseNoisyClassifier, FitResult, Trainer
+    >>> from noisyfit.training import predict_classes
+    >>> class Plain(BaseNoisyClassifier):
+    ...     def __init__(self, module=None, *, max_epochs=10, random_state=None):
+    ...         super().__init__(module, max_epochs=max_epochs, random_state=random_state)
+    ...
+    ...     def _fit(self, task, trainer: Trainer):
+    ...         net = trainer.make_net(trainer.user_callbacks())
+    ...         net.train_stage(task.rows, self.max_epochs)
+    ...         wrong = predict_classes(net, task.rows) != task.y
+    ...         return FitResult(
+    ...             net=net,
+    ...             noise_scores=wrong.astype(float),
+    ...             clean_mask=~wrong,
+    ...             noise_rate=wrong.mean(),
+    ...             dynamics=None,
+    ...             history=net.epoch_history(),
+    ...         )
+    >>> X, y = np.repeat(np.eye(2), 20, axis=0), np.repeat(["cat", "dog"], 20)
+    >>> y[0] = "dog"
+    >>> est = Plain(random_state=0).fit(X, y)
+    >>> int(est.noise_scores_.argmax()), str(est.corrected_labels_[0])
+    (0, 'cat')
+    """
 
-    def _feature_std(self, task: FitTask) -> torch.Tensor | None:
-        """Spread of each feature over a sample of the rows; None for what is no table."""
-        example = self._example(task.rows)
-        if example.ndim != 2:
-            return None
-        source = task.rows.source
-        n_rows = max(2, min(_SPREAD_ROWS, _SPREAD_VALUES // example.shape[1]))
-        every = -(-len(source) // n_rows)
-        sample = source.gather(torch.arange(0, len(source), every, device=source.device))
-        return sample.float().std(0, correction=0)
-
-    def _progress(self, total: int) -> EpochProgress:
-        return EpochProgress(total, type(self).__name__, disable=self.verbose != 1)
-
-    def _lr(self, task: FitTask) -> float:
-        if self.lr != "auto":
-            return self.lr
-        return self._auto_lr["table" if task.is_table else "other"]
-
-    def _batch_size(self, n_samples: int) -> int:
-        size: Any = self._nested_kwargs("iterator_train").get("batch_size", self.batch_size)
-        return auto_batch_size(n_samples) if size == "auto" else size
-
-    def _user_callbacks(self) -> list:
-        callbacks = copy.deepcopy(list(self.callbacks or []))
-        for callback in callbacks:
+    def __init__(self, est: BaseNoisyClassifier, task: FitTask) -> None:
+        self._est, self._task = est, task
+        self._nested = est.get_params(deep=False)
+        # Two rows, fetched once: where they come from may be slow.
+        ids = task.rows.index[:2].to(task.device)
+        self._example = task.rows.prepare(task.rows.source.gather(ids))
+        self.row_shape = tuple(self._example.shape[1:])
+        self.lr: float = est.lr
+        if est.lr == "auto":
+            self.lr = est.auto_lr["table" if task.is_table else "other"]
+        size: Any = self.nested("iterator_train").get("batch_size", est.batch_size)
+        self.batch_size: int = auto_batch_size(task.n_samples) if size == "auto" else size
+        self.view: View | None = est.augment
+        if est.augment == "auto":
+            self.view = weak_view(self.row_shape)
+        self.precision = resolve_precision(est.precision, task.device, self.is_image)
+        for callback in est.callbacks or []:
             inner = callback[1] if isinstance(callback, tuple) else callback
             if isinstance(inner, EarlyStopping):
                 raise ValueError(
                     "skorch's EarlyStopping ends training by raising KeyboardInterrupt, which fit "
                     "takes as Ctrl-C. Lower max_epochs instead."
                 )
-        return callbacks
 
-    @staticmethod
-    def _num_workers(rows: Rows) -> int:
-        available = joblib.cpu_count()
-        return min(4, available) if isinstance(rows.source, StreamSource) else 0
+    @property
+    def is_image(self) -> bool:
+        """Whether a row is an image: (channels, height, width)."""
+        return len(self.row_shape) == 3
 
-    @staticmethod
-    def _example(rows: Rows) -> torch.Tensor:
-        ids = rows.index[:2].to(rows.source.device)
-        return rows.prepare(rows.source.gather(ids))
+    @cached_property
+    def feature_std(self) -> torch.Tensor | None:
+        """Standard deviation of each feature over a sample of the rows; None for no table."""
+        if len(self.row_shape) != 1:
+            return None
+        source = self._task.rows.source
+        n_rows = max(2, min(_SPREAD_ROWS, _SPREAD_VALUES // self.row_shape[0]))
+        every = -(-len(source) // n_rows)
+        sample = source.gather(torch.arange(0, len(source), every, device=source.device))
+        return sample.float().std(0, correction=0)
+
+    def nested(self, prefix: str) -> dict[str, Any]:
+        """Return the user's parameters ``prefix__name``, by name.
+
+        Parameters
+        ----------
+        prefix : {"module", "optimizer", "iterator_train"}
+
+        Returns
+        -------
+        dict
+        """
+        return nested_params(self._nested, prefix)
+
+    def user_callbacks(self) -> list[Any]:
+        """Copy the user's callbacks: each net has its own.
+
+        Returns
+        -------
+        list
+        """
+        return copy.deepcopy(list(self._est.callbacks or []))
+
+    def progress(self, total: int) -> EpochProgress:
+        """Open the one progress bar of the fit; close it at the end.
+
+        Parameters
+        ----------
+        total : int
+            Epochs that the whole fit may take.
+
+        Returns
+        -------
+        EpochProgress
+        """
+        return EpochProgress(total, type(self._est).__name__, disable=self._est.verbose != 1)
+
+    def make_net(
+        self, callbacks: list[Any], net_class: type[NoisyNet] = NoisyNet, **settings: Any
+    ) -> NoisyNet:
+        """Return an initialized net with the settings of the estimator.
+
+        Parameters
+        ----------
+        callbacks : list
+            skorch callbacks, or pairs of a name and one.
+        net_class : type, default=NoisyNet
+            `NoisyNet`, or what a method has made of it.
+        **settings : object
+            Parameters of the net, which overrule those of the estimator.
+
+        Returns
+        -------
+        NoisyNet
+            All nets of a fit start from the same weights.
+        """
+        est, task = self._est, self._task
+        with seeded(task.streams.init, task.device):
+            module = build_module(
+                est.module, self.nested("module"), example=self._example, n_classes=task.n_classes
+            )
+        own: dict[str, Any] = {
+            "optimizer": est.optimizer,
+            "lr": self.lr,
+            "batch_size": self.batch_size,
+            "device": task.device,
+            "precision": self.precision,
+            "n_classes": task.n_classes,
+            "checkpoint": task.checkpoint,
+            "verbose": int(est.verbose > 1),
+            "iterator_train__shuffle": True,
+            "iterator_train__generator": task.streams.shuffle,
+            "iterator_train__views": () if self.view is None else (self.view,),
+            "iterator_train__num_workers": _num_workers(task.rows),
+        }
+        if est.optimizer is torch.optim.SGD:
+            own |= {f"optimizer__{name}": value for name, value in est.optimizer_defaults.items()}
+        for prefix in ("optimizer", "iterator_train"):
+            own |= {f"{prefix}__{name}": value for name, value in self.nested(prefix).items()}
+        own["iterator_valid__num_workers"] = own["iterator_train__num_workers"]
+        if task.checkpoint is not None:  # the last one, when all others have done their part
+            callbacks = [*callbacks, ("checkpoint", StageCheckpoint(task.checkpoint))]
+        return net_class(module, callbacks=callbacks, **(own | settings)).initialize()
+
+    def make_run(
+        self,
+        recording: str,
+        quantities: Iterable[str],
+        progress: EpochProgress,
+        *,
+        rows: Rows | None = None,
+        keeps_net: bool = True,
+    ) -> RecordedRun:
+        """Return a run that records the dynamics of all rows; each net has its own callbacks.
+
+        Parameters
+        ----------
+        recording : {"training", "evaluation", "held_out"}
+            Where the records come from, see `RecordedRun`.
+        quantities : iterable of {"correct", "given_prob", "margin", "loss"}
+            What to record.
+        progress : EpochProgress
+            The bar to move.
+        rows : Rows or None, default=None
+            The rows of the task with other labels; None: as they are.
+        keeps_net : bool, default=True
+            Whether, for ``"held_out"``, one more net trains on all rows.
+
+        Returns
+        -------
+        RecordedRun
+        """
+        rows = self._task.rows if rows is None else rows
+        return RecordedRun(
+            lambda own: self.make_net([*self.user_callbacks(), *own, ("progress", progress)]),
+            rows,
+            rows.y.cpu().numpy(),
+            tuple(quantities),
+            recording,
+            self._task.streams.split,
+            keeps_net=keeps_net,
+            folder=self._est.record_folder,
+        )
+
+
+def _num_workers(rows: Rows) -> int:
+    return min(4, joblib.cpu_count()) if isinstance(rows.source, StreamSource) else 0
 
 
 def auto_batch_size(n_samples: int) -> int:
-    """Batch size that gives a small data set enough steps: about 50 an epoch, 16 to 128 rows.
+    """Choose a batch size that gives small data enough steps: about 50 an epoch, 16 to 128 rows.
 
     Parameters
     ----------
     n_samples : int
+        Number of rows.
 
     Returns
     -------

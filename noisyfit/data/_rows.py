@@ -39,11 +39,6 @@ class Rows(Dataset):
     def __len__(self) -> int:
         return len(self.index)
 
-    def __getitem__(self, i: int) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        ids = self.index[i].view(1).to(self.source.device)
-        x = self.prepare(self.source.gather(ids))
-        return {"x": x[0], "index": ids[0]}, self.y[ids[0]]
-
     def subset(self, keep: np.ndarray) -> Rows:
         """Return the rows whose ids are marked, without copying an input.
 
@@ -61,6 +56,20 @@ class Rows(Dataset):
             raise TypeError(f"keep must be a boolean mask. Got an array of {keep.dtype} instead.")
         kept = self.index[torch.tensor(keep)[self.index]]  # a copy: it may be read-only
         return Rows(self.source, self.y, self.scaler, kept)
+
+    def with_labels(self, y: np.ndarray) -> Rows:
+        """Return the same rows with other labels, without copying an input.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n_source,), int64
+            Encoded labels of all rows of the source.
+
+        Returns
+        -------
+        Rows
+        """
+        return Rows(self.source, torch.from_numpy(y), self.scaler, self.index)
 
     def prepare(self, x: torch.Tensor) -> torch.Tensor:
         """Bring gathered inputs into the form the network takes: float32, channels last."""

@@ -68,7 +68,7 @@ class SuspiciousImagesDisplay(Display):
         """
         given = check_fitted_on(est, X, y)
         order = np.argsort(-est.noise_scores_, kind="stable")[:n_images]
-        suggested = est.classes_[est._predicted_codes[order]]
+        suggested = est.predicted_labels_[order]
         titles = [f"{given[row]} -> {new}" for row, new in zip(order, suggested, strict=True)]
         if images is not None:
             return cls([np.asarray(images[row]) for row in order], titles).plot()

@@ -11,7 +11,7 @@ import torch
 from noisyfit.data import Rows
 from noisyfit.dynamics._container import TrainingDynamics
 from noisyfit.dynamics._recorder import DynamicsRecorder
-from noisyfit.training import NoisyNet
+from noisyfit.training import NoisyNet, map_logits
 
 N_FOLDS = 5
 
@@ -54,7 +54,7 @@ class RecordedRun:
     --------
     >>> import numpy as np, torch
     >>> from noisyfit.data import Rows, TensorSource
-    >>> from noisyfit.training import NoisyNet
+    >>> from noisyfit.training import NoisyNet, map_logits
     >>> X, y = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32), np.arange(50) % 2
     >>> rows = Rows(TensorSource(X, torch.device("cpu")), torch.from_numpy(y))
     >>> run = RecordedRun(
@@ -153,7 +153,7 @@ class RecordedRun:
         Parameters
         ----------
         function : callable
-            As for `noisyfit.training.NoisyNet.map_logits`.
+            As for `noisyfit.training.map_logits`.
 
         Returns
         -------
@@ -161,10 +161,10 @@ class RecordedRun:
             For ``"held_out"`` from the logits of the net that left the row out.
         """
         if len(self._nets) == 1:
-            return self._nets[0].map_logits(self.rows, function)
+            return map_logits(self._nets[0], self.rows, function)
         judge = np.maximum(self.fold, 0)
         parts = {
-            fold: net.map_logits(self.rows.subset(judge == fold), function)
+            fold: map_logits(net, self.rows.subset(judge == fold), function)
             for fold, net in enumerate(self._nets)
             if (judge == fold).any()
         }

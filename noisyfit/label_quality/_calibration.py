@@ -102,3 +102,38 @@ def calibrate(scores: np.ndarray, wrong: np.ndarray, rate: float | None = None) 
         else:
             offset = _RATE_OFFSETS[int(excess[1] <= 0)]
     return expit(slope * s + offset)
+
+
+def calibrate_judged(
+    scores: np.ndarray, wrong: np.ndarray, rate: float, trusted: np.ndarray
+) -> np.ndarray:
+    """Calibrate the scores of rows that nobody verified; trusted labels are right.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_samples,)
+        Higher means more suspicious; those of trusted rows do not count.
+    wrong : ndarray of shape (n_samples,), bool
+        Verdict on each row.
+    rate : float
+        Proportion of wrong labels among the rows that nobody verified.
+    trusted : ndarray of shape (n_samples,), bool
+        Rows whose label was verified.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), float64
+        Probabilities as of `calibrate`; 0 for trusted rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> wrong, trusted = np.array([True, False, False]), np.array([False, False, True])
+    >>> p = calibrate_judged(np.array([3.0, 1.0, 2.0]), wrong, 0.5, trusted)
+    >>> bool(p[0] > p[1] > p[2] == 0)
+    True
+    """
+    probabilities, judged = np.zeros(len(trusted)), ~trusted
+    if judged.any():
+        probabilities[judged] = calibrate(scores[judged], wrong[judged], rate)
+    return probabilities

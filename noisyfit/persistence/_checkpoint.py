@@ -192,7 +192,7 @@ def _recorders(net: Any) -> dict[str, DynamicsRecorder]:
 
 
 def _with_state(net: Any) -> dict[str, Any]:
-    """List the user's callbacks that can say what they remember, as torch's objects do."""
+    """List the callbacks that can say what they remember, as torch's objects do."""
     return {name: c for name, c in net.callbacks_ if hasattr(c, "load_state_dict")}
 
 
@@ -201,7 +201,6 @@ def _state(net: Any, n_recorded: dict[str, int]) -> dict[str, Any]:
     return {
         "module": dict(net.module_.state_dict()),
         "optimizer": net.optimizer_.state_dict(),
-        "schedule": net.schedule_.state_dict(),
         "scaler": None if net.scaler_ is None else net.scaler_.state_dict(),
         "net": net.stage_state(),
         "history": net.epoch_history(),
@@ -220,7 +219,6 @@ def _restore(net: Any, state: dict[str, Any], done: int) -> None:
     net.module_.load_state_dict(state["module"])
     net.optimizer_.load_state_dict(state["optimizer"])
     _lay_out_like_weights(net.optimizer_)
-    net.schedule_.load_state_dict(state["schedule"])
     if net.scaler_ is not None:
         net.scaler_.load_state_dict(state["scaler"])
     net.load_stage_state(state["net"])

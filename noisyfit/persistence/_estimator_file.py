@@ -13,20 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from skorch import NeuralNet
 from skorch.history import History
 from torch import nn
 
-from noisyfit._nested_params import NestedParams
+from noisyfit._nested_params import NestedParams, nested_params
 from noisyfit.modules import module_call
 from noisyfit.persistence._object_tree import Decoder, Encoder, import_name, import_value
 from noisyfit.persistence._tensor_file import read_tensors, write_tensors
-from noisyfit.training import resolve_device
+from noisyfit.training import NoisyNet, resolve_device
 
 FORMAT, VERSION = "noisyfit.estimator", 1
-# Of the net: what predicting does not need, and what is stored beside it.
-_TRAINING = ("optimizer", "iterator_train", "criterion", "callbacks", "dataset", "train_split")
-_ASIDE = ("module", "iterator_valid", "probe", "trusted")
+_ASIDE = ("module", "iterator_valid")  # of the net: stored beside its settings
 
 
 def save_estimator(est: Any, path: str | Path) -> None:
@@ -35,13 +32,14 @@ def save_estimator(est: Any, path: str | Path) -> None:
     net = state.pop("net_")
     if isinstance(est.module, nn.Module):
         encoder.encode(est.module, "module")  # says why not
-    factory, arguments = module_call(
-        est.module, est._nested_kwargs("module"), est._row_shape, len(est.classes_)
-    )
+    module_params = nested_params(est.get_params(deep=False), "module")
+    row_shape, n_classes = state["_row_shape"], len(est.classes_)
+    factory, arguments = module_call(est.module, module_params, row_shape, n_classes)
+    left_out = ("_", *net.training_only, *_ASIDE)
     settings = {
         name: value
         for name, value in net.get_params(deep=False).items()
-        if not name.startswith(("_", *_TRAINING, *_ASIDE)) or name.startswith("iterator_valid__")
+        if not name.startswith(left_out) or name.startswith("iterator_valid__")
     }
     header = {
         "estimator": import_name(type(est)),
@@ -103,9 +101,8 @@ def load(path: str | Path, *, trusted: Iterable[str] = ()) -> Any:
         if not (isinstance(cls, type) and issubclass(cls, NestedParams)):
             raise ValueError(f"It holds {header['estimator']!r} where an estimator belongs.")
         est: Any = cls()  # with the defaults of parameters that came after the file
-        est.__dict__.update(decoder.decode(header["state"]))
-        est.net_ = _load_net(header["net"], decoder)
-        est.net_.n_classes_ = len(est.classes_)
+        est.__setstate__(decoder.decode(header["state"]))
+        est.net_ = _load_net(header["net"], decoder, len(est.classes_))
     except (ArithmeticError, LookupError, TypeError, AttributeError, RuntimeError) as error:
         raise ValueError(f"{str(path)!r} holds no whole estimator: {error!r}.") from error
     except ValueError as error:
@@ -113,7 +110,7 @@ def load(path: str | Path, *, trusted: Iterable[str] = ()) -> Any:
     return est
 
 
-def _load_net(stored: dict[str, Any], decoder: Decoder) -> Any:
+def _load_net(stored: dict[str, Any], decoder: Decoder, n_classes: int) -> NoisyNet:
     """Build the net that predicts, as `NoisyNet.release` leaves it."""
     settings = decoder.decode(stored["settings"])
     try:
@@ -121,11 +118,14 @@ def _load_net(stored: dict[str, Any], decoder: Decoder) -> Any:
     except ValueError:
         settings["device"] = torch.device("cpu")
     cls = import_value(stored["class"], decoder.trusted)
-    if not (isinstance(cls, type) and issubclass(cls, NeuralNet)):
+    if not (isinstance(cls, type) and issubclass(cls, NoisyNet)):
         raise ValueError(f"It holds {stored['class']!r} where a net belongs.")
     module = decoder.decode(stored["module"])
-    # What a net trains with beside the rows, and has dropped.
-    aside = {name: None for name in _ASIDE[2:] if name in inspect.signature(cls).parameters}
-    net = cls(module, **settings, **aside).initialize()
+    settings["n_classes"] = n_classes  # files of the first version do not say it
+    # What a net cannot be made without, though only its training needs it.
+    for name, parameter in inspect.signature(cls).parameters.items():
+        if name in cls.training_only and parameter.default is inspect.Parameter.empty:
+            settings[name] = None
+    net = cls(module, **settings).initialize()
     net.history_ = History(decoder.decode(stored["history"]))
     return net.release()

@@ -97,10 +97,10 @@ def debug_labels(
         est = clone(est).fit(X, y)
     given = check_fitted_on(est, X, y)
     # Trusted labels come last whatever their score, and are never replaced.
-    order = np.argsort(np.where(est._trusted, 1.0, -est.noise_scores_), kind="stable")
+    order = np.argsort(np.where(est.trusted_mask_, 1.0, -est.noise_scores_), kind="stable")
     replaced = np.zeros(len(given), dtype=bool)
     replaced[order[: int(share * len(given) + 1e-6)]] = True
-    replaced &= ~est._trusted
+    replaced &= ~est.trusted_mask_
     right = _predictions(est, X, given) if truth is None else _check_truth(truth, given, replaced)
     return DebuggedLabels(np.where(replaced, right, given), replaced)
 

@@ -100,7 +100,7 @@ def label_report(est: BaseNoisyClassifier, X: Any, y: Any = None) -> pd.DataFram
             "given_proba": proba[rows, given_code],
             "noise_score": est.noise_scores_,
             "kept": est.clean_mask_,
-            "trusted": est._trusted,
+            "trusted": est.trusted_mask_,
         }
     ).iloc[order]
     report.insert(6, "rank", np.arange(1, len(report) + 1))

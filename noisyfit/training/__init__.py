@@ -14,7 +14,9 @@ from noisyfit.training._losses import (
 )
 from noisyfit.training._mixup import clean_partner, dominant_factor, mixup
 from noisyfit.training._net import NoisyNet
+from noisyfit.training._prediction import map_logits, predict_classes, predict_logits
 from noisyfit.training._progress import EpochProgress
+from noisyfit.training._schedule import StageSchedule
 
 __all__ = [
     "EpochProgress",
@@ -24,9 +26,12 @@ __all__ = [
     "consistency",
     "dominant_factor",
     "frozen_batch_statistics",
+    "map_logits",
     "masked_mean",
     "mixup",
     "normalize_logits",
+    "predict_classes",
+    "predict_logits",
     "resolve_device",
     "resolve_precision",
     "sharpen",

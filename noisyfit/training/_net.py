@@ -14,7 +14,7 @@ from skorch.callbacks import Callback, PassthroughScoring
 from torch.func import functional_call
 
 from noisyfit.data import BatchLoader, Rows
-from noisyfit.training._class_softmax import predicted_class
+from noisyfit.training._schedule import CosineSchedule, StageSchedule
 
 _ROWS_AT_ONCE = 16
 _FUSED_OPTIMIZERS = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
@@ -34,22 +34,46 @@ class NoisyNet(NeuralNet):
     precision : torch.dtype or None, default=None
         Autocast type of the forward pass; None: float32 throughout. In float16 the loss is scaled
         for the backward pass, since small gradients would vanish.
-    **kwargs
+    n_classes : int or None, default=None
+        Number of logits that the module has to return; None: any.
+    checkpoint : object or None, default=None
+        Keeps the state of a stage on disk and says where it goes on, as
+        `noisyfit.persistence.FitCheckpoint` does; None: nothing is kept.
+    **kwargs : object
         skorch's parameters.
+
+    Attributes
+    ----------
+    stage_epochs_ : int or None
+        Length of the stage that is being trained.
 
     Notes
     -----
     A method overrides `training_loss` and, to act between epochs, ``on_epoch_begin``. Every other
     override here replaces what skorch does once a batch, such as reading the loss back from the
-    device, by the same thing once an epoch.
+    device, by the same thing once an epoch. What else acts during training is a callback: the first
+    of them is the schedule of the learning rate.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from noisyfit.data import Rows, TensorSource
+    >>> from noisyfit.training import NoisyNet, predict_classes
+    >>> X, y = np.eye(2, dtype=np.float32).repeat(20, axis=0), np.arange(2).repeat(20)
+    >>> rows = Rows(TensorSource(X, torch.device("cpu")), torch.from_numpy(y))
+    >>> _ = torch.manual_seed(0)
+    >>> net = NoisyNet(torch.nn.Linear(2, 2), lr=1.0, batch_size=8)
+    >>> predict_classes(net.train_stage(rows, epochs=3), rows)[[0, -1]]
+    array([0, 1])
     """
 
-    schedule_unit: ClassVar[str] = "epoch"
-    n_classes_: int | None = None
-    """Number of logits to insist on; None: any."""
+    training_only: ClassVar[tuple[str, ...]] = (
+        *("optimizer", "iterator_train", "criterion", "callbacks", "dataset", "train_split"),
+        "checkpoint",
+    )
+    """Names, or beginnings of names, of settings without which a trained net predicts the same."""
     listeners_: Mapping[str, list[Callback]] = MappingProxyType({})
-    checkpoint_: Any = None
-    """Where `train_stage` keeps its states: a `noisyfit.persistence.FitCheckpoint`, or nowhere."""
+    stage_epochs_: int | None = None
 
     def __init__(
         self,
@@ -57,6 +81,8 @@ class NoisyNet(NeuralNet):
         criterion: Any = torch.nn.CrossEntropyLoss,
         *,
         precision: torch.dtype | None = None,
+        n_classes: int | None = None,
+        checkpoint: Any = None,
         iterator_train: Any = BatchLoader,
         iterator_valid: Any = BatchLoader,
         **kwargs: Any,
@@ -70,11 +96,18 @@ class NoisyNet(NeuralNet):
             **{"criterion__reduction": "none", "verbose": 0, **kwargs},
         )
         self.precision = precision
+        self.n_classes = n_classes
+        self.checkpoint = checkpoint
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Any]]:
         # The batch losses arrive at the end of the epoch; a validation score there never is.
-        return [c for c in super()._default_callbacks if not _is_validation_score(c[1])]
+        skorchs = [c for c in super()._default_callbacks if not _is_validation_score(c[1])]
+        return [("schedule", self.make_schedule()), *skorchs]
+
+    def make_schedule(self) -> StageSchedule:
+        """Return the callback that leads the learning rate through a stage."""
+        return CosineSchedule()
 
     def initialize_module(self, *args: Any, **kwargs: Any) -> NoisyNet:
         """Build the module with convolution weights laid out channels-last."""
@@ -156,9 +189,9 @@ class NoisyNet(NeuralNet):
     def _check_logits(self, logits: Any, n_rows: int, *, trains: bool) -> None:
         # The module was tried out in evaluation mode, and may do another thing when it trains.
         name, is_tensor = type(self.module_).__name__, isinstance(logits, torch.Tensor)
-        if self.n_classes_ and not (is_tensor and logits.shape == (n_rows, self.n_classes_)):
+        if self.n_classes and not (is_tensor and logits.shape == (n_rows, self.n_classes)):
             raise ValueError(
-                f"The network must always return logits of shape {(n_rows, self.n_classes_)}. Got "
+                f"The network must always return logits of shape {(n_rows, self.n_classes)}. Got "
                 f"{tuple(logits.shape) if is_tensor else type(logits).__name__} instead: {name} in "
                 f"{'training' if self.module_.training else 'evaluation'} mode."
             )
@@ -288,12 +321,12 @@ class NoisyNet(NeuralNet):
         if not self.initialized_:
             self.initialize()
         self.initialize_optimizer()
-        self.schedule_: Any = self.stage_schedule(rows, epochs)
-        done = 0 if self.checkpoint_ is None else self.checkpoint_.begin_stage(epochs)
+        self.stage_epochs_ = epochs
+        done = 0 if self.checkpoint is None else self.checkpoint.begin_stage(epochs)
         self.partial_fit(rows, None, epochs=epochs - done)
-        if self.checkpoint_ is not None:
-            self.checkpoint_.end_stage()
-        self.schedule_ = None  # it would lead the learning rate up again
+        if self.checkpoint is not None:
+            self.checkpoint.end_stage()
+        self.stage_epochs_ = None
         return self
 
     def stage_state(self) -> dict[str, Any]:
@@ -302,89 +335,6 @@ class NoisyNet(NeuralNet):
 
     def load_stage_state(self, state: dict[str, Any]) -> None:
         """Take back what `stage_state` returned."""
-
-    def stage_schedule(self, rows: Rows, epochs: int) -> Any:
-        """Return the learning rate scheduler of a stage; ``schedule_unit`` says when it steps."""
-        return torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer_, T_max=epochs)
-
-    def on_batch_end(
-        self, net: Any, batch: Any = None, training: bool = False, **step: Any
-    ) -> None:
-        """Step the schedule of a stage, if it steps by batch."""
-        if training and self.schedule_unit == "batch":
-            self.lr_ = self.optimizer_.param_groups[0]["lr"]  # after the step it is the next one
-            self._step_schedule()
-
-    def on_epoch_end(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
-        """Step the schedule of a stage, if it steps by epoch."""
-        if self.schedule_unit == "batch":
-            self.history.record("lr", self.lr_)
-            return
-        self.history.record("lr", self.optimizer_.param_groups[0]["lr"])
-        self._step_schedule()
-
-    def _step_schedule(self) -> None:
-        if getattr(self, "schedule_", None) is not None:
-            self.schedule_.step()
-
-    def logits(self, rows: Rows) -> np.ndarray:
-        """Compute the logits of rows in evaluation mode, in their order.
-
-        Parameters
-        ----------
-        rows : Rows
-
-        Returns
-        -------
-        ndarray of shape (n_rows, n_classes), float32
-        """
-        return self.map_logits(rows, lambda logits, y: logits)
-
-    def predicted_classes(self, rows: Rows) -> np.ndarray:
-        """Predict the codes of the classes of rows, in their order.
-
-        Parameters
-        ----------
-        rows : Rows
-
-        Returns
-        -------
-        ndarray of shape (n_rows,), int64
-        """
-        return self.map_logits(rows, lambda logits, y: predicted_class(logits))
-
-    def map_logits(
-        self, rows: Rows, function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-    ) -> np.ndarray:
-        """Compute something from logits in evaluation mode, without holding those of all rows.
-
-        Parameters
-        ----------
-        rows : Rows
-        function : callable
-            Takes the logits (n, n_classes) and the labels (n,) of a batch, and returns a tensor of
-            n rows.
-
-        Returns
-        -------
-        ndarray of shape (n_rows, ...)
-
-        Raises
-        ------
-        FloatingPointError
-            If a logit is NaN or plus infinity.
-        """
-        y, parts, finite, start = rows.y[rows.index.to(rows.y.device)], [], [], 0
-        for logits in self.forward_iter(rows, training=False, device=self.device):
-            parts.append(function(logits, y[start : start + len(logits)]))
-            finite.append((logits < torch.inf).all())  # false for NaN; -inf may mask a class
-            start += len(logits)
-        if not torch.stack(finite).all():  # the last step may have done it: no loss tells of that
-            raise FloatingPointError(
-                f"Training diverged: after epoch {len(self.history)} the network returns logits "
-                f"that are infinite or NaN. Lower lr (now {self.lr}) or standardise the features."
-            )
-        return torch.cat(parts).cpu().numpy()
 
     def epoch_history(self) -> list[dict[str, Any]]:
         """History of the epochs without that of their batches, as plain numbers."""
@@ -399,8 +349,7 @@ class NoisyNet(NeuralNet):
 
     def release(self) -> NoisyNet:
         """Drop what only training needs, so that the net pickles small and loads without CUDA."""
-        self.schedule_, self.scaler_, self.listeners_ = None, None, {}
-        self.__dict__.pop("checkpoint_", None)
+        self.scaler_, self.listeners_, self.checkpoint = None, {}, None
         history = self.epoch_history()
         self.trim_for_prediction()
         self.module_.zero_grad(set_to_none=True)

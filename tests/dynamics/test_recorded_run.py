@@ -8,7 +8,7 @@ from torch import nn
 from noisyfit.data import Rows, TensorSource
 from noisyfit.dynamics import RecordedRun, given_label_statistics
 from noisyfit.dynamics._recorded_run import N_FOLDS, deal_folds
-from noisyfit.training import NoisyNet
+from noisyfit.training import NoisyNet, predict_logits
 
 CPU = torch.device("cpu")
 
@@ -52,7 +52,7 @@ def test_held_out_rows_are_recorded_by_the_net_that_never_saw_them():
     # A net's weights for a row move only if it trained on the row.
     np.testing.assert_array_equal(run.dynamics.given_prob, np.full((40, 3), 0.5))
     np.testing.assert_array_equal(run.map_logits(all_logits), np.zeros((40, 2)))
-    assert run.net.logits(run.rows).any(axis=1).all()
+    assert predict_logits(run.net, run.rows).any(axis=1).all()
     in_sample = make_run(y, "evaluation")
     in_sample.train_stage(np.ones(40, dtype=bool), 3)
     assert in_sample.dynamics.given_prob.min() > 0.5

@@ -12,10 +12,12 @@ from torch.nn.functional import cross_entropy, kl_div, one_hot
 from noisyfit.data import Rows, TensorSource
 from noisyfit.methods.meta_relabel import _batch_norm_jvp
 from noisyfit.methods.meta_relabel._averaging import ema_decay
+from noisyfit.methods.meta_relabel._decisions import DecisionRecorder
 from noisyfit.methods.meta_relabel._net import MetaNet
 from noisyfit.methods.meta_relabel._schedule import cosine_cycle_ends, cosine_cycle_factor
 from noisyfit.methods.meta_relabel._settings import PAPER_RULES, MetaSettings
 from noisyfit.modules import MLP
+from noisyfit.training import predict_logits
 
 N, N_CLASSES, BATCH = 48, 3, 16
 RNG = np.random.default_rng(0)
@@ -397,7 +399,7 @@ def test_self_taught_losses_rise_over_the_ramp():
     found = {}
     for ramp in (0, 4):
         net = begun(make_net(ramp_epochs=ramp, mixup_alpha=0))
-        net.stage_schedule(all_rows(), 8)  # three steps an epoch
+        assert net.n_ramp_steps_ == 3 * ramp  # three steps an epoch
         for step in (0, 6, 12, 20):
             net.n_steps_, net.probe_batches_.place = step, 0
             torch.manual_seed(2)
@@ -440,11 +442,12 @@ class Watch(Callback):
 
 def test_what_is_remembered_of_a_run():
     watch = Watch()
-    net = make_net(callbacks=[watch])
+    decisions = DecisionRecorder(relabel=True)
+    net = make_net(callbacks=[decisions, watch])
     start = [p.detach().clone() for p in net.module_.parameters()]
     rows = all_rows().subset(~TRUSTED)
     net.train_stage(rows, 4)
-    weights, trust = net.row_means()
+    weights, trust = decisions.row_means()
     assert np.isnan(weights[TRUSTED]).all()
     assert np.isnan(trust[TRUSTED]).all()
     expected_weight, expected_trust = np.zeros(N), np.zeros(N)
@@ -481,11 +484,11 @@ def test_the_learning_rate_restarts():
 
 def test_evaluation_in_between_uses_the_average():
     net = begun(make_net(ema_decay=0.999))
-    before = net.logits(all_rows())
+    before = predict_logits(net, all_rows())
     for _ in range(3):
         net.train_step(batch_of())  # without callbacks the average stays behind
     net.module_.eval()
-    after = net.logits(all_rows())
+    after = predict_logits(net, all_rows())
     raw = net.module_(torch.from_numpy(X)).detach().numpy()
     assert np.abs(after - raw).max() > 0.01
     statistics_only = np.abs(after - before).max()

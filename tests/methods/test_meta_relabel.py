@@ -21,6 +21,7 @@ from noisyfit.metrics import auroc
 from noisyfit.model_selection import TrustedFold
 from noisyfit.modules import MLP, ConvNet
 from noisyfit.noise import corrupt_labels, open_set_noise, transition_matrix
+from noisyfit.training import predict_logits
 
 RNG = np.random.default_rng(0)
 N, N_CLASSES = 90, 3
@@ -431,7 +432,7 @@ def test_trusted_rows_in_the_majority(n_untrusted):
 def test_scores_and_soft_labels_by_their_definition():
     est = quick(max_epochs=6).fit(X, GIVEN, trusted=TRUSTED)
     others, rows = ~TRUSTED, np.arange(N)
-    p = softmax(est.net_.logits(est._rows(X)).astype(np.float64), axis=1)
+    p = softmax(predict_logits(est.net_, est._rows(X)).astype(np.float64), axis=1)
     evidence = (p[rows, GIVEN] + est.dynamics_.mean("given_prob")) / 2
     order = np.argsort(evidence[others], kind="stable")
     assert (np.diff(est.noise_scores_[others][order]) <= 1e-12).all()

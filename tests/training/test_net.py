@@ -17,7 +17,14 @@ import noisyfit.training._device
 from noisyfit.data import BatchLoader, Rows, TensorSource
 from noisyfit.dynamics import DynamicsRecorder
 from noisyfit.modules import MLP
-from noisyfit.training import NoisyNet, resolve_device, resolve_precision
+from noisyfit.training import (
+    NoisyNet,
+    map_logits,
+    predict_classes,
+    predict_logits,
+    resolve_device,
+    resolve_precision,
+)
 
 CPU = torch.device("cpu")
 SGD = {"momentum": 0.9, "weight_decay": 5e-3}
@@ -124,7 +131,7 @@ def test_a_fused_step_is_the_step(kind):
             copy.deepcopy(module), optimizer=kind, lr=0.01, batch_size=8, **settings
         ).initialize()
         assert net.optimizer_.defaults["fused"] is fused
-        logits.append(net.partial_fit(rows, None, epochs=10).logits(rows))
+        logits.append(predict_logits(net.partial_fit(rows, None, epochs=10), rows))
     np.testing.assert_allclose(*logits, atol=1e-4)
 
 
@@ -191,7 +198,7 @@ def test_a_second_stage_keeps_the_weights_and_nothing_else():
     net.train_stage(rows, 3)
     after_first = copy.deepcopy(net.module_.state_dict())
     assert len(net.optimizer_.state) == 6
-    net.logits(rows)  # leaves the module in evaluation mode, which training must undo
+    predict_logits(net, rows)  # leaves the module in evaluation mode, which training must undo
     net.train_stage(rows.subset(np.arange(45) < 30), 5)
 
     first, second = dict(net.callbacks_)["start"].starts_
@@ -266,9 +273,9 @@ def test_divergence_in_the_last_step_is_seen_by_what_the_network_returns():
     X, y = problem()
     rows, net = rows_of(1e3 * X, y), noisy_net(nn.Linear(4, 3), lr=1e38, batch_size=45)
     net.partial_fit(rows, None, epochs=1)  # its only loss is that before the step
-    for read in (net.logits, net.predicted_classes):
+    for read in (predict_logits, predict_classes):
         with pytest.raises(FloatingPointError, match=r"after epoch 1 .*Lower lr \(now 1e\+38\)"):
-            read(rows)
+            read(net, rows)
 
 
 class Masked(nn.Linear):
@@ -282,7 +289,7 @@ class Masked(nn.Linear):
 def test_a_network_may_mask_a_class():
     X, y = problem()
     net = noisy_net(Masked(4, 3)).partial_fit(rows_of(X, y % 2), None, epochs=1)
-    logits = net.logits(rows_of(X, y % 2))
+    logits = predict_logits(net, rows_of(X, y % 2))
     assert np.isneginf(logits[:, 2]).all()
     assert np.isfinite(logits[:, :2]).all()
 
@@ -309,8 +316,7 @@ class Changing(nn.Linear):
 def test_logits_are_checked_when_training_too(spoil, message):
     module = Changing(4, 3)
     module.spoil = spoil
-    net = noisy_net(module)
-    net.n_classes_ = 3
+    net = noisy_net(module, n_classes=3)
     with pytest.raises(ValueError, match=message):
         net.partial_fit(rows_of(*problem()), None, epochs=1)
 
@@ -454,12 +460,12 @@ def test_logits_are_those_of_evaluation_mode_in_the_order_of_rows():
     with torch.random.fork_rng(devices=[]):
         net.partial_fit(rows, None, epochs=1)
     state = torch.get_rng_state()
-    logits = net.logits(rows)
+    logits = predict_logits(net, rows)
     assert logits.dtype == np.float32
     with torch.no_grad():
         expected = net.module_.eval()(torch.tensor(X)).numpy()
     np.testing.assert_allclose(logits, expected, atol=1e-6)
-    part = net.logits(rows.subset(np.arange(45) % 2 == 1))
+    part = predict_logits(net, rows.subset(np.arange(45) % 2 == 1))
     np.testing.assert_allclose(part, expected[1::2], atol=1e-6)
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -481,11 +487,11 @@ def test_something_of_the_logits_batch_by_batch():
         sizes.append(len(logits))
         return logits.gather(1, y.view(-1, 1)).squeeze(1)
 
-    logits, kept = net.logits(rows), part.index.numpy()
-    np.testing.assert_array_equal(net.map_logits(part, of_given), logits[kept, y[kept]])
+    logits, kept = predict_logits(net, rows), part.index.numpy()
+    np.testing.assert_array_equal(map_logits(net, part, of_given), logits[kept, y[kept]])
     assert sum(sizes) == len(kept)
     assert max(sizes) <= 9
-    np.testing.assert_array_equal(net.predicted_classes(part), logits[kept].argmax(axis=1))
+    np.testing.assert_array_equal(predict_classes(net, part), logits[kept].argmax(axis=1))
 
 
 def test_row_ids_never_reach_the_module():
@@ -500,7 +506,7 @@ def test_bfloat16_runs_on_the_cpu_and_gives_float32_logits():
     module = small_net()
     full = noisy_net(copy.deepcopy(module))
     half = noisy_net(copy.deepcopy(module), precision=torch.bfloat16)
-    exact, rounded = full.logits(rows), half.logits(rows)
+    exact, rounded = predict_logits(full, rows), predict_logits(half, rows)
     assert rounded.dtype == np.float32
     np.testing.assert_allclose(rounded, exact, atol=0.05)
     assert (rounded != exact).any()
@@ -560,7 +566,7 @@ def test_a_released_net_is_small_and_still_predicts():
         iterator_train__views=(lambda x: x,),  # could not be pickled
     )
     net.train_stage(rows, 2)
-    logits, history = net.logits(rows), net.epoch_history()
+    logits, history = predict_logits(net, rows), net.epoch_history()
     assert net.release() is net
 
     data = pickle.dumps(net)
@@ -568,13 +574,13 @@ def test_a_released_net_is_small_and_still_predicts():
     assert len(data) < weights + 15_000
     assert X.nbytes > 10 * len(data)
     for one in (net, pickle.loads(data)):
-        np.testing.assert_array_equal(one.logits(rows), logits)
+        np.testing.assert_array_equal(predict_logits(one, rows), logits)
         assert one.epoch_history() == history
         assert [set(epoch) >= {"epoch", "train_loss", "lr", "dur"} for epoch in history] == [
             True
         ] * 2
         assert getattr(one, "optimizer_", None) is None
-        assert one.schedule_ is None
+        assert one.checkpoint is None
         assert not one.callbacks_
 
 
@@ -659,7 +665,7 @@ def test_no_batch_waits_for_the_cuda_device():
         net.train_stage(rows, 2)
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    assert net.logits(rows).shape == (200, 3)
+    assert predict_logits(net, rows).shape == (200, 3)
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:x"])
@@ -675,7 +681,7 @@ def test_a_prediction_does_not_depend_on_the_other_rows(n_rows):
     net = NoisyNet(MLP(5, 3), batch_size=64).initialize()
     rows = Rows(TensorSource(X, torch.device("cpu")), torch.from_numpy(y.astype(np.int64)))
     part = rows.subset(np.arange(40) >= 40 - n_rows)
-    np.testing.assert_array_equal(net.logits(part), net.logits(rows)[-n_rows:])
+    np.testing.assert_array_equal(predict_logits(net, part), predict_logits(net, rows)[-n_rows:])
 
 
 def test_a_net_that_was_not_initialised_is_before_it_trains():

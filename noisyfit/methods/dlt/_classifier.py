@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import closing
 from numbers import Integral, Real
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,12 +11,12 @@ import torch
 
 from noisyfit._sklearn import Interval, StrOptions
 from noisyfit.augment import weak_view
-from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask
+from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask, Trainer
 from noisyfit.data import View, batch_sizes
 from noisyfit.dynamics import DynamicsRecorder
-from noisyfit.label_quality import NoiseRateEstimate, estimate_noise_rate
+from noisyfit.label_quality import NoiseRateEstimate, calibrate_judged, estimate_noise_rate
 from noisyfit.methods.dlt._net import ThresholdNet, ThresholdSettings
-from noisyfit.training import EpochProgress
+from noisyfit.training import EpochProgress, predict_classes
 
 
 class DLTClassifier(BaseNoisyClassifier):
@@ -120,9 +119,12 @@ class DLTClassifier(BaseNoisyClassifier):
         `noise_rate` was given or every row is trusted.
     noise_rate_estimate_ : NoiseRateEstimate or None
         All that the estimation found.
+    trusted_mask_ : ndarray of shape (n_samples,), bool
+        Rows whose label was verified, as `fit` was told.
+    given_labels_, predicted_labels_ : ndarray of shape (n_samples,)
+        The labels that `fit` was given, and those that the network predicts for its rows.
     corrected_labels_ : ndarray of shape (n_samples,)
-        The given label where clean, else the class that the final network predicts, which may be
-        the given one.
+        The given label where ``clean_mask_`` is true, else the predicted one.
     transition_matrix_ : ndarray of shape (n_classes, n_classes)
         Estimated share of the rows of a true class (row) that were given each label (column), see
         `noisyfit.label_quality.estimate_transition_matrix`.
@@ -209,10 +211,8 @@ class DLTClassifier(BaseNoisyClassifier):
         "lambda_ramp_epochs": [Interval(Integral, 0, None, closed="left")],
         "lambda_prior": [Interval(Real, 0, None, closed="left")],
         "class_prior": [StrOptions({"given", "uniform"})],
-        "record": ["array-like"],
-        "record_folder": [str, Path, None],
     }
-    _optimizer_defaults: ClassVar[dict[str, Any]] = {"momentum": 0.9, "weight_decay": 5e-4}
+    optimizer_defaults: ClassVar[dict[str, Any]] = {"momentum": 0.9, "weight_decay": 5e-4}
 
     def __init__(
         self,
@@ -243,12 +243,29 @@ class DLTClassifier(BaseNoisyClassifier):
         augment: Any = "auto",
         precision: str = "auto",
         device: str | torch.device = "auto",
-        callbacks: list | None = None,
+        callbacks: list[Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
         **net_params: Any,
     ) -> None:
-        self.module = module
+        super().__init__(
+            module,
+            record=record,
+            record_folder=record_folder,
+            checkpoint=checkpoint,
+            optimizer=optimizer,
+            lr=lr,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            standardize=standardize,
+            augment=augment,
+            precision=precision,
+            device=device,
+            callbacks=callbacks,
+            random_state=random_state,
+            verbose=verbose,
+            **net_params,
+        )
         self.strategy = strategy
         self.noise_rate = noise_rate
         self.estimation_epochs = estimation_epochs
@@ -263,55 +280,41 @@ class DLTClassifier(BaseNoisyClassifier):
         self.lambda_ramp_epochs = lambda_ramp_epochs
         self.lambda_prior = lambda_prior
         self.class_prior = class_prior
-        self.record = record
-        self.record_folder = record_folder
-        self.checkpoint = checkpoint
-        self.optimizer = optimizer
-        self.lr = lr
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.standardize = standardize
-        self.augment = augment
-        self.precision = precision
-        self.device = device
-        self.callbacks = callbacks
-        self.random_state = random_state
-        self.verbose = verbose
-        self._net_params = net_params
 
-    def _fit(self, task: FitTask) -> FitResult:
+    def _fit(self, task: FitTask, trainer: Trainer) -> FitResult:
         warmup, ramp = self._schedule()
-        self._refuse_views()
+        _refuse_views(trainer)
         quantities = tuple(dict.fromkeys([*self.record, "given_prob"]))
         recorder = DynamicsRecorder(
             task.n_samples, quantities, folder=self.record_folder
         ).initialize()
-        callbacks = [*self._user_callbacks(), ("dynamics", recorder)]
+        callbacks = [*trainer.user_callbacks(), ("dynamics", recorder)]
         estimating = self.noise_rate == "auto" and not task.trusted.all()
         given_rate = 0.0 if self.noise_rate == "auto" else float(self.noise_rate)
-        progress = self._progress(self.max_epochs + estimating * self.estimation_epochs)
+        progress = trainer.progress(self.max_epochs + estimating * self.estimation_epochs)
         with closing(progress):
-            estimate = self._estimate(task, progress) if estimating else None
-            settings = self._settings(task, estimate.rate if estimate else given_rate, warmup, ramp)
+            estimate = self._estimate(task, trainer, progress) if estimating else None
+            noise_rate = estimate.rate if estimate else given_rate
+            settings = self._settings(task, trainer, noise_rate, warmup, ramp)
             progress.stage(type(self).__name__)
-            net = self._make_net(
-                task,
+            net = trainer.make_net(
                 [*callbacks, ("progress", progress)],
                 ThresholdNet,
                 settings=settings,
                 trusted=task.trusted,
-                iterator_train__views=self._views(task),
+                iterator_train__views=self._views(trainer),
             )
             net.train_stage(task.rows, self.max_epochs)
         dynamics = recorder.dynamics_
         evidence = -dynamics.mean("given_prob")
-        predicted = net.predicted_classes(task.rows)
-        scores = self._calibrated_scores(task, predicted, evidence, settings.noise_rate)
+        predicted = predict_classes(net, task.rows)
+        rate = task.rate_among_judged(noise_rate)
+        scores = calibrate_judged(evidence, predicted != task.y, rate, task.trusted)
         return FitResult(
             net=net,
             noise_scores=scores,
             clean_mask=scores <= 0.5,
-            noise_rate=settings.noise_rate,
+            noise_rate=noise_rate,
             dynamics=dynamics.select(tuple(self.record)),
             history=net.epoch_history(),
             attributes={
@@ -322,12 +325,14 @@ class DLTClassifier(BaseNoisyClassifier):
             predicted=predicted,
         )
 
-    def _estimate(self, task: FitTask, progress: EpochProgress) -> NoiseRateEstimate:
+    def _estimate(
+        self, task: FitTask, trainer: Trainer, progress: EpochProgress
+    ) -> NoiseRateEstimate:
         progress.stage(f"{type(self).__name__} noise rate")
         recorder = DynamicsRecorder(task.n_samples, ("loss", "correct"))
-        net = self._make_net(task, [("dynamics", recorder), ("progress", progress)])
+        net = trainer.make_net([("dynamics", recorder), ("progress", progress)])
         net.train_stage(task.rows, self.estimation_epochs)
-        judged = ~task.trusted
+        judged = task.judged
         found = estimate_noise_rate(
             recorder.dynamics_, judged=judged, random_state=task.streams.split
         )
@@ -349,9 +354,9 @@ class DLTClassifier(BaseNoisyClassifier):
         return warmup, ramp
 
     def _settings(
-        self, task: FitTask, noise_rate: float, warmup: int, ramp: int
+        self, task: FitTask, trainer: Trainer, noise_rate: float, warmup: int, ramp: int
     ) -> ThresholdSettings:
-        n_batches = len(batch_sizes(task.n_samples, self._batch_size(task.n_samples)))
+        n_batches = len(batch_sizes(task.n_samples, trainer.batch_size))
         window = min(200, -(-n_batches // 2)) if self.window == "auto" else int(self.window)
         window = min(window, n_batches * self.max_epochs)  # no more are ever seen
         lambda_noisy = 0.0 if noise_rate < 0.25 else min(150.0, 2.5 * task.n_classes)
@@ -370,16 +375,17 @@ class DLTClassifier(BaseNoisyClassifier):
             prior=counts / counts.sum() if self.class_prior == "given" else None,
         )
 
-    def _refuse_views(self) -> None:
-        if "views" in self._nested_kwargs("iterator_train"):
-            raise ValueError(
-                "iterator_train__views is set by the method itself: one standard view and n_views "
-                "others. Use augment to say how they are made."
-            )
-
-    def _views(self, task: FitTask) -> tuple[View | None, ...]:
+    def _views(self, trainer: Trainer) -> tuple[View | None, ...]:
         """Return the standard view, which the losses are taken from, and K to learn from."""
-        standard = view = self._standard_view(task)
-        if self.augment == "auto" and self._example(task.rows).ndim == 2:
-            view = weak_view(self._example(task.rows).shape[1:], self._feature_std(task))
-        return (standard, *(view,) * self.n_views)
+        view = trainer.view
+        if self.augment == "auto" and trainer.feature_std is not None:
+            view = weak_view(trainer.row_shape, trainer.feature_std)
+        return (trainer.view, *(view,) * self.n_views)
+
+
+def _refuse_views(trainer: Trainer) -> None:
+    if "views" in trainer.nested("iterator_train"):
+        raise ValueError(
+            "iterator_train__views is set by the method itself: one standard view and n_views "
+            "others. Use augment to say how they are made."
+        )

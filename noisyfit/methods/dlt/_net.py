@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -75,10 +75,14 @@ class ThresholdNet(NoisyNet):
 
     Notes
     -----
+    Beside the loss it keeps a memory of past losses, from which the thresholds are taken.
+
     A step after the warm-up makes one forward in the standard view for the split, one over the K
     views for the pseudo-labels, both without gradient and without touching batch normalisation's
     running statistics, and one forward and backward over the mixed views.
     """
+
+    training_only: ClassVar[tuple[str, ...]] = (*NoisyNet.training_only, "trusted")
 
     def __init__(
         self, module: Any, *, settings: ThresholdSettings, trusted: np.ndarray, **kwargs: Any

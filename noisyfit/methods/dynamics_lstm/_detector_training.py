@@ -18,7 +18,7 @@ from noisyfit.data import Rows, TensorSource
 from noisyfit.methods.dynamics_lstm._grouped_loss import GroupedLoss
 from noisyfit.metrics import auroc, average_precision
 from noisyfit.modules import SequenceLSTM
-from noisyfit.training import NoisyNet
+from noisyfit.training import NoisyNet, predict_logits
 
 _HELD_OUT = 0.1
 _LEAST_STD = 1e-3
@@ -108,7 +108,7 @@ def train_detector(
     net.module_.load_state_dict(best.state)
     if groups is not None:
         scale = float(net.criterion_.log_scale.detach().mean().exp())
-        _recalibrate(net.module_.linear, _log_odds(net.logits(rows)), marks[train], scale)
+        _recalibrate(net.module_.linear, _log_odds(predict_logits(net, rows)), marks[train], scale)
     return net.module_.cpu().eval(), best.figures
 
 
@@ -156,7 +156,7 @@ class _BestEpoch(Callback):
         self.figures: dict[str, Any] = {}
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        p = expit(_log_odds(net.logits(self.rows)))
+        p = expit(_log_odds(predict_logits(net, self.rows)))
         figures = {
             name: float(np.mean([figure(self.marks[part], p[part]) for part in self.parts]))
             for name, figure in (("auroc", auroc), ("average_precision", average_precision))

@@ -5,9 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from contextlib import closing
-from dataclasses import replace
 from numbers import Real
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,15 +14,15 @@ from scipy.special import logit
 from sklearn.base import clone
 
 from noisyfit._random import seeded
-from noisyfit._sklearn import Interval, StrOptions
-from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask
+from noisyfit._sklearn import Interval, StrOptions, fit_context
+from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask, Trainer, make_task
 from noisyfit.data import Rows
 from noisyfit.dynamics import RECORDINGS, RecordedRun, TrainingDynamics
-from noisyfit.label_quality import estimate_noise_rate, spare_last_rows
+from noisyfit.label_quality import calibrate_judged, estimate_noise_rate, spare_last_rows
 from noisyfit.methods.dynamics_lstm._detector import ANY_RECORDING, DynamicsLSTM, check_marks
 from noisyfit.methods.dynamics_lstm._noise_rate import detector_noise_rate
 from noisyfit.noise import corrupt_labels, transition_matrix
-from noisyfit.training import EpochProgress
+from noisyfit.training import EpochProgress, predict_classes
 
 _FLIPPED_SHARE = 0.2
 _SMALLEST = 1e-12
@@ -87,11 +85,11 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
     device : str or torch.device, default="auto"
         ``"auto"``: CUDA where there is one.
     callbacks : list of skorch callbacks, default=None
-        Copied for each network.
+        Copied for each fit; each network gets copies of its own.
     random_state : int, RandomState instance or None, default=None
         Makes a fit repeatable; torch's and numpy's global generators are left alone.
     verbose : int, default=0
-        1 shows one progress bar over all networks, 2 skorch's table of epochs.
+        1 shows one progress bar over all epochs, 2 skorch's table of epochs.
     **net_params : object
         ``module__<name>``, ``optimizer__<name>``, ``iterator_train__<name>`` (such as
         ``num_workers``).
@@ -104,8 +102,12 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         Rows that the final network was trained on.
     noise_rate_ : float
         Estimated share of wrong labels, close to the mean of ``noise_scores_``.
+    trusted_mask_ : ndarray of shape (n_samples,), bool
+        Rows whose label was verified, as `fit` was told.
+    given_labels_, predicted_labels_ : ndarray of shape (n_samples,)
+        The labels that `fit` was given, and those that the network predicts for its rows.
     corrected_labels_ : ndarray of shape (n_samples,)
-        The given label where clean, else the network's prediction.
+        The given label where ``clean_mask_`` is true, else the predicted one.
     transition_matrix_ : ndarray of shape (n_classes, n_classes)
         Estimated share of the rows of a true class (row) that were given each label (column), see
         `noisyfit.label_quality.estimate_transition_matrix`.
@@ -170,10 +172,8 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         "recording": [StrOptions(set(RECORDINGS))],
         "fine_tune": ["boolean"],
         "remove": [StrOptions({"estimated"}), Interval(Real, 0, 1, closed="left")],
-        "record": ["array-like"],
-        "record_folder": [str, Path, None],
     }
-    _optimizer_defaults: ClassVar[dict[str, Any]] = {"momentum": 0.9, "weight_decay": 5e-3}
+    optimizer_defaults: ClassVar[dict[str, Any]] = {"momentum": 0.9, "weight_decay": 5e-3}
 
     def __init__(
         self,
@@ -194,32 +194,35 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         augment: Any = "auto",
         precision: str = "auto",
         device: str | torch.device = "auto",
-        callbacks: list | None = None,
+        callbacks: list[Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
         **net_params: Any,
     ) -> None:
-        self.module = module
+        super().__init__(
+            module,
+            record=record,
+            record_folder=record_folder,
+            checkpoint=checkpoint,
+            optimizer=optimizer,
+            lr=lr,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            standardize=standardize,
+            augment=augment,
+            precision=precision,
+            device=device,
+            callbacks=callbacks,
+            random_state=random_state,
+            verbose=verbose,
+            **net_params,
+        )
         self.detector = detector
         self.recording = recording
         self.fine_tune = fine_tune
         self.remove = remove
-        self.record = record
-        self.record_folder = record_folder
-        self.checkpoint = checkpoint
-        self.optimizer = optimizer
-        self.lr = lr
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.standardize = standardize
-        self.augment = augment
-        self.precision = precision
-        self.device = device
-        self.callbacks = callbacks
-        self.random_state = random_state
-        self.verbose = verbose
-        self._net_params = net_params
 
+    @fit_context(prefer_skip_nested_validation=True)
     def record_run(self, X: Any, y: Any = None) -> RecordedRun:
         """Train as `fit` does in its first half, and return what was recorded.
 
@@ -234,11 +237,10 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
             Its ``dynamics`` are the records, its ``map_logits`` reads the recorded nets. The
             estimator itself is left as it is.
         """
-        estimator = clone(self)
-        estimator._validate_params()
-        _, task = estimator._make_task(X, y)
-        return estimator._run_alone(task)
+        task = make_task(clone(self), X, y)
+        return self._run_alone(task, Trainer(self, task))
 
+    @fit_context(prefer_skip_nested_validation=True)
     def fit_detector(
         self,
         X: Any,
@@ -290,37 +292,40 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         """
         if not isinstance(detector, DynamicsLSTM | None):
             raise TypeError(f"detector must be a DynamicsLSTM or None. Got {detector!r}.")
-        estimator = clone(self)
-        estimator._validate_params()
-        _, task = estimator._make_task(X, y)
-        flipped_task, flipped = estimator._flip(task, _matrix(noise, rate, task.n_classes))
+        task = make_task(clone(self), X, y)
+        rows, flipped = _flip(task, _matrix(noise, rate, task.n_classes))
         check_marks(flipped, task.n_samples)
-        sequences = estimator._run_alone(flipped_task).dynamics.relative_prob
+        sequences = self._run_alone(task, Trainer(self, task), rows).dynamics.relative_prob
         default = DynamicsLSTM(device=self.device, random_state=self.random_state)
         new = copy.deepcopy(default if detector is None else detector)
         new.recording = self.recording
         return new.fit(sequences, flipped)
 
-    def _fit(self, task: FitTask) -> FitResult:
+    def _fit(self, task: FitTask, trainer: Trainer) -> FitResult:
         detector = self._load_detector()
         n_nets = RecordedRun.n_nets(self.recording, keeps_net=False)
-        with closing(self._progress(self.max_epochs * (n_nets * (1 + self.fine_tune) + 1))) as bar:
-            run = self._record(task, "recording", bar)
+        n_epochs = self.max_epochs * (n_nets * (1 + self.fine_tune) + 1)
+        with closing(trainer.progress(n_epochs)) as bar:
+            run = self._record(trainer, "recording", bar)
             stages = {"recording": run.history()}
             suspicion, rate = self._judge(detector, run.dynamics, task)
             drop = self._drop(suspicion, rate, task)
             if self.fine_tune:
-                detector, stages["fine-tuning"] = self._fine_tune(detector, task, ~drop, bar)
+                detector, stages["fine-tuning"] = self._fine_tune(
+                    detector, task, trainer, ~drop, bar
+                )
                 suspicion, rate = self._judge(detector, run.dynamics, task)
                 drop = self._drop(suspicion, rate, task)
             bar.stage(f"{type(self).__name__} retraining")
-            net = self._make_net(task, [*self._user_callbacks(), ("progress", bar)])
+            net = trainer.make_net([*trainer.user_callbacks(), ("progress", bar)])
             net.train_stage(task.rows.subset(~drop), self.max_epochs)
             stages["retraining"] = net.epoch_history()
-        predicted = net.predicted_classes(task.rows)
+        predicted = predict_classes(net, task.rows)
         return FitResult(
             net=net,
-            noise_scores=self._calibrated_scores(task, predicted, suspicion, rate),
+            noise_scores=calibrate_judged(
+                suspicion, predicted != task.y, task.rate_among_judged(rate), task.trusted
+            ),
             clean_mask=~drop,
             noise_rate=rate,
             dynamics=run.dynamics.select(tuple(self.record)),
@@ -342,22 +347,27 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
             )
         return self.detector
 
-    def _run_alone(self, task: FitTask) -> RecordedRun:
+    def _run_alone(self, task: FitTask, trainer: Trainer, rows: Rows | None = None) -> RecordedRun:
         n_nets = RecordedRun.n_nets(self.recording, keeps_net=False)
         with (
-            closing(self._progress(self.max_epochs * n_nets)) as bar,
+            closing(trainer.progress(self.max_epochs * n_nets)) as bar,
             seeded(task.streams.training, task.device),
         ):
-            return self._record(task, "recording", bar)
+            return self._record(trainer, "recording", bar, rows)
 
     def _record(
-        self, task: FitTask, stage: str, bar: EpochProgress, keep: np.ndarray | None = None
+        self,
+        trainer: Trainer,
+        stage: str,
+        bar: EpochProgress,
+        rows: Rows | None = None,
+        keep: np.ndarray | None = None,
     ) -> RecordedRun:
-        """Train on the rows to keep and record them."""
+        """Train on the rows to keep and record them; `rows` may have other labels."""
         bar.stage(f"{type(self).__name__} {stage}")
         quantities = dict.fromkeys([*self.record, "margin", "loss", "correct"])
-        run = self._make_run(task, self.recording, quantities, bar, keeps_net=False)
-        keep = np.ones(task.n_samples, dtype=bool) if keep is None else keep
+        run = trainer.make_run(self.recording, quantities, bar, rows=rows, keeps_net=False)
+        keep = np.ones(run.dynamics.n_samples, dtype=bool) if keep is None else keep
         run.train_stage(keep, self.max_epochs)
         return run
 
@@ -366,7 +376,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         detector: DynamicsLSTM, dynamics: TrainingDynamics, task: FitTask
     ) -> tuple[np.ndarray, float]:
         """Return the detector's log-odds and the noise rate; trusted labels are right."""
-        suspicion, judged = np.full(task.n_samples, -np.inf), ~task.trusted
+        suspicion, judged = np.full(task.n_samples, -np.inf), task.judged
         if not judged.any():
             return suspicion, 0.0
         p = detector.predict_proba(dynamics)[judged]
@@ -383,26 +393,19 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         drop[np.argsort(suspicion, kind="stable")[n_kept:]] = True
         return spare_last_rows(drop, suspicion, task.y, np.bincount(task.y), task.trusted)
 
-    def _flip(
-        self, task: FitTask, matrix: np.ndarray, rows: np.ndarray | None = None
-    ) -> tuple[FitTask, np.ndarray]:
-        """Return the task with some labels of `rows` replaced, and which."""
-        corrupted = corrupt_labels(
-            task.y, matrix, task.streams.split, classes=np.arange(task.n_classes)
-        )
-        flipped = corrupted.flipped if rows is None else corrupted.flipped & rows
-        y = np.where(flipped, corrupted.labels, task.y)
-        rows_ = Rows(task.rows.source, torch.from_numpy(y), task.rows.scaler)
-        return replace(task, rows=rows_, y=y), flipped
-
     def _fine_tune(
-        self, detector: DynamicsLSTM, task: FitTask, kept: np.ndarray, bar: EpochProgress
+        self,
+        detector: DynamicsLSTM,
+        task: FitTask,
+        trainer: Trainer,
+        kept: np.ndarray,
+        bar: EpochProgress,
     ) -> tuple[DynamicsLSTM, list[dict[str, Any]]]:
         """Train the detector further on flips among the rows that it takes for clean."""
         matrix = transition_matrix("symmetric", task.n_classes, _FLIPPED_SHARE)
-        flipped_task, flipped = self._flip(task, matrix, kept)
+        rows, flipped = _flip(task, matrix, kept)
         check_marks(flipped[kept], int(kept.sum()))
-        run = self._record(flipped_task, "fine-tuning", bar, kept)
+        run = self._record(trainer, "fine-tuning", bar, rows, kept)
         tuned = copy.copy(detector)
         tuned.random_state = int(task.streams.split.integers(2**31))
         tuned = tuned.fine_tune(run.dynamics.relative_prob[kept], flipped[kept])
@@ -418,3 +421,14 @@ def _matrix(noise: Any, rate: float | None, n_classes: int) -> np.ndarray:
             f"rate is for noise with a name; a transition matrix has its own. Got rate={rate!r}."
         )
     return np.asarray(noise)
+
+
+def _flip(
+    task: FitTask, matrix: np.ndarray, among: np.ndarray | None = None
+) -> tuple[Rows, np.ndarray]:
+    """Return the rows of the task with some labels replaced, and which."""
+    corrupted = corrupt_labels(
+        task.y, matrix, task.streams.split, classes=np.arange(task.n_classes)
+    )
+    flipped = corrupted.flipped if among is None else corrupted.flipped & among
+    return task.rows.with_labels(np.where(flipped, corrupted.labels, task.y)), flipped

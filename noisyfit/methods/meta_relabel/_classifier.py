@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from contextlib import closing
 from numbers import Integral, Real
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,9 +12,11 @@ import torch
 
 from noisyfit._sklearn import Interval, StrOptions
 from noisyfit.augment import strong_view
-from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask
+from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask, Trainer
 from noisyfit.data import View
-from noisyfit.dynamics import DynamicsRecorder
+from noisyfit.dynamics import DynamicsRecorder, TrainingDynamics
+from noisyfit.label_quality import calibrate_judged
+from noisyfit.methods.meta_relabel._decisions import DecisionRecorder
 from noisyfit.methods.meta_relabel._gradient import (
     META_GRADIENTS,
     check_look_ahead_optimizer,
@@ -24,7 +25,7 @@ from noisyfit.methods.meta_relabel._net import MetaNet
 from noisyfit.methods.meta_relabel._probe import lowest_loss_rows
 from noisyfit.methods.meta_relabel._schedule import n_cosine_cycles
 from noisyfit.methods.meta_relabel._settings import PAPER_RULES, MetaSettings
-from noisyfit.training import EpochProgress
+from noisyfit.training import EpochProgress, NoisyNet, map_logits
 
 
 class MetaRelabelClassifier(BaseNoisyClassifier):
@@ -150,8 +151,12 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
     trust_ : ndarray of shape (n_samples,), or None without `relabel`
         Mean of :math:`\lambda^*`: share of the epochs in which the given label was preferred to the
         network's guess; 1 for trusted rows.
+    trusted_mask_ : ndarray of shape (n_samples,), bool
+        Rows whose label was verified, as `fit` was told.
+    given_labels_, predicted_labels_ : ndarray of shape (n_samples,)
+        The labels that `fit` was given, and those that the network predicts for its rows.
     corrected_labels_ : ndarray of shape (n_samples,)
-        The given label where clean, else the class that the final network predicts.
+        The given label where ``clean_mask_`` is true, else the predicted one.
     transition_matrix_ : ndarray of shape (n_classes, n_classes)
         Estimated share of the rows of a true class (row) that were given each label (column), see
         `noisyfit.label_quality.estimate_transition_matrix`.
@@ -259,12 +264,10 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         "probe_per_class": [Interval(Integral, 1, None, closed="left")],
         "warmup_epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "strong_augment": [StrOptions({"auto", "randaugment", "autoaugment"}), callable, None],
-        "record": ["array-like"],
-        "record_folder": [str, Path, None],
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
     }
-    _optimizer_defaults: ClassVar[dict[str, Any]] = {"momentum": 0.9, "weight_decay": 5e-4}
-    _auto_lr: ClassVar[dict[str, float]] = {"table": 0.03, "other": 0.02}
+    optimizer_defaults: ClassVar[dict[str, Any]] = {"momentum": 0.9, "weight_decay": 5e-4}
+    auto_lr: ClassVar[dict[str, float]] = {"table": 0.03, "other": 0.02}
 
     def __init__(
         self,
@@ -302,12 +305,29 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         augment: Any = "auto",
         precision: str = "auto",
         device: str | torch.device = "auto",
-        callbacks: list | None = None,
+        callbacks: list[Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
         **net_params: Any,
     ) -> None:
-        self.module = module
+        super().__init__(
+            module,
+            record=record,
+            record_folder=record_folder,
+            checkpoint=checkpoint,
+            optimizer=optimizer,
+            lr=lr,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            standardize=standardize,
+            augment=augment,
+            precision=precision,
+            device=device,
+            callbacks=callbacks,
+            random_state=random_state,
+            verbose=verbose,
+            **net_params,
+        )
         self.reweight = reweight
         self.relabel = relabel
         self.consistency = consistency
@@ -329,37 +349,22 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         self.probe_per_class = probe_per_class
         self.warmup_epochs = warmup_epochs
         self.strong_augment = strong_augment
-        self.record = record
-        self.record_folder = record_folder
-        self.checkpoint = checkpoint
-        self.optimizer = optimizer
-        self.lr = lr
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.standardize = standardize
-        self.augment = augment
-        self.precision = precision
-        self.device = device
-        self.callbacks = callbacks
-        self.random_state = random_state
-        self.verbose = verbose
-        self._net_params = net_params
 
-    def _fit(self, task: FitTask) -> FitResult:
-        settings = self._settings(task)
-        views = self._views(task)
+    def _fit(self, task: FitTask, trainer: Trainer) -> FitResult:
+        settings = self._settings(task, trainer)
+        views = self._views(trainer, settings)
         quantities = tuple(dict.fromkeys([*self.record, "given_prob"]))
         recorder = DynamicsRecorder(
             task.n_samples, quantities, folder=self.record_folder
         ).initialize()
-        callbacks = self._user_callbacks()
+        decisions = DecisionRecorder(relabel=self.relabel)
+        callbacks = [("decisions", decisions), *trainer.user_callbacks()]
         warmup = 0 if task.has_trusted else self._epochs(self.warmup_epochs)
-        progress = self._progress(warmup + self.max_epochs)
+        progress = trainer.progress(warmup + self.max_epochs)
         with closing(progress):
-            probe = self._probe(task, warmup, progress)
+            probe = self._probe(task, trainer, warmup, progress)
             progress.stage(type(self).__name__)
-            net = self._make_net(
-                task,
+            net = trainer.make_net(
                 [*callbacks, ("dynamics", recorder), ("progress", progress)],
                 MetaNet,
                 settings=settings,
@@ -370,22 +375,28 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
             # Where few rows are left, epochs of them alone would be too short to learn from.
             learned = others if 2 * others.sum() >= len(others) else np.ones_like(others)
             net.train_stage(task.rows.subset(learned), self.max_epochs)
-        return self._judge(task, net, recorder, probe)
+        weights, trust = decisions.row_means()
+        own = {
+            "weights_": np.where(task.trusted, np.nan, weights) if self.reweight else None,
+            "trust_": np.where(task.trusted, 1.0, trust) if self.relabel else None,
+            "probe_": probe,
+            "meta_gradient_": net.meta_gradient_,
+        }
+        return self._judge(task, net, recorder.dynamics_, own)
 
     def _judge(
-        self, task: FitTask, net: MetaNet, recorder: DynamicsRecorder, probe: np.ndarray
+        self, task: FitTask, net: NoisyNet, dynamics: TrainingDynamics, own: dict[str, Any]
     ) -> FitResult:
-        dynamics = recorder.dynamics_
-        proba = net.map_logits(task.rows, lambda logits, y: logits.double().softmax(1))
+        proba = map_logits(net, task.rows, lambda logits, y: logits.double().softmax(1))
         rows, predicted = np.arange(task.n_samples), proba.argmax(axis=1)
         p_given = proba[rows, task.y]
-        judged = ~task.trusted
-        noise_rate = float(((predicted != task.y) & judged).mean())
-        weights, trust = net.row_means()
+        wrong = predicted != task.y
+        noise_rate = float((wrong & task.judged).mean())
         evidence = -(p_given + dynamics.mean("given_prob")) / 2
-        scores = self._calibrated_scores(task, predicted, evidence, noise_rate)
+        rate = task.rate_among_judged(noise_rate)
+        scores = calibrate_judged(evidence, wrong, rate, task.trusted)
         clean = task.trusted | (scores <= 0.5)
-        kept = np.where(clean, 1 - np.where(task.trusted, 0, scores), 0.0)[:, None]
+        kept = np.where(clean, 1 - scores, 0.0)[:, None]
         proba *= 1 - kept  # in place: it is as large as rows times classes
         proba[rows, task.y] += kept[:, 0]
         return FitResult(
@@ -395,21 +406,15 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
             noise_rate=noise_rate,
             dynamics=dynamics.select(tuple(self.record)),
             history=net.epoch_history(),
-            attributes={
-                "weights_": np.where(task.trusted, np.nan, weights) if self.reweight else None,
-                "trust_": np.where(task.trusted, 1.0, trust) if self.relabel else None,
-                "corrected_proba_": proba,
-                "probe_": probe,
-                "meta_gradient_": net.meta_gradient_,
-            },
+            attributes={**own, "corrected_proba_": proba},
             predicted=predicted,
         )
 
-    def _settings(self, task: FitTask) -> MetaSettings:
+    def _settings(self, task: FitTask, trainer: Trainer) -> MetaSettings:
         unknown = sorted(set(self.paper_rules) - set(PAPER_RULES))
         if unknown:
             raise ValueError(f"paper_rules must be some of {PAPER_RULES}. Got {unknown}.")
-        if "views" in self._nested_kwargs("iterator_train"):
+        if "views" in trainer.nested("iterator_train"):
             raise ValueError(
                 "iterator_train__views is set by the method itself: one weak and one strong view. "
                 "Use augment and strong_augment to say how they are made."
@@ -426,33 +431,22 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
             raise ValueError(
                 "Nothing is left to learn from: switch on reweight, relabel or pool_loss."
             )
-        return MetaSettings(
-            reweight=self.reweight,
-            relabel=self.relabel,
-            consistency=self._consistency(task),
-            pool_loss=self.pool_loss,
-            pool_weight=self.pool_weight,
-            mixup_alpha=self.mixup_alpha,
-            temperature=self.temperature,
-            trust_given=self.trust_given,
-            clean_threshold=self.clean_threshold,
-            weigh_equally=self.weigh_equally,
-            meta_lr=self._lr(task) if self.meta_lr == "auto" else float(self.meta_lr),
-            look_ahead_momentum=self.look_ahead_momentum,
-            pseudo_gradient=self.pseudo_gradient,
-            meta_gradient=self.meta_gradient,
-            ramp_epochs=self._epochs(self.ramp_epochs),
-            n_cycles=self._n_cycles(),
-            ema_decay=self.ema_decay,
-            paper_rules=tuple(self.paper_rules),
-        )
+        resolved = {
+            "consistency": self._consistency(task, trainer),
+            "meta_lr": trainer.lr if self.meta_lr == "auto" else float(self.meta_lr),
+            "ramp_epochs": self._epochs(self.ramp_epochs),
+            "n_cycles": self._n_cycles(),
+            "paper_rules": tuple(self.paper_rules),
+        }
+        as_given = {name: getattr(self, name) for name in MetaSettings._fields}
+        return MetaSettings(**(as_given | resolved))
 
-    def _consistency(self, task: FitTask) -> float:
+    def _consistency(self, task: FitTask, trainer: Trainer) -> float:
         if self.consistency != "auto":
             return float(self.consistency)
         if isinstance(self.strong_augment, str) and self.strong_augment != "auto":
             return 20.0
-        return 2.0 if self._example(task.rows).ndim == 4 else min(5.0, task.n_classes - 1.0)
+        return 2.0 if trainer.is_image else min(5.0, task.n_classes - 1.0)
 
     def _n_cycles(self) -> int:
         auto = self.n_cycles == "auto"
@@ -461,7 +455,9 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
     def _epochs(self, epochs: int | str) -> int:
         return max(1, round(self.max_epochs / 5)) if epochs == "auto" else int(epochs)
 
-    def _probe(self, task: FitTask, warmup: int, progress: EpochProgress) -> np.ndarray:
+    def _probe(
+        self, task: FitTask, trainer: Trainer, warmup: int, progress: EpochProgress
+    ) -> np.ndarray:
         """Return which rows are trusted, by the user or by their loss."""
         if task.has_trusted:
             counts = np.bincount(task.y[task.trusted], minlength=task.n_classes)
@@ -483,18 +479,17 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         )
         progress.stage(f"{type(self).__name__} warm-up")
         recorder = DynamicsRecorder(task.n_samples, ("loss",))
-        net = self._make_net(task, [("dynamics", recorder), ("progress", progress)])
+        net = trainer.make_net([("dynamics", recorder), ("progress", progress)])
         net.train_stage(task.rows, warmup)
         return lowest_loss_rows(recorder.dynamics_.mean("loss"), task.y, self.probe_per_class)
 
-    def _views(self, task: FitTask) -> tuple[View | None, ...]:
+    def _views(self, trainer: Trainer, settings: MetaSettings) -> tuple[View | None, ...]:
         """Return the weak view, and the strong one if anything is learned from it."""
-        weak, strong = self._standard_view(task), self.strong_augment
-        if not (self.relabel or self.pool_loss or self._consistency(task)):
-            return (weak,)
-        shape = tuple(self._example(task.rows).shape[1:])
+        strong = self.strong_augment
+        if not (self.relabel or self.pool_loss or settings.consistency):
+            return (trainer.view,)
         if strong == "auto":
-            strong = strong_view(shape, self._feature_std(task))
+            strong = strong_view(trainer.row_shape, trainer.feature_std)
         elif isinstance(strong, str):
-            strong = strong_view(shape, policy=strong)
-        return (weak, strong)
+            strong = strong_view(trainer.row_shape, policy=strong)
+        return (trainer.view, strong)

@@ -7,7 +7,6 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch.autograd.forward_ad import make_dual
 from torch.distributions import Beta
@@ -29,11 +28,7 @@ from noisyfit.methods.meta_relabel._gradient import (
     weight_penalty,
 )
 from noisyfit.methods.meta_relabel._probe import ProbeBatches
-from noisyfit.methods.meta_relabel._schedule import (
-    cosine_cycle_ends,
-    cosine_cycle_factor,
-    n_cosine_cycles,
-)
+from noisyfit.methods.meta_relabel._schedule import CosineCycles
 from noisyfit.methods.meta_relabel._settings import MetaSettings
 from noisyfit.training import (
     NoisyNet,
@@ -49,7 +44,7 @@ from noisyfit.training import (
 
 _TRIAL_ROWS = 8
 
-_REMEMBERED = ("meta_gradient_", "n_steps_", "_weight_sum", "_trust_sum", "_n_seen")
+_REMEMBERED = ("meta_gradient_", "n_steps_")
 
 
 class MetaNet(NoisyNet):
@@ -71,18 +66,25 @@ class MetaNet(NoisyNet):
 
     Notes
     -----
+    Beside the loss it replaces the schedule, which goes by steps, and what predicts: after the
+    training the average of the weights. The batches of trusted rows are drawn in the step.
+
     Forwards of a step: (a) the weak view, (b) the strong one, (c) the probe, at the look-ahead
     parameters, (d) the weak view once more in forward mode, unless by double backward, and (e) the
     mixed pool of three times as many rows. Only (a) adds to batch normalisation's running
     statistics.
     """
 
-    schedule_unit: ClassVar[str] = "batch"
+    training_only: ClassVar[tuple[str, ...]] = (*NoisyNet.training_only, "probe")
 
     def __init__(self, module: Any, *, settings: MetaSettings, probe: Rows, **kwargs: Any) -> None:
         super().__init__(module, **kwargs)
         self.settings = settings
         self.probe: Any = probe
+
+    def make_schedule(self) -> CosineCycles:
+        """Return cosine cycles, step by step."""
+        return CosineCycles(self.settings.n_cycles)
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Start with empty memories."""
@@ -98,55 +100,19 @@ class MetaNet(NoisyNet):
         parameters = dict(self.module_.named_parameters())
         self.ema_ = WeightAverage(parameters, decay) if decay else None
         self.n_steps_ = 0
-        self.n_ramp_steps_ = getattr(self, "n_ramp_steps_", 0)
-        zeros = partial(torch.zeros, len(X.source), device=self.device)
-        self._weight_sum, self._trust_sum, self._n_seen = zeros(), zeros(), zeros()
-
-    def stage_schedule(self, rows: Rows, epochs: int) -> torch.optim.lr_scheduler.LambdaLR:
-        """Cosine cycles over all steps of the training."""
-        n_steps = epochs * len(batch_sizes(len(rows), self.batch_size))
-        self.n_ramp_steps_ = self.settings.ramp_epochs * n_steps // epochs
-        n_cycles = min(self.settings.n_cycles, n_cosine_cycles(n_steps))  # none without a step
-        ends = cosine_cycle_ends(n_steps, n_cycles)
-        factor = partial(cosine_cycle_factor, ends=ends)
-        return torch.optim.lr_scheduler.LambdaLR(self.optimizer_, factor)
-
-    def on_epoch_begin(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
-        """Start the sums of an epoch."""
-        super().on_epoch_begin(net, dataset_train=dataset_train, **kwargs)
-        self._epoch_values: dict[str, list[torch.Tensor]] = {}
+        n_batches = len(batch_sizes(len(X), self.batch_size))
+        self.n_ramp_steps_ = self.settings.ramp_epochs * n_batches
 
     def on_batch_end(
         self, net: Any, batch: Any = None, training: bool = False, **step: Any
     ) -> None:
-        """Follow the weights with their average, and remember what was decided on the rows."""
+        """Follow the weights with their average."""
         super().on_batch_end(net, training=training, batch=batch, **step)
         if not training:
             return
         if self.ema_ is not None:
             self.ema_.update(dict(self.module_.named_parameters()))
         self.n_steps_ += 1
-        if "weight" not in step:
-            return
-        ids, n_rows = batch[0]["index"], len(batch[1])
-        self._weight_sum[ids] += n_rows * step["weight"]
-        self._trust_sum[ids] += step["given_preferred"]
-        self._n_seen[ids] += 1
-        decided = ("weight", "given_preferred", "probe_loss")
-        for name in decided if self.settings.relabel else ("weight", "probe_loss"):
-            self._epoch_values.setdefault(name, []).append(step[name].view(-1))
-
-    def on_epoch_end(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
-        """Record what the meta step decided."""
-        super().on_epoch_end(net, dataset_train=dataset_train, **kwargs)
-        if not self._epoch_values:
-            return
-        values = {name: torch.cat(parts) for name, parts in self._epoch_values.items()}
-        values["weight"] = (values["weight"] == 0).float()
-        means = torch.stack([part.mean() for part in values.values()]).tolist()
-        names = {"weight": "unused_share", "given_preferred": "trust", "probe_loss": "probe_loss"}
-        for name, mean in zip(values, means, strict=True):
-            self.history.record(names[name], mean)
 
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
         """Predict with the averaged weights from now on."""
@@ -156,7 +122,7 @@ class MetaNet(NoisyNet):
             self.ema_ = None
 
     def stage_state(self) -> dict[str, Any]:
-        """Return the averaged weights, the place in the trusted rows, and the sums of decisions."""
+        """Return the averaged weights, and the place in the trusted rows."""
         state = {name: getattr(self, name) for name in _REMEMBERED}
         state |= {"ema": self.ema_, "probe_place": self.probe_batches_.place}
         return {**super().stage_state(), **state}
@@ -424,26 +390,9 @@ class MetaNet(NoisyNet):
         finally:
             generator.set_state(now)
 
-    def row_means(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return what was decided on each row of the source over the run, NaN if never seen.
-
-        Returns
-        -------
-        weights : ndarray of shape (n_source,), float64
-            Mean weight, in units of the equal weight of a batch.
-        trust : ndarray of shape (n_source,), float64
-            Share of the epochs in which the given label was preferred.
-        """
-        sums = torch.stack([self._weight_sum, self._trust_sum])
-        weights, trust = (sums / self._n_seen).double().cpu().numpy()
-        return weights, trust
-
     def release(self) -> MetaNet:
         """Drop what only training needs."""
-        for name in (
-            *("params_", "probe_batches_", "ema_", "n_steps_", "n_ramp_steps_"),
-            *("_weight_sum", "_trust_sum", "_n_seen", "_epoch_values"),
-        ):
+        for name in ("params_", "probe_batches_", "ema_", "n_steps_", "n_ramp_steps_"):
             self.__dict__.pop(name, None)
         self.probe = None
         super().release()

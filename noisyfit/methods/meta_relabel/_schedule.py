@@ -3,8 +3,44 @@
 from __future__ import annotations
 
 import math
+from functools import partial
+from typing import Any
 
 import numpy as np
+import torch
+
+from noisyfit.data import Rows, batch_sizes
+from noisyfit.training import StageSchedule
+
+
+class CosineCycles(StageSchedule):
+    """Cosine cycles over all steps of a stage; the learning rate changes with every batch.
+
+    Parameters
+    ----------
+    n_cycles : int
+        Number of cycles, at most; none is without a step.
+    """
+
+    def __init__(self, n_cycles: int) -> None:
+        self.n_cycles = n_cycles
+
+    def make(self, net: Any, rows: Rows, epochs: int) -> torch.optim.lr_scheduler.LambdaLR:
+        """Return the cycles of a stage."""
+        n_steps = epochs * len(batch_sizes(len(rows), net.batch_size))
+        ends = cosine_cycle_ends(n_steps, min(self.n_cycles, n_cosine_cycles(n_steps)))
+        factor = partial(cosine_cycle_factor, ends=ends)
+        return torch.optim.lr_scheduler.LambdaLR(net.optimizer_, factor)
+
+    def on_batch_end(self, net: Any, training: bool = False, **kwargs: Any) -> None:
+        """Step; before it, the learning rate is that of the batch."""
+        if training:
+            self.lr_ = net.optimizer_.param_groups[0]["lr"]
+            self.step()
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Record the learning rate of the last batch."""
+        net.history.record("lr", self.lr_)
 
 
 def n_cosine_cycles(epochs: int, growth: float = 1.5) -> int:

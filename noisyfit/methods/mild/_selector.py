@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from contextlib import closing
 from numbers import Integral, Real
-from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 
 from noisyfit._sklearn import Interval, StrOptions
-from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask
+from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask, Trainer
 from noisyfit.dynamics import RECORDINGS, RecordedRun, TrainingDynamics, given_label_statistics
-from noisyfit.label_quality import break_ties, calibrate, spare_last_rows
+from noisyfit.label_quality import break_ties, calibrate_judged, spare_last_rows
 from noisyfit.methods.mild._metric import group_means, selection_metric, widest_gap
 from noisyfit.methods.mild._noise_rate import combine_noise_rates
 from noisyfit.mixture import WeibullMixture, shift_positive
@@ -111,7 +110,7 @@ class MILDSelector(BaseNoisyClassifier):
     random_state : int, RandomState instance or None, default=None
         Makes a fit repeatable; torch's and numpy's global generators are left alone.
     verbose : int, default=0
-        1 shows one progress bar over all rounds, 2 skorch's table of epochs.
+        1 shows one progress bar over all epochs, 2 skorch's table of epochs.
     **net_params : object
         ``module__<name>``, ``optimizer__<name>``, ``iterator_train__<name>`` (such as
         ``num_workers``).
@@ -124,8 +123,12 @@ class MILDSelector(BaseNoisyClassifier):
         Rows that the last round trained on and whose score stayed below one half.
     noise_rate_ : float
         Estimated share of wrong labels, see Notes; the mean of ``noise_scores_``.
+    trusted_mask_ : ndarray of shape (n_samples,), bool
+        Rows whose label was verified, as `fit` was told.
+    given_labels_, predicted_labels_ : ndarray of shape (n_samples,)
+        The labels that `fit` was given, and those that the network predicts for its rows.
     corrected_labels_ : ndarray of shape (n_samples,)
-        The given label where clean, else the network's prediction.
+        The given label where ``clean_mask_`` is true, else the predicted one.
     transition_matrix_ : ndarray of shape (n_classes, n_classes)
         Estimated share of the rows of a true class (row) that were given each label (column), see
         `noisyfit.label_quality.estimate_transition_matrix`.
@@ -211,10 +214,8 @@ class MILDSelector(BaseNoisyClassifier):
             Interval(Real, 0, 1, closed="neither"),
         ],
         "recording": [StrOptions(set(RECORDINGS))],
-        "record": ["array-like"],
-        "record_folder": [str, Path, None],
     }
-    _optimizer_defaults: ClassVar[dict[str, Any]] = {"momentum": 0.9, "weight_decay": 5e-3}
+    optimizer_defaults: ClassVar[dict[str, Any]] = {"momentum": 0.9, "weight_decay": 5e-3}
 
     def __init__(
         self,
@@ -237,46 +238,53 @@ class MILDSelector(BaseNoisyClassifier):
         augment: Any = "auto",
         precision: str = "auto",
         device: str | torch.device = "auto",
-        callbacks: list | None = None,
+        callbacks: list[Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
         **net_params: Any,
     ) -> None:
-        self.module = module
+        super().__init__(
+            module,
+            record=record,
+            record_folder=record_folder,
+            checkpoint=checkpoint,
+            optimizer=optimizer,
+            lr=lr,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            standardize=standardize,
+            augment=augment,
+            precision=precision,
+            device=device,
+            callbacks=callbacks,
+            random_state=random_state,
+            verbose=verbose,
+            **net_params,
+        )
         self.rounds = rounds
         self.first_epochs = first_epochs
         self.lam = lam
         self.full = full
         self.threshold = threshold
         self.recording = recording
-        self.record = record
-        self.record_folder = record_folder
-        self.checkpoint = checkpoint
-        self.optimizer = optimizer
-        self.lr = lr
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.standardize = standardize
-        self.augment = augment
-        self.precision = precision
-        self.device = device
-        self.callbacks = callbacks
-        self.random_state = random_state
-        self.verbose = verbose
-        self._net_params = net_params
 
-    def _fit(self, task: FitTask) -> FitResult:
+    @property
+    def n_rounds_(self) -> int:
+        """Number of rounds that were trained."""
+        return len(self.rounds_)
+
+    def _fit(self, task: FitTask, trainer: Trainer) -> FitResult:
         n_rounds = MAX_AUTO_ROUNDS if self.rounds == "auto" else int(self.rounds)
         lengths = [self.first_epochs or self.max_epochs] + [self.max_epochs] * (n_rounds - 1)
         quantities = tuple(dict.fromkeys([*self.record, "correct", "margin"]))
-        progress = self._progress(sum(lengths) * RecordedRun.n_nets(self.recording))
+        progress = trainer.progress(sum(lengths) * RecordedRun.n_nets(self.recording))
 
         dropped_round = np.zeros(task.n_samples, dtype=np.int64)
         evidence = np.zeros(task.n_samples)
         rounds: list[Round] = []
         mixtures: list[WeibullMixture | None] = []
         with closing(progress):
-            run = self._make_run(task, self.recording, quantities, progress)
+            run = trainer.make_run(self.recording, quantities, progress)
             for number, epochs in enumerate(lengths, start=1):
                 progress.stage(f"{type(self).__name__} round {number}/{n_rounds}")
                 rows = np.flatnonzero(dropped_round == 0)
@@ -307,14 +315,13 @@ class MILDSelector(BaseNoisyClassifier):
             net=run.net,
             noise_scores=scores,
             clean_mask=dropped_round == 0,
-            noise_rate=float(np.where(task.trusted, 0.0, scores).mean()),
+            noise_rate=float(scores.mean()),
             dynamics=run.dynamics.select(tuple(self.record)),
             history=_history(run.history(), lengths),
             attributes={
                 "dropped_round_": dropped_round,
                 "rounds_": rounds,
                 "mixtures_": mixtures,
-                "n_rounds_": len(rounds),
                 "termination_": (self.rounds == "auto" and reason) or "all rounds were trained",
             },
             predicted=None if self.recording == "held_out" else predicted.astype(np.int64),
@@ -395,16 +402,16 @@ class MILDSelector(BaseNoisyClassifier):
         total = evidence + missed * np.where(wrong, 1.0, -self.lam)
         # The final verdict counts as one more epoch: recorded margins are float16 and can tie.
         margin = run.dynamics.mean("margin") * trained + (missed + 1) * final_margin
-        scores, judged = np.zeros(task.n_samples), ~task.trusted
-        if judged.any():
-            rate = combine_noise_rates(
-                wrong[judged].mean(),
-                first.component_weights[1],
-                (first.component_means[0] / lengths[0] + self.lam) / (1 + self.lam),  # Eq. 3
-            )
-            ranked = break_ties(total[judged], -margin[judged])
-            scores[judged] = calibrate(ranked, wrong[judged], rate)
-        return scores
+        judged = task.judged
+        if not judged.any():
+            return np.zeros(task.n_samples)
+        rate = combine_noise_rates(
+            wrong[judged].mean(),
+            first.component_weights[1],
+            (first.component_means[0] / lengths[0] + self.lam) / (1 + self.lam),  # Eq. 3
+        )
+        total[judged] = break_ties(total[judged], -margin[judged])
+        return calibrate_judged(total, wrong, rate, task.trusted)
 
 
 def _prediction_and_margin(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
