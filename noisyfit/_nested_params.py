@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Self
 
 
 class NestedParams:
@@ -36,7 +36,7 @@ class NestedParams:
         """
         return {**super().get_params(deep=deep), **self._net_params}  # type: ignore[misc]
 
-    def set_params(self, **params: Any) -> NestedParams:
+    def set_params(self, **params: Any) -> Self:
         """Set parameters by name.
 
         Parameters

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import joblib
 import numpy as np
@@ -24,6 +24,8 @@ from noisyfit.training import EpochProgress, NoisyNet, resolve_precision
 
 if TYPE_CHECKING:
     from noisyfit.base._classifier import BaseNoisyClassifier
+
+Net = TypeVar("Net", bound=NoisyNet)
 
 _SPREAD_ROWS, _SPREAD_VALUES = 2048, 2**24
 
@@ -94,9 +96,8 @@ class Trainer:
         ids = task.rows.index[:2].to(task.device)
         self._example = task.rows.prepare(task.rows.source.gather(ids))
         self.row_shape = tuple(self._example.shape[1:])
-        self.lr: float = est.lr
-        if est.lr == "auto":
-            self.lr = est.auto_lr["table" if task.is_table else "other"]
+        auto_lr = est.auto_lr["table" if task.is_table else "other"]
+        self.lr = auto_lr if isinstance(est.lr, str) else est.lr
         size: Any = self.nested("iterator_train").get("batch_size", est.batch_size)
         self.batch_size: int = auto_batch_size(task.n_samples) if size == "auto" else size
         self.view: View | None = est.augment
@@ -162,6 +163,12 @@ class Trainer:
         EpochProgress
         """
         return EpochProgress(total, type(self._est).__name__, disable=self._est.verbose != 1)
+
+    @overload
+    def make_net(self, callbacks: list[Any], **settings: Any) -> NoisyNet: ...
+
+    @overload
+    def make_net(self, callbacks: list[Any], net_class: type[Net], **settings: Any) -> Net: ...
 
     def make_net(
         self, callbacks: list[Any], net_class: type[NoisyNet] = NoisyNet, **settings: Any

@@ -56,7 +56,7 @@ class ColumnFile:
             self._file.seek(start)
             done = 0
             while done < len(data):
-                n_bytes = self._file.readinto(data[done:])  # type: ignore[attr-defined]
+                n_bytes = self._file.readinto(data[done:])
                 if not n_bytes:
                     raise OSError("The file of the recorded training dynamics was cut short.")
                 done += n_bytes

@@ -215,6 +215,7 @@ class MILDSelector(BaseNoisyClassifier):
         ],
         "recording": [StrOptions(set(RECORDINGS))],
     }
+    rounds_: list[Round]
     optimizer_defaults: ClassVar[dict[str, Any]] = {"momentum": 0.9, "weight_decay": 5e-3}
 
     def __init__(

@@ -1,0 +1,7 @@
+from typing import Any
+
+class Tags:
+    input_tags: Any
+    target_tags: Any
+
+def __getattr__(name: str) -> Any: ...
