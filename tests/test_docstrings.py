@@ -33,6 +33,7 @@ def test_common_attributes_have_one_text():
     names = [
         *("trusted_mask_", "given_labels_, predicted_labels_", "corrected_labels_"),
         *("transition_matrix_", "classes_", "n_features_in_", "feature_names_in_"),
+        "scaler_",
     ]
     assert_docstring_consistency(ESTIMATORS, include_attrs=names)
 

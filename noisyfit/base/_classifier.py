@@ -26,7 +26,7 @@ from noisyfit.label_quality import estimate_transition_matrix, frequent_confusio
 from noisyfit.persistence import save_estimator
 from noisyfit.training import map_logits, predict_classes, predict_logits
 
-_RENAMED = {"_trusted": "trusted_mask_"}
+_RENAMED = {"_trusted": "trusted_mask_", "_scaler": "scaler_"}
 
 
 class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclass=ABCMeta):
@@ -147,7 +147,7 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
         self.net_ = result.net.release()
         self.history_ = result.history
         self.dynamics_ = result.dynamics
-        self._scaler, self._row_dtype = task.scaler, task.row_dtype
+        self.scaler_, self._row_dtype = task.scaler, task.row_dtype
         self._row_shape = trainer.row_shape
         # Labels are kept as codes: those of a text would take many times the memory.
         predicted = result.predicted
@@ -192,7 +192,7 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
         ndarray of shape (n_samples,)
         """
         check_is_fitted(self)
-        return self.classes_[predict_classes(self.net_, self._rows(X))]
+        return self.classes_[predict_classes(self.net_, self.as_rows(X))]
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Predict the probability of each class.
@@ -208,7 +208,7 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
             Columns in the order of ``classes_``.
         """
         check_is_fitted(self)
-        return softmax(predict_logits(self.net_, self._rows(X)), axis=1)
+        return softmax(predict_logits(self.net_, self.as_rows(X)), axis=1)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the accuracy of `predict` on labels that are taken as true.
@@ -259,7 +259,7 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
                 f"y contains the labels {unknown.tolist()}, which were not seen in fit; "
                 f"known are {self.classes_.tolist()}."
             )
-        rows = self._rows(X)
+        rows = self.as_rows(X)
         if len(rows) != len(y):
             raise ValueError(f"X has {len(rows)} rows, but y has {len(y)} labels.")
         given = np.searchsorted(self.classes_, y)
@@ -354,9 +354,23 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
         check_is_fitted(self)
         save_estimator(self, path)
 
-    def _rows(self, X: Any) -> Rows:
+    def as_rows(self, X: Any) -> Rows:
+        """Return inputs as the fitted network takes them, for authors of methods.
+
+        Parameters
+        ----------
+        X : array-like, CSR matrix or torch Dataset
+            Rows like those of `fit`.
+
+        Returns
+        -------
+        Rows
+            Checked against what `fit` was given, scaled, and on the device of the network; their
+            labels are all 0.
+        """
+        check_is_fitted(self)
         X = check_X(self, X, self._row_dtype)
-        return make_rows(X, None, torch.device(self.net_.device), self._scaler)
+        return make_rows(X, None, torch.device(self.net_.device), self.scaler_)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Of versions in which these names were others, or attributes that are derived today.

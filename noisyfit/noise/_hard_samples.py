@@ -142,7 +142,7 @@ def hard_samples(
     _check_model(model)
     codes = _encode(labels, model.classes_)
     # The model sees X itself, of which it checks the names of the columns, too.
-    return _adversarial(rows, model._rows(X), codes, model, _step(rows, model, epsilon))
+    return _adversarial(rows, model.as_rows(X), codes, model, _step(rows, model, epsilon))
 
 
 def _incomplete(
@@ -207,8 +207,8 @@ def _step(X: np.ndarray, model: Any, epsilon: float) -> float | np.ndarray:
                 f"epsilon={epsilon!r} is less than half a grey level of uint8 images; 1/255 is one."
             )
         return float(round(255 * epsilon))
-    if isinstance(model._scaler, TableScaler):
-        return epsilon * np.sqrt(model._scaler.scaler_.var_)
+    if isinstance(model.scaler_, TableScaler):
+        return epsilon * np.sqrt(model.scaler_.scaler_.var_)
     return epsilon
 
 
@@ -217,7 +217,7 @@ def _check_model(model: Any) -> None:
         raise ValueError(
             "kind='adversarial' needs model, a fitted noisyfit estimator to attack; got None."
         )
-    if not hasattr(model, "_rows"):
+    if not hasattr(model, "as_rows"):
         raise TypeError(
             "model must be a fitted noisyfit estimator, whose network can be differentiated. Got "
             f"{type(model).__name__} instead."

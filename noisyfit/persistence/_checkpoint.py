@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -97,7 +96,7 @@ class FitCheckpoint:
             seed = int(given) if isinstance(given, (int, np.integer)) else fresh_seed(given)
             part = path.with_suffix(".partial")
             part.write_text(json.dumps(now | {"seed": seed}, indent=1), encoding="utf-8")
-            os.replace(part, path)
+            part.replace(path)
             return seed
         then = _read_identity(path)
         differ = [
@@ -128,7 +127,7 @@ class FitCheckpoint:
     def end_stage(self) -> None:
         """Keep the last state as the end of the stage, unless it is kept already."""
         if self._source != self._completed():  # else the current state may be of a later stage
-            os.replace(self.folder / _CURRENT, self.folder / self._completed())
+            (self.folder / _CURRENT).replace(self.folder / self._completed())
 
     def _completed(self) -> str:
         return f"stage-{self.stage:03d}.safetensors"
@@ -157,7 +156,7 @@ class FitCheckpoint:
         state = encoder.encode(_state(net, n_recorded), "the net")
         header = {"stage": self.stage, "epochs": self.epochs, "done": done, "state": state}
         with suppress(FileNotFoundError):
-            os.replace(self.folder / _CURRENT, self.folder / _PREVIOUS)
+            (self.folder / _CURRENT).replace(self.folder / _PREVIOUS)
         write_tensors(self.folder / _CURRENT, FORMAT, VERSION, encoder.tensors, header)
 
 

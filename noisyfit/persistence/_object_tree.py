@@ -121,6 +121,15 @@ def _import(place: str) -> Any:
     return value
 
 
+# Values that a string tells all about: the name of their entry, and how they are written.
+_WRITTEN: dict[type, tuple[str, Callable[[Any], str]]] = {
+    np.dtype: ("dtype", lambda value: value.str),
+    torch.dtype: ("torch.dtype", lambda value: str(value).removeprefix("torch.")),
+    torch.device: ("device", str),
+    PurePath: ("path", str),
+}
+
+
 class Encoder:
     """Turns values into JSON, and collects their arrays as tensors.
 
@@ -176,8 +185,9 @@ class Encoder:
             return self._encode_array(value, path)
         if isinstance(value, np.generic):
             return {"scalar": self._encode_array(np.asarray(value), path)}
-        if isinstance(value, np.dtype):
-            return {"dtype": value.str}
+        for kind, (entry, written) in _WRITTEN.items():
+            if isinstance(value, kind):
+                return {entry: written(value)}
         if isinstance(value, nn.Module):
             if type(value) is SequenceLSTM:
                 return self.encode_module(value, SequenceLSTM, {}, path)
@@ -190,12 +200,6 @@ class Encoder:
             key = f"t{len(self.tensors)}"
             self.tensors[key] = value.detach().cpu().contiguous().clone()
             return {"tensor": key}
-        if isinstance(value, torch.dtype):
-            return {"torch.dtype": str(value).removeprefix("torch.")}
-        if isinstance(value, torch.device):
-            return {"device": str(value)}
-        if isinstance(value, PurePath):
-            return {"path": str(value)}
         if isinstance(value, np.random.RandomState):
             return {"RandomState": self.encode(value.get_state(legacy=False), path)}
         if isinstance(value, np.random.Generator):

@@ -39,7 +39,7 @@ def write_tensors(
     try:
         save_file(tensors, part, metadata | {"sha256": _digest(tensors, text)})
         _flush(part)
-        os.replace(part, path)
+        part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise

@@ -42,11 +42,11 @@ def test_an_estimator_that_is_not_fitted_has_none(est):
 
 def test_state_of_an_earlier_version_is_read(est):
     state = dict(est.__getstate__())
-    state["_trusted"] = state.pop("trusted_mask_")
+    state["_trusted"], state["_scaler"] = state.pop("trusted_mask_"), state.pop("scaler_")
     state |= {"corrected_labels_": np.zeros(60), "n_rounds_": 17}
     old = MILDSelector()
     old.__setstate__(state)
-    assert not {"_trusted", *DERIVED} & set(vars(old))
+    assert not {"_trusted", "_scaler", *DERIVED} & set(vars(old))
     np.testing.assert_array_equal(old.trusted_mask_, est.trusted_mask_)
     np.testing.assert_array_equal(old.corrected_labels_, est.corrected_labels_)
     assert old.n_rounds_ == 2

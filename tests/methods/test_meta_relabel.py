@@ -432,7 +432,7 @@ def test_trusted_rows_in_the_majority(n_untrusted):
 def test_scores_and_soft_labels_by_their_definition():
     est = quick(max_epochs=6).fit(X, GIVEN, trusted=TRUSTED)
     others, rows = ~TRUSTED, np.arange(N)
-    p = softmax(predict_logits(est.net_, est._rows(X)).astype(np.float64), axis=1)
+    p = softmax(predict_logits(est.net_, est.as_rows(X)).astype(np.float64), axis=1)
     evidence = (p[rows, GIVEN] + est.dynamics_.mean("given_prob")) / 2
     order = np.argsort(evidence[others], kind="stable")
     assert (np.diff(est.noise_scores_[others][order]) <= 1e-12).all()

@@ -385,7 +385,7 @@ def test_callbacks_and_the_progress_bar_go_on(tmp_path, monkeypatch, capsys):
 def fit_and_say(est, rows, queue):
     torch.set_num_threads(1)
     est.fit(rows, Y, trusted=TRUSTED)
-    queue.put((est.noise_scores_.tobytes(), predict_logits(est.net_, est._rows(rows)).tobytes()))
+    queue.put((est.noise_scores_.tobytes(), predict_logits(est.net_, est.as_rows(rows)).tobytes()))
 
 
 @pytest.mark.slow
@@ -424,4 +424,4 @@ def test_killed_at_random_moments(name, kind, tmp_path):
     print(f"\n{name}, {kind}: killed {n_kills} times")
     assert n_kills >= 12
     assert result[0] == whole.noise_scores_.tobytes()
-    assert result[1] == predict_logits(whole.net_, whole._rows(rows)).tobytes()
+    assert result[1] == predict_logits(whole.net_, whole.as_rows(rows)).tobytes()

@@ -1,9 +1,8 @@
 # What noisyfit uses of skorch, with types: skorch has none, and a net of unknown type hides mistakes.
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
-
 from skorch.callbacks import Callback
 from skorch.history import History
 

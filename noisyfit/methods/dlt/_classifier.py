@@ -139,6 +139,8 @@ class DLTClassifier(BaseNoisyClassifier):
         reached), ``train_loss``, ``lr``, ``dur``.
     dynamics_ : TrainingDynamics
         What was recorded in the split, before the update.
+    scaler_ : TableScaler, ImageScaler or None
+        What brings the inputs to a common scale.
     n_features_in_ : int
         Number of features, or of channels.
     feature_names_in_ : ndarray of shape (n_features,)

@@ -121,6 +121,8 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         One entry an epoch: ``stage``, ``train_loss``, ``lr``, ``dur``, and ``fold`` if held out.
     dynamics_ : TrainingDynamics
         What was recorded in the first run.
+    scaler_ : TableScaler, ImageScaler or None
+        What brings the inputs to a common scale.
     n_features_in_ : int
         Number of features, or of channels.
     feature_names_in_ : ndarray of shape (n_features,)

@@ -177,6 +177,8 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
     dynamics_ : TrainingDynamics
         What was recorded in the weak view, before the update; trusted rows have no record where
         they are in the minority.
+    scaler_ : TableScaler, ImageScaler or None
+        What brings the inputs to a common scale.
     n_features_in_ : int
         Number of features, or of channels.
     feature_names_in_ : ndarray of shape (n_features,)

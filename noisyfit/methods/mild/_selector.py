@@ -150,6 +150,8 @@ class MILDSelector(BaseNoisyClassifier):
         One entry an epoch: ``round``, ``train_loss``, ``lr``, ``dur``.
     dynamics_ : TrainingDynamics
         What was recorded, over the epochs of all rounds.
+    scaler_ : TableScaler, ImageScaler or None
+        What brings the inputs to a common scale.
     n_features_in_ : int
         Number of features, or of channels.
     feature_names_in_ : ndarray of shape (n_features,)
