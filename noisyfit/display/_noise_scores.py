@@ -72,7 +72,7 @@ class NoiseScoreDisplay(Display):
     def from_predictions(
         cls, noise_scores: Any, clean_mask: Any, *, is_noisy: Any = None, ax: Any = None
     ) -> NoiseScoreDisplay:
-        """Draw scores from elsewhere.
+        """Draw scores that were not computed by a noisyfit estimator.
 
         Parameters
         ----------

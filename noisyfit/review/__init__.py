@@ -1,4 +1,4 @@
-"""Look at labels, decide, and take the decisions back."""
+"""Look at suspicious labels, decide on them, and apply the decisions to the labels."""
 
 from noisyfit.review._debugging import DebuggedLabels, debug_labels
 from noisyfit.review._decisions import Review, apply_review

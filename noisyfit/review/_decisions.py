@@ -1,4 +1,4 @@
-"""The decisions of a review, taken back into the labels."""
+"""The decisions of a review, applied to the labels."""
 
 from __future__ import annotations
 
@@ -27,34 +27,34 @@ class Review(NamedTuple):
     """
 
     labels: np.ndarray
-    """(n_samples,): the given labels, those that were relabelled replaced."""
+    """(n_samples,): the given labels, of which the relabelled ones are replaced."""
     kept: np.ndarray
     """(n_samples,), bool: rows that were not dropped."""
     trusted: np.ndarray
-    """(n_samples,), bool: rows whose label was kept or replaced by somebody who looked."""
+    """(n_samples,), bool: rows whose label somebody has confirmed or replaced."""
 
 
 def apply_review(y: Any, decisions: Any) -> Review:
-    """Take the decisions of a review into the labels.
+    """Apply the decisions of a review to the labels.
 
     Parameters
     ----------
     y : array-like of shape (n_samples,)
         The given labels.
     decisions : DataFrame, iterable of mappings, or path of a CSV or JSON file
-        Each decision has ``row``, the number of a row, ``decision``, and ``label`` for those that
-        relabel. ``"keep"`` and ``"relabel"`` make the row a trusted one, ``"drop"`` takes it out,
-        ``"skip"`` leaves it as it is.
+        Each decision has a ``row``, the number of a row, a ``decision``, and for ``"relabel"`` also
+        a ``label``. ``"keep"`` and ``"relabel"`` make the row a trusted one, ``"drop"`` takes it
+        out of ``kept``, ``"skip"`` leaves it as it is.
 
     Returns
     -------
     Review
+        The new labels, and which rows are kept and trusted.
 
     Raises
     ------
     ValueError
-        For a decision that cannot be carried out; the message has its row. Nothing is applied
-        then.
+        If a decision cannot be carried out; the message names its row.
 
     Examples
     --------

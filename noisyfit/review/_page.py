@@ -1,4 +1,4 @@
-"""The page on which people review labels: one HTML file that works from disk."""
+"""The page on which people review labels: one HTML file that needs no server."""
 
 from __future__ import annotations
 
@@ -36,37 +36,38 @@ def review_page(
 ) -> None:
     """Write a page on which somebody reviews the most suspicious labels, in any browser.
 
-    It is one HTML file that needs no network and no server: open it from disk, decide with the
-    keyboard or the mouse, export the decisions, and take them back with `apply_review`. The browser
-    remembers what was decided.
+    The page is one HTML file that needs no network and no server: open it from disk, decide with
+    the keyboard or the mouse, export the decisions, and apply them with `apply_review`. The browser
+    remembers the decisions.
 
     Parameters
     ----------
     est : fitted noisyfit estimator
+        Estimator whose noise scores choose the labels.
     X : array-like, CSR matrix or torch Dataset of shape (n_samples, n_features)
         The rows that `est` was fitted on.
     y : array-like of shape (n_samples,), or None for a Dataset that has the labels
         The labels that `est` was fitted on.
     path : str or Path
-        The file to write; one that is there is replaced.
+        The file to write. An existing file is replaced.
     texts : sequence of str of length n_samples, default=None
-        What to show of each row.
+        A text to show for each row.
     images : sequence of n_samples images, default=None
-        Arrays (height, width) or (channels, height, width), or PIL images. None: `X` itself, if it
-        is an array of images with one or three channels.
+        An image to show for each row: an array (height, width) or (channels, height, width), or a
+        PIL image. None: `X` itself, if it is an array of images with one or three channels.
     table : data frame or array of shape (n_samples, n_columns), default=None
-        What to show of each row, value by value: rather the table as it was than what a pipeline
-        made of it. None: `X` itself, if it is a data frame or `names` are given.
+        Values to show for each row, best those from before any preprocessing. None: `X` itself, if
+        it is a data frame or `names` are given.
     names : sequence of str of length n_columns, default=None
         Names of the columns of `table`, or of `X`. None: those of the data frame.
     max_rows : int or None, default=10_000
-        How many labels, from the most suspicious on; None: all.
+        Number of labels on the page, from the most suspicious on. None: all.
 
     Raises
     ------
     ValueError
-        If `X` and `y` are not what `est` was fitted on, or there are more or fewer texts, images or
-        names.
+        If `X` and `y` are not what `est` was fitted on, or the number of texts, images, lines of
+        the table or names does not fit.
 
     Examples
     --------
@@ -102,7 +103,8 @@ def review_page(
     ):
         if given is not None and len(given) != expected:
             raise ValueError(f"{name} must have {expected} entries. Got {len(given)}.")
-    texts = list(texts) if texts is not None else None  # a Series is looked up by its index
+    # Indexing a Series would look up its index, not the row number.
+    texts = list(texts) if texts is not None else None
     report = report.head(max_rows or n_rows)
     _write_page(est, report, path, texts=texts, images=images, table=table, names=names)
 
@@ -117,7 +119,7 @@ def _write_page(
     table: Any,
     names: Sequence[str] | None,
 ) -> None:
-    """Write the page for the lines of a label report; the rest is as for `review_page`."""
+    """Write the page for the lines of a label report; other parameters as in `review_page`."""
     classes = [str(label) for label in est.classes_]
     code = {label: i for i, label in enumerate(est.classes_.tolist())}
     pairs = Counter(zip(report.given.tolist(), report.suggested.tolist(), strict=True))
@@ -147,7 +149,7 @@ def _write_page(
         "pairs": [[code[a], code[b], pairs[a, b]] for a, b in number],
         "rows": rows,
     }
-    # In a script element nothing but these could end it or begin a comment.
+    # Only these characters could end the script element or begin a comment in it.
     content = json.dumps(data).replace("<", "\\u003c").replace(">", "\\u003e")
     # The browser keeps the decisions under this name.
     name = hashlib.sha256(content.encode("ascii")).hexdigest()[:16]
@@ -167,7 +169,7 @@ def _written(value: Any) -> str:
 
 
 def _data_uri(image: Any) -> str:
-    """Write an image, (height, width), (channels, height, width) or PIL, as the text of a PNG."""
+    """Encode an image as the data URI of a PNG file."""
     from PIL import Image
 
     if not isinstance(image, Image.Image):

@@ -13,11 +13,12 @@ if TYPE_CHECKING:
 
 
 def label_report(est: BaseNoisyClassifier, X: Any, y: Any = None) -> pd.DataFrame:
-    """Put what a fit found out about each label into a table, the most suspicious first.
+    """Make a table of what a fit found out about each label, the most suspicious first.
 
     Parameters
     ----------
     est : fitted noisyfit estimator
+        Estimator whose noise scores and predictions the table shows.
     X : array-like, CSR matrix or torch Dataset of shape (n_samples, n_features)
         The rows that `est` was fitted on.
     y : array-like of shape (n_samples,), or None for a Dataset that has the labels
@@ -26,10 +27,11 @@ def label_report(est: BaseNoisyClassifier, X: Any, y: Any = None) -> pd.DataFram
     Returns
     -------
     pandas.DataFrame
-        A line for each label: ``row``, its number in `X`; ``given``, the label; ``suggested``, the
-        network's prediction; ``suggested_proba`` and ``given_proba``, the network's probabilities
-        of the two; ``noise_score``; ``rank``, from 1 for the highest score; ``kept``; ``trusted``;
-        ``reason``, in words.
+        One line for each label, with the columns ``row``, its number in `X`; ``given``, the label
+        itself; ``suggested``, the network's prediction; ``suggested_proba`` and ``given_proba``,
+        the network's probabilities of the two; ``noise_score``; ``rank``, from 1 for the highest
+        score; ``kept`` and ``trusted``, whether the row is one of those; ``reason``, the score
+        explained in words.
 
     Raises
     ------
@@ -82,7 +84,7 @@ def label_report(est: BaseNoisyClassifier, X: Any, y: Any = None) -> pd.DataFram
 
 
 def _reason(line: Any) -> str:
-    """Say why a label got its score; `line` is one of the report."""
+    """Explain in words the score of a label, given its line of the report."""
     if line.trusted:
         return "verified: taken as right"
     if line.suggested != line.given:

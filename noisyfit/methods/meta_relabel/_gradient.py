@@ -1,7 +1,7 @@
-"""How the loss on trusted rows changes with the weight and the label of every other row.
+"""Meta-gradient: how the loss on trusted rows changes with the weight and label of other rows.
 
-One optimizer step ahead, exactly: by one forward-mode product where the network supports it, by
-differentiating the gradient otherwise.
+The loss is the one after the next optimizer step, and the gradient is exact: it takes one
+forward-mode product if the network supports it, and otherwise differentiates through the gradient.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ADJOINT_TOLERANCE = 0.05
 
 
 class MetaGradient(NamedTuple):
-    """Gradient of the probe loss with respect to the rows' coefficients."""
+    """Gradient of the probe loss with respect to the weights and label coefficients of the rows."""
 
     omega: Tensor
     r""":math:`\partial L^p / \partial \omega_i`: (n_rows,)."""
@@ -42,20 +42,20 @@ def look_ahead_parameters(
     lr: float | None = None,
     momentum: bool = True,
 ) -> Parameters:
-    r"""Parameters after the step that the optimizer would make, which is not made.
+    r"""Compute the parameters after the optimizer's next step, without making the step.
 
     Parameters
     ----------
     optimizer : torch.optim.SGD
-        Its state is read: momentum buffers count as constants.
+        Optimizer whose state is read; its momentum buffers count as constants.
     params : mapping of str to tensor
-        :math:`\theta`, parameters of the optimizer.
+        Parameters :math:`\theta` of the optimizer.
     grads : mapping of str to tensor
-        G, gradient of each of `params`. The result can be differentiated with respect to it.
+        Gradient G of each of `params`. The result can be differentiated with respect to it.
     lr : float or None, default=None
-        Step size; None: the current one of each parameter group.
+        Learning rate. None: the current one of each parameter group.
     momentum : bool, default=True
-        False leaves the momentum out, as learning to reweight does.
+        Whether the step includes the momentum. It does not in "learning to reweight".
 
     Returns
     -------
@@ -91,7 +91,7 @@ def look_ahead_parameters(
             step = step + group["weight_decay"] * theta
         if momentum and group["momentum"]:
             v = optimizer.state.get(param, {}).get("momentum_buffer")
-            # torch's first step takes the gradient for the buffer, undamped.
+            # In its first step torch sets the buffer to the gradient, without dampening.
             buffer = step if v is None else group["momentum"] * v + (1 - group["dampening"]) * step
             step = step + group["momentum"] * buffer if group["nesterov"] else buffer
         ahead[name] = theta - (group["lr"] if lr is None else lr) * step
@@ -99,11 +99,12 @@ def look_ahead_parameters(
 
 
 def check_look_ahead_optimizer(optimizer: Any) -> None:
-    """Refuse an optimizer whose next step `look_ahead_parameters` does not know.
+    """Raise an error for an optimizer whose step `look_ahead_parameters` cannot compute.
 
     Parameters
     ----------
     optimizer : torch.optim.Optimizer, instance or class, or functools.partial of a class
+        Optimizer of the training.
 
     Raises
     ------
@@ -124,16 +125,16 @@ def check_look_ahead_optimizer(optimizer: Any) -> None:
 def weight_penalty(
     optimizer: torch.optim.Optimizer, params: Mapping[str, Tensor], ahead: Mapping[str, Tensor]
 ) -> Tensor:
-    r"""Weight decay as a term of the loss.
+    r"""Compute the weight decay as a term of the loss.
 
     Parameters
     ----------
     optimizer : torch.optim.Optimizer
-        Has the weight decay :math:`\delta` of each of `params`.
+        Optimizer that has the weight decay :math:`\delta` of each of `params`.
     params : mapping of str to tensor
         Parameters of the optimizer.
     ahead : mapping of str to tensor
-        :math:`\theta'`, what to penalise in their place.
+        Values :math:`\theta'` of these parameters that are penalized.
 
     Returns
     -------
@@ -160,30 +161,37 @@ def meta_gradient(
     omega: float,
     lam: float,
 ) -> MetaGradient:
-    r"""Differentiate the probe loss, one step ahead, with respect to weights and labels.
+    r"""Differentiate the probe loss after the next step with respect to weights and labels.
 
     Parameters
     ----------
     method : {"jvp", "double_backward"}
+        How to differentiate, see Notes.
     params : mapping of str to tensor
-        :math:`\theta`, leaf tensors that require gradients.
+        Parameters :math:`\theta`, leaf tensors that require gradients.
     losses : tuple of two tensors of shape (n_rows,)
-        :math:`CE(y_i)` and :math:`CE(g_i)` of the rows at `params`, with their graph, which is
-        kept.
+        Losses :math:`CE(y_i)` and :math:`CE(g_i)` of the rows at `params`, with their graph, which
+        is kept.
     row_losses : callable
-        The same two losses as a function of the parameters; ``"jvp"`` calls it.
+        The same two losses as a function of the parameters; only ``"jvp"`` calls it.
     look_ahead : callable
-        :math:`\theta'` as a function of the gradient G.
+        Look-ahead parameters :math:`\theta'` as a function of the gradient G.
     probe_loss : callable
-        :math:`L^p` as a function of :math:`\theta'`.
+        Probe loss :math:`L^p` as a function of :math:`\theta'`.
     omega : float
-        :math:`\omega_0`, the weight of every row.
+        Weight :math:`\omega_0` of every row.
     lam : float
-        :math:`\lambda_0`, the share of the given label in every row's target, in [0, 1].
+        Weight :math:`\lambda_0` of the given label in the target of every row, in [0, 1].
 
     Returns
     -------
     MetaGradient
+        The gradient, and the probe loss.
+
+    Raises
+    ------
+    ValueError
+        If the method is ``"jvp"`` and the network has no forward-mode derivative.
 
     Notes
     -----
@@ -195,8 +203,8 @@ def meta_gradient(
               \frac{\partial L^p}{\partial \lambda_i}
               = \omega_0 \langle t, \nabla_\theta (CE(y_i) - CE(g_i)) \rangle,
 
-    which are directional derivatives of the rows' losses along t: one forward pass gives them all,
-    where ``"double_backward"`` differentiates through G.
+    which are directional derivatives of the rows' losses along t. With ``"jvp"`` one forward pass
+    computes them all, whereas ``"double_backward"`` differentiates through G.
     """
     given, pseudo = losses
     leaves = tuple(params.values())
@@ -237,18 +245,19 @@ def directional_derivatives(
     Parameters
     ----------
     function : callable
-        Takes the parameters and returns a tuple of tensors.
+        Function that takes the parameters and returns a tuple of tensors.
     params, direction : mapping of str to tensor
+        Parameters, and the direction in which they move.
 
     Returns
     -------
     tuple of tensors
-        Shaped like the outputs.
+        Derivatives, of the shapes of the outputs.
 
     Raises
     ------
     NotImplementedError
-        Where an operation of the network has no forward-mode derivative.
+        If an operation of the network has no forward-mode derivative.
     """
     _load_decompositions()
     with torch.no_grad(), forward_ad.dual_level():
@@ -261,32 +270,32 @@ def directional_derivatives(
 
 @cache
 def _load_decompositions() -> None:
-    """Make the first dual tensor of the process, for which torch scripts functions of its own."""
+    """Make a first dual tensor: torch then compiles functions of its own, with a warning."""
     with warnings.catch_warnings(), forward_ad.dual_level():
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
         forward_ad.make_dual(torch.zeros(1), torch.zeros(1))
 
 
 def choose_meta_gradient(row_losses: RowLosses, params: Mapping[str, Tensor]) -> str:
-    r"""Find out by a trial how the meta-gradient of a network can be computed.
+    r"""Choose by a trial how to compute the meta-gradient of a network.
 
     Parameters
     ----------
     row_losses : callable
-        Those of `meta_gradient`.
+        The losses of rows as for `meta_gradient`.
     params : mapping of str to tensor
         Leaf tensors that require gradients.
 
     Returns
     -------
     {"jvp", "double_backward"}
-        The first where the forward-mode derivative J exists and agrees with the backward one,
-        :math:`\langle u, J t \rangle = \langle J^\top u, t \rangle` for random t and u.
+        ``"jvp"`` if the forward-mode derivative J exists and agrees with the backward one, which
+        means :math:`\langle u, J t \rangle = \langle J^\top u, t \rangle` for random t and u.
 
     Raises
     ------
     ValueError
-        If the network can be differentiated in neither way.
+        If the network supports neither way.
     """
     if _jvp_is_right(row_losses, params):
         return "jvp"
@@ -317,7 +326,7 @@ def _jvp_is_right(row_losses: RowLosses, params: Mapping[str, Tensor]) -> bool:
         return False
     losses = torch.cat(row_losses(params))
     u = random_like(losses)
-    # Partly along the result: no wrong sign or scale is then missed by chance.
+    # A part along the result makes sure that a wrong sign or scale is not missed by chance.
     u = u + forward * (u.norm() / forward.norm().clamp_min(torch.finfo(u.dtype).tiny))
     backward = torch.autograd.grad(losses @ u, tuple(params.values()), materialize_grads=True)
     back = torch.stack([(g * t[n]).sum() for n, g in zip(params, backward, strict=True)]).sum()
@@ -329,17 +338,18 @@ def _group_of_each(optimizer: torch.optim.Optimizer) -> dict[int, dict]:
 
 
 def example_weights(d_omega: Tensor) -> Tensor:
-    r"""Weights of the rows from the gradient of the probe loss.
+    r"""Compute the weights of the rows from the gradient of the probe loss.
 
     Parameters
     ----------
     d_omega : tensor of shape (n_rows,)
+        Derivative :math:`d_i` of the probe loss with respect to the weight of each row.
 
     Returns
     -------
     tensor of shape (n_rows,)
-        :math:`\omega^*_i = [-d_i]_+ / (\sum_j [-d_j]_+ + 10^{-5})`, at least 0 with a sum of at
-        most 1; all 0 where no row helps.
+        :math:`\omega^*_i = [-d_i]_+ / (\sum_j [-d_j]_+ + 10^{-5})`: at least 0, with a sum of at
+        most 1. All are 0 if no row reduces the probe loss.
 
     Examples
     --------
@@ -351,18 +361,19 @@ def example_weights(d_omega: Tensor) -> Tensor:
 
 
 def literal_example_weights(d_omega: Tensor, omega: float) -> Tensor:
-    r"""Weights by the rule that the paper prints, which hardly moves them.
+    r"""Compute the weights by the rule as printed in the paper, which hardly changes them.
 
     Parameters
     ----------
     d_omega : tensor of shape (n_rows,)
+        Derivative :math:`d_i` of the probe loss with respect to the weight of each row.
     omega : float
-        :math:`\omega_0`.
+        Weight :math:`\omega_0` of every row before.
 
     Returns
     -------
     tensor of shape (n_rows,)
-        :math:`[\omega_0 - d_i]_+`, divided by their sum; all 0 where that is 0.
+        :math:`[\omega_0 - d_i]_+`, divided by their sum. All are 0 if the sum is 0.
 
     Examples
     --------
