@@ -9,21 +9,26 @@ from torch.utils.data import Dataset
 
 from noisyfit.base import BaseNoisyClassifier, check_fitted_on
 from noisyfit.data import as_tensor
-from noisyfit.display._base import Display
 
 
-class SuspiciousImagesDisplay(Display):
+class SuspiciousImagesDisplay:
     """The images with the highest noise scores, with their given and suggested labels.
+
+    The title ``7 -> 1`` of an image says that its given label is 7 and the network's prediction 1.
 
     Parameters
     ----------
     images : sequence of ndarray of shape (height, width) or (height, width, 3)
+        Images to draw, in this order.
     titles : list of str
+        What to write above each image.
 
     Attributes
     ----------
     ax_ : ndarray of matplotlib Axes
+        Grid of axes, one for each image.
     figure_ : matplotlib Figure
+        Figure that has them.
 
     Examples
     --------
@@ -54,13 +59,15 @@ class SuspiciousImagesDisplay(Display):
         Parameters
         ----------
         est : fitted noisyfit estimator
+            Estimator whose noise scores choose the images.
         X : array-like or torch Dataset of shape (n_samples, n_channels, height, width)
-            The images that it was fitted on, with one or three channels.
+            The images that `est` was fitted on, with one or three channels.
         y : array-like of shape (n_samples,), or None for a Dataset that has the labels
-            Their given labels.
+            The labels that `est` was fitted on.
         images : sequence of n_samples images, default=None
             What to draw instead of `X`: PIL images or arrays (height, width[, 3]), of any size.
         n_images : int, default=24
+            How many images to draw.
 
         Returns
         -------
@@ -89,15 +96,17 @@ class SuspiciousImagesDisplay(Display):
         return cls(shown[..., 0] if shown.shape[3] == 1 else shown, titles).plot()
 
     def plot(self, n_columns: int = 8) -> SuspiciousImagesDisplay:
-        """Draw the grid: given label -> what the network suggests.
+        """Draw the images in a grid, each below its title.
 
         Parameters
         ----------
         n_columns : int, default=8
+            Images side by side, at most.
 
         Returns
         -------
         SuspiciousImagesDisplay
+            The instance itself, with ``ax_`` and ``figure_``.
         """
         import matplotlib.pyplot as plt
 

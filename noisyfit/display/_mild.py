@@ -1,4 +1,4 @@
-"""Pictures of MILD's rounds, for `noisyfit.display`."""
+"""Displays of MILD's rounds."""
 
 from __future__ import annotations
 
@@ -7,25 +7,28 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from noisyfit.display._base import KEPT, LINE, REJECTED, Display, as_mask, attribute_of
+from noisyfit.display._base import KEPT, LINE, Display, as_mask, attribute_of, draw_histogram
 from noisyfit.methods.mild import selection_metric
 from noisyfit.mixture import WeibullMixture
 
 
 class RoundsDisplay(Display):
-    """MILD's rounds: how many rows are left, and how pure they are where the truth is known.
+    """How many rows each of MILD's rounds left, with precision and recall where they are known.
 
     Parameters
     ----------
     n_rows : ndarray of shape (n_rounds + 1,)
         Rows before the first round and after each.
     precision, recall : ndarray of shape (n_rounds + 1,), default=None
-        Share of right labels among the rows left, and of the right labels that are left.
+        Proportion of the rows left whose labels are right, and proportion of all right labels that
+        are left.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
+        Axes of the picture.
     figure_ : matplotlib Figure
+        Figure that has them.
 
     Examples
     --------
@@ -53,9 +56,11 @@ class RoundsDisplay(Display):
         Parameters
         ----------
         est : fitted MILDSelector
+            Estimator whose rounds are drawn.
         is_noisy : array-like of shape (n_samples,), bool, default=None
-            Which labels are wrong, where that is known.
+            Whether each label is wrong, where that is known.
         ax : matplotlib Axes, default=None
+            Axes to draw on. None: those of a new figure.
 
         Returns
         -------
@@ -71,46 +76,41 @@ class RoundsDisplay(Display):
         kept_right = np.array([(rows & right).sum() for rows in left])
         return cls(n_rows, kept_right / n_rows, kept_right / max(right.sum(), 1)).plot(ax)
 
-    def plot(self, ax: Any = None) -> RoundsDisplay:
-        """Draw rows left, and precision and recall if known.
+    def _figure_size(self) -> tuple[float, float]:
+        return 5, 3.5
 
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-
-        Returns
-        -------
-        RoundsDisplay
-        """
-        ax = self._axes(ax, figsize=(5, 3.5))
+    def _draw(self, ax: Any) -> None:
         rounds = np.arange(len(self.n_rows))
         ax.plot(rounds, self.n_rows / self.n_rows[0], "o-", color=LINE, label="rows left")
         if self.precision is not None and self.recall is not None:
             ax.plot(rounds, self.precision, "s-", color=KEPT, label="right among them")
             ax.plot(rounds, self.recall, "^-", color="#2ca02c", label="right ones still there")
-        ax.set(xlabel="rounds", ylabel="share", xticks=rounds, ylim=(0, 1.05))
+        ax.set(xlabel="rounds", ylabel="proportion", xticks=rounds, ylim=(0, 1.05))
         ax.legend()
-        return self
 
 
 class MixtureDisplay(Display):
-    """A round of MILD: histogram of the metric, the two components of the mixture, the threshold.
+    """One of MILD's rounds: histogram of the metric, the mixture fitted to it, and the threshold.
 
     Parameters
     ----------
     metric : ndarray of shape (n_rows,)
-        C or C^F (Eq. 2, 3 of Hu et al. 2023) of the rows that took part in the round, in epochs.
+        C or C^F (Eq. 3 or 2 of Hu et al. 2023) of the rows that took part in the round, in epochs.
     mixture : WeibullMixture or None
-        Fitted to the metric, shifted to positive values; None where it could not be.
+        Mixture fitted to the metric, which was shifted to positive values for it; None where the
+        fit failed.
     threshold : float
-        Rows at or above it were to be dropped; NaN where the metric showed no two groups.
+        Metric from which on rows are dropped; NaN where the metric did not fall into two groups.
     is_noisy : ndarray of shape (n_rows,), bool, default=None
-        Where it is known which labels are wrong: the rows are coloured by that.
+        Whether each label is wrong, where that is known. The histogram then tells right labels from
+        wrong ones.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
+        Axes of the picture.
     figure_ : matplotlib Figure
+        Figure that has them.
 
     Examples
     --------
@@ -145,13 +145,13 @@ class MixtureDisplay(Display):
         Parameters
         ----------
         est : fitted MILDSelector
-            That has recorded ``"correct"``, as it does by default.
+            Estimator that has recorded ``"correct"``, as it does by default.
         round : int, default=1
-            From 1 to ``est.n_rounds_``.
+            Number of the round, from 1 to ``est.n_rounds_``.
         is_noisy : array-like of shape (n_samples,), bool, default=None
-            Which labels are wrong, where that is known.
+            Whether each label is wrong, where that is known.
         ax : matplotlib Axes, default=None
-            None: a new figure.
+            Axes to draw on. None: those of a new figure.
 
         Returns
         -------
@@ -171,36 +171,19 @@ class MixtureDisplay(Display):
         number = round - 1
         return cls(metric, est.mixtures_[number], est.rounds_[number].threshold, truth).plot(ax)
 
-    def plot(self, ax: Any = None) -> MixtureDisplay:
-        """Draw the histogram, the components by their weights, and the threshold.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            None: a new figure.
-
-        Returns
-        -------
-        MixtureDisplay
-        """
-        ax = self._axes(ax, figsize=(6, 3.5))
+    def _draw(self, ax: Any) -> None:
         values = np.unique(self.metric)
         step = np.diff(values).min() if len(values) > 1 else 1.0
-        n_bins = min(60, round((values[-1] - values[0]) / step) + 1)  # C takes a value an epoch
+        n_bins = min(60, round((values[-1] - values[0]) / step) + 1)  # C has a value for each epoch
         low, high = values[0] - step / 2, values[-1] + step / 2
         groups = {"rows": np.ones(len(self.metric), dtype=bool)}
         if self.is_noisy is not None:
             groups = {"right": ~self.is_noisy, "wrong": self.is_noisy}
-        counts, edges, _ = ax.hist(
-            [self.metric[group] for group in groups.values()],
-            bins=np.linspace(low, high, n_bins + 1),
-            stacked=True,
-            color=[KEPT, REJECTED][: len(groups)],
-            alpha=0.6,
-            label=[f"{name} ({group.sum():,})" for name, group in groups.items()],
-        )
+        bins = np.linspace(low, high, n_bins + 1)
+        counts, edges, _ = draw_histogram(ax, self.metric, groups, bins=bins, alpha=0.6)
         if self.mixture is not None:
-            shifted = np.linspace(0.1, values[-1] - values[0], 400)  # 0.1 stands for the smallest
+            # The mixture was fitted to distances from the smallest value, 0.1 in place of 0.
+            shifted = np.linspace(0.1, values[-1] - values[0], 400)
             density = self.mixture.pdf(shifted) * self.mixture.weights_
             density *= len(self.metric) * (edges[1] - edges[0])
             for i, (name, dashes) in enumerate([("clean", "-"), ("noisy", ":")]):
@@ -210,8 +193,6 @@ class MixtureDisplay(Display):
             ax.axvline(self.threshold, color=LINE, linestyle="--", linewidth=1, label="threshold")
         ax.set(xlabel="metric: epochs misclassified less epochs memorised", ylabel="rows")
         ax.set_yscale("symlog", linthresh=1)
-        ax.set_ylim(
-            0, 3 * np.max(counts)
-        )  # a Weibull density of a shape below 1 has no largest value
+        # A Weibull density of a shape below 1 has no largest value.
+        ax.set_ylim(0, 3 * np.max(counts))
         ax.legend()
-        return self

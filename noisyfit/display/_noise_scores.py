@@ -8,11 +8,11 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from noisyfit.base import BaseNoisyClassifier
-from noisyfit.display._base import KEPT, LINE, REJECTED, Display, as_mask
+from noisyfit.display._base import LINE, Display, as_mask, draw_histogram
 
 
 class NoiseScoreDisplay(Display):
-    """Histogram of the noise scores of kept and rejected rows.
+    """Histogram of the noise scores of kept and rejected rows, counts on a logarithmic scale.
 
     Parameters
     ----------
@@ -21,12 +21,15 @@ class NoiseScoreDisplay(Display):
     clean_mask : ndarray of shape (n_samples,), bool
         Rows that were kept.
     is_noisy : ndarray of shape (n_samples,), bool, default=None
-        Where it is known which labels are wrong: the rows are coloured by that instead.
+        Whether each label is wrong, where that is known. The histogram then tells right labels from
+        wrong ones instead of kept rows from rejected ones.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
+        Axes of the picture.
     figure_ : matplotlib Figure
+        Figure that has them.
 
     Examples
     --------
@@ -52,10 +55,11 @@ class NoiseScoreDisplay(Display):
         Parameters
         ----------
         est : fitted noisyfit estimator
+            Estimator whose scores are drawn.
         is_noisy : array-like of shape (n_samples,), bool, default=None
-            Which labels are wrong, where that is known.
+            Whether each label is wrong, where that is known.
         ax : matplotlib Axes, default=None
-            None: a new figure.
+            Axes to draw on. None: those of a new figure.
 
         Returns
         -------
@@ -68,15 +72,18 @@ class NoiseScoreDisplay(Display):
     def from_predictions(
         cls, noise_scores: Any, clean_mask: Any, *, is_noisy: Any = None, ax: Any = None
     ) -> NoiseScoreDisplay:
-        """Draw scores from elsewhere.
+        """Draw scores that were not computed by a noisyfit estimator.
 
         Parameters
         ----------
         noise_scores : array-like of shape (n_samples,)
+            Probability that each given label is wrong.
         clean_mask : array-like of shape (n_samples,), bool
+            Rows that were kept.
         is_noisy : array-like of shape (n_samples,), bool, default=None
+            Whether each label is wrong, where that is known.
         ax : matplotlib Axes, default=None
-            None: a new figure.
+            Axes to draw on. None: those of a new figure.
 
         Returns
         -------
@@ -91,32 +98,13 @@ class NoiseScoreDisplay(Display):
                 )
         return cls(scores, mask, truth).plot(ax)
 
-    def plot(self, ax: Any = None) -> NoiseScoreDisplay:
-        """Draw the histogram, its counts on a logarithmic scale.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            None: a new figure.
-
-        Returns
-        -------
-        NoiseScoreDisplay
-        """
-        ax = self._axes(ax, figsize=(6, 3.5))
+    def _draw(self, ax: Any) -> None:
         if self.is_noisy is None:
             groups = {"kept": self.clean_mask, "rejected": ~self.clean_mask}
         else:
             groups = {"right": ~self.is_noisy, "wrong": self.is_noisy}
-        ax.hist(
-            [self.noise_scores[group] for group in groups.values()],
-            bins=np.linspace(0, 1, 41),
-            stacked=True,
-            color=[KEPT, REJECTED],
-            label=[f"{name} ({group.sum():,})" for name, group in groups.items()],
-        )
+        draw_histogram(ax, self.noise_scores, groups, bins=np.linspace(0, 1, 41))
         ax.axvline(0.5, color=LINE, linestyle="--", linewidth=1, label="one half")
         ax.set(xlabel="noise score: probability that the label is wrong", ylabel="labels (log)")
         ax.set_yscale("log")
-        ax.legend(loc="upper center")  # between the two heaps
-        return self
+        ax.legend(loc="upper center")  # between the low scores and the high ones

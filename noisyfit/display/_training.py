@@ -1,4 +1,4 @@
-"""Pictures of what happened in training."""
+"""Displays of what was recorded in training, epoch by epoch."""
 
 from __future__ import annotations
 
@@ -11,27 +11,36 @@ from noisyfit.base import BaseNoisyClassifier
 from noisyfit.display._base import KEPT, LINE, REJECTED, Display, as_mask, attribute_of
 
 _BAND = (10, 90)
+_AXIS_LABELS = {
+    "correct": "proportion predicted as given",
+    "given_prob": "probability of given label",
+}
 
 
 class TrainingDynamicsDisplay(Display):
-    """A recorded quantity over the epochs: mean and band of kept against rejected rows.
+    """A recorded quantity over the epochs, for kept and for rejected rows.
+
+    A line shows the mean of each group, a band reaches from its 10th to its 90th percentile.
 
     Parameters
     ----------
     values : ndarray of shape (n_samples, n_epochs)
-        NaN where a row took no part.
+        The recorded values; NaN in epochs in which a row took no part.
     clean_mask : ndarray of shape (n_samples,), bool
+        Rows that were kept.
     quantity : str
-        What the values are.
+        Name of the recorded quantity.
     rows : sequence of int, default=()
-        Rows that are drawn on top, one by one.
+        Rows whose own values are drawn as well, a line for each.
     groups : tuple of two str, default=("kept", "rejected")
-        What the rows inside and outside of the mask are.
+        Names of the rows inside and outside of `clean_mask`.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
+        Axes of the picture.
     figure_ : matplotlib Figure
+        Figure that has them.
 
     Examples
     --------
@@ -72,11 +81,13 @@ class TrainingDynamicsDisplay(Display):
         Parameters
         ----------
         est : fitted noisyfit estimator
+            Estimator that recorded the quantity.
         quantity : {"correct", "given_prob", "margin", "loss"} or None, default=None
-            Has to be among those of its ``record`` parameter; None: the first of them.
+            One of those in the ``record`` parameter of `est`. None: the first of them.
         rows : sequence of int, default=()
-            Rows to draw on top, such as ``est.noise_scores_.argsort()[-5:]``.
+            Rows whose own values are drawn as well, such as ``est.noise_scores_.argsort()[-5:]``.
         ax : matplotlib Axes, default=None
+            Axes to draw on. None: those of a new figure.
 
         Returns
         -------
@@ -89,36 +100,15 @@ class TrainingDynamicsDisplay(Display):
         quantity = dynamics.quantities[0] if quantity is None else quantity
         return cls(getattr(dynamics, quantity), est.clean_mask_, quantity, list(rows)).plot(ax)
 
-    def plot(self, ax: Any = None) -> TrainingDynamicsDisplay:
-        """Draw means, bands from the 10th to the 90th percentile, and single rows.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-
-        Returns
-        -------
-        TrainingDynamicsDisplay
-        """
-        ax = self._axes(ax, figsize=(6, 3.5))
-        epochs = np.arange(1, self.values.shape[1] + 1)
+    def _draw(self, ax: Any) -> None:
         masks = (self.clean_mask, ~self.clean_mask)
-        for name, mask, colour in zip(self.groups, masks, (KEPT, REJECTED), strict=True):
-            part = self.values[mask]
-            seen = ~np.isnan(part).all(axis=0) if len(part) else np.zeros(len(epochs), dtype=bool)
-            if not seen.any():
-                continue
-            label = f"{name} ({mask.sum():,})"
-            ax.plot(epochs[seen], np.nanmean(part[:, seen], axis=0), color=colour, label=label)
-            if self.quantity != "correct":  # of zeros and ones a band would say nothing
-                low, high = np.nanpercentile(part[:, seen], _BAND, axis=0)
-                ax.fill_between(epochs[seen], low, high, color=colour, alpha=0.15, linewidth=0)
+        # A band over the zeros and ones of "correct" would say nothing.
+        draw_means(ax, self.values, self.groups, masks, with_bands=self.quantity != "correct")
+        epochs = np.arange(1, self.values.shape[1] + 1)
         for row in self.rows:
             ax.plot(epochs, self.values[row], color=LINE, linewidth=0.7, alpha=0.8)
-        names = {"correct": "share predicted as given", "given_prob": "probability of given label"}
-        ax.set(xlabel="epoch", ylabel=names.get(self.quantity, self.quantity))
+        ax.set(xlabel="epoch", ylabel=_AXIS_LABELS.get(self.quantity, self.quantity))
         ax.legend()
-        return self
 
 
 class LossThresholdDisplay(Display):
@@ -127,16 +117,20 @@ class LossThresholdDisplay(Display):
     Parameters
     ----------
     loss : ndarray of shape (n_samples, n_epochs)
+        Loss of each given label in each epoch, in nats.
     clean_mask : ndarray of shape (n_samples,), bool
+        Rows that were kept.
     thresholds : ndarray of shape (n_epochs,)
         Mean threshold of each epoch; NaN in the warm-up.
     groups : tuple of two str, default=("kept", "rejected")
-        What the rows inside and outside of the mask are.
+        Names of the rows inside and outside of `clean_mask`.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
+        Axes of the picture.
     figure_ : matplotlib Figure
+        Figure that has them.
 
     Examples
     --------
@@ -170,10 +164,12 @@ class LossThresholdDisplay(Display):
         Parameters
         ----------
         est : fitted DLTClassifier
-            That has recorded ``"loss"``, as it does by default.
+            Estimator that has recorded ``"loss"``, as it does by default.
         is_noisy : array-like of shape (n_samples,), bool, default=None
-            Which labels are wrong, where that is known; None: what the estimator says.
+            Whether each label is wrong, where that is known: right labels are then told from wrong
+            ones. None: kept rows are told from rejected ones.
         ax : matplotlib Axes, default=None
+            Axes to draw on. None: those of a new figure.
 
         Returns
         -------
@@ -189,22 +185,46 @@ class LossThresholdDisplay(Display):
             return cls(loss, est.clean_mask_, thresholds).plot(ax)
         return cls(loss, ~as_mask(is_noisy, "is_noisy"), thresholds, ("right", "wrong")).plot(ax)
 
-    def plot(self, ax: Any = None) -> LossThresholdDisplay:
-        """Draw the bands of the losses and the threshold.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-
-        Returns
-        -------
-        LossThresholdDisplay
-        """
-        display = TrainingDynamicsDisplay(self.loss, self.clean_mask, "loss", (), self.groups)
-        display.plot(ax)
-        self.ax_, self.figure_ = display.ax_, display.figure_
+    def _draw(self, ax: Any) -> None:
+        draw_means(ax, self.loss, self.groups, (self.clean_mask, ~self.clean_mask))
         epochs = np.arange(1, len(self.thresholds) + 1)
-        self.ax_.plot(epochs, self.thresholds, "--", color=LINE, label="threshold")
-        self.ax_.set_ylabel("loss of the given label, nats")
-        self.ax_.legend()
-        return self
+        ax.plot(epochs, self.thresholds, "--", color=LINE, label="threshold")
+        ax.set(xlabel="epoch", ylabel="loss of the given label, nats")
+        ax.legend()
+
+
+def draw_means(
+    ax: Any,
+    values: np.ndarray,
+    names: tuple[str, str],
+    masks: tuple[np.ndarray, np.ndarray],
+    *,
+    with_bands: bool = True,
+) -> None:
+    """Draw the mean of two groups of rows over the epochs, and a band around each.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        Axes to draw on.
+    values : ndarray of shape (n_samples, n_epochs)
+        The recorded values; NaN in epochs in which a row took no part. Epochs in which no row of a
+        group took part are left out of its line.
+    names : tuple of two str
+        Names of the groups.
+    masks : tuple of two ndarray of shape (n_samples,), bool
+        Rows of the groups.
+    with_bands : bool, default=True
+        Whether to draw the bands from the 10th to the 90th percentile.
+    """
+    epochs = np.arange(1, values.shape[1] + 1)
+    for name, mask, color in zip(names, masks, (KEPT, REJECTED), strict=True):
+        part = values[mask]
+        seen = ~np.isnan(part).all(axis=0) if len(part) else np.zeros(len(epochs), dtype=bool)
+        if not seen.any():
+            continue
+        label = f"{name} ({mask.sum():,})"
+        ax.plot(epochs[seen], np.nanmean(part[:, seen], axis=0), color=color, label=label)
+        if with_bands:
+            low, high = np.nanpercentile(part[:, seen], _BAND, axis=0)
+            ax.fill_between(epochs[seen], low, high, color=color, alpha=0.15, linewidth=0)

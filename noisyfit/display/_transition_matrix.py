@@ -1,4 +1,4 @@
-"""`TransitionMatrixDisplay`: which class is given which label."""
+"""`TransitionMatrixDisplay`: how often each class is given each label."""
 
 from __future__ import annotations
 
@@ -13,19 +13,23 @@ from noisyfit.label_quality import estimate_transition_matrix
 
 
 class TransitionMatrixDisplay(Display):
-    """Which class is given which label.
+    """The noise transition matrix: how often each class is given each label.
+
+    Each entry is written as a percentage where there are at most fifteen classes.
 
     Parameters
     ----------
     matrix : ndarray of shape (n_classes, n_classes)
-        Row: true class; column: given label.
+        Entry (i, j): probability that a row of class i is given the label j.
     classes : sequence of shape (n_classes,)
         Names of the classes.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
+        Axes of the picture.
     figure_ : matplotlib Figure
+        Figure that has them.
 
     Examples
     --------
@@ -43,12 +47,14 @@ class TransitionMatrixDisplay(Display):
 
     @classmethod
     def from_estimator(cls, est: BaseNoisyClassifier, *, ax: Any = None) -> TransitionMatrixDisplay:
-        """Draw the estimate of a fitted estimator.
+        """Draw the transition matrix that a fitted estimator found.
 
         Parameters
         ----------
         est : fitted noisyfit estimator
+            Estimator whose ``transition_matrix_`` is drawn.
         ax : matplotlib Axes, default=None
+            Axes to draw on. None: those of a new figure.
 
         Returns
         -------
@@ -61,16 +67,16 @@ class TransitionMatrixDisplay(Display):
     def from_predictions(
         cls, given: Any, true: Any, *, noise_scores: Any = None, ax: Any = None
     ) -> TransitionMatrixDisplay:
-        """Draw the matrix of two sets of labels.
+        """Draw the matrix of given labels against true ones.
 
         Parameters
         ----------
         given, true : array-like of shape (n_samples,)
             Given labels, and true or corrected ones.
         noise_scores : array-like of shape (n_samples,), default=None
-            How sure it is that a label is wrong; None: it is where both differ.
+            Probability that each given label is wrong. None: 1 where both differ, 0 elsewhere.
         ax : matplotlib Axes, default=None
-            None: a new figure.
+            Axes to draw on. None: those of a new figure.
 
         Returns
         -------
@@ -83,20 +89,12 @@ class TransitionMatrixDisplay(Display):
         matrix = estimate_transition_matrix(given_codes, true_codes, scores, len(classes))
         return cls(matrix, classes).plot(ax)
 
-    def plot(self, ax: Any = None) -> TransitionMatrixDisplay:
-        """Draw the matrix, with figures where there are at most fifteen classes.
+    def _figure_size(self) -> tuple[float, float]:
+        side = min(9.0, 3 + 0.4 * len(self.matrix))
+        return side, side
 
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-
-        Returns
-        -------
-        TransitionMatrixDisplay
-        """
+    def _draw(self, ax: Any) -> None:
         n_classes = len(self.matrix)
-        side = min(9.0, 3 + 0.4 * n_classes)
-        ax = self._axes(ax, figsize=(side, side))
         image = ax.imshow(self.matrix, cmap="Blues", vmin=0, vmax=1)
         self.figure_.colorbar(image, ax=ax, shrink=0.7)
         ax.set(xlabel="given label", ylabel="true class, by estimate")
@@ -104,9 +102,8 @@ class TransitionMatrixDisplay(Display):
             ax.set_xticks(range(n_classes), [str(c) for c in self.classes], rotation=90)
             ax.set_yticks(range(n_classes), [str(c) for c in self.classes])
         if n_classes <= 15:
-            for (i, j), share in np.ndenumerate(self.matrix):
-                if share >= 0.005:
-                    colour = "white" if share > 0.5 else "black"
-                    text = f"{100 * share:.0f}"
-                    ax.text(j, i, text, ha="center", va="center", color=colour, fontsize=8)
-        return self
+            for (i, j), proportion in np.ndenumerate(self.matrix):
+                if proportion >= 0.005:
+                    color = "white" if proportion > 0.5 else "black"
+                    text = f"{100 * proportion:.0f}"
+                    ax.text(j, i, text, ha="center", va="center", color=color, fontsize=8)

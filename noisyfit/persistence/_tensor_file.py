@@ -1,4 +1,4 @@
-"""A file of tensors with a JSON header and a hash over both: safetensors, never a pickle."""
+"""A file of tensors with a JSON header and a hash of both, in the format safetensors."""
 
 from __future__ import annotations
 
@@ -16,18 +16,25 @@ from safetensors.torch import save_file
 def write_tensors(
     path: str | Path, kind: str, version: int, tensors: dict[str, torch.Tensor], header: Any
 ) -> None:
-    """Write a file whole or not at all: one that was there stays until the new one is complete.
+    """Write tensors and a header to a file, which is replaced only when the new one is complete.
 
     Parameters
     ----------
     path : str or Path
+        The file to write; its folder must exist.
     kind : str
-        What the file holds; `read_tensors` asks for it.
+        Name of the kind of file, which `read_tensors` compares.
     version : int
-        Of the format of this kind of file.
+        Version of the format of this kind of file.
     tensors : dict of str to tensor
+        Tensors by name, on any device.
     header : object
         Anything that JSON can hold.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
     """
     path = Path(path)
     if not path.absolute().parent.is_dir():
@@ -51,14 +58,18 @@ def read_tensors(path: str | Path, kind: str, version: int) -> tuple[dict[str, t
     Parameters
     ----------
     path : str or Path
+        The file to read.
     kind : str
+        Kind of file that the caller expects.
     version : int
         The latest version that the caller understands.
 
     Returns
     -------
     tensors : dict of str to tensor
+        Tensors by name, on the CPU.
     header : object
+        The header, as JSON gives it back.
 
     Raises
     ------
@@ -94,7 +105,7 @@ def read_tensors(path: str | Path, kind: str, version: int) -> tuple[dict[str, t
 
 
 def _flush(path: Path) -> None:
-    """Wait until the file is on the disk, so that a crash after the rename cannot empty it."""
+    """Wait until the file is on disk, so that a crash after the renaming cannot empty it."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -103,7 +114,7 @@ def _flush(path: Path) -> None:
 
 
 def _digest(tensors: dict[str, torch.Tensor], header: str) -> str:
-    """SHA-256 of the header and of all tensors in the order of their names."""
+    """Compute the SHA-256 of the header and of all tensors in the order of their names."""
     digest = hashlib.sha256(header.encode())
     for name in sorted(tensors):
         value = tensors[name]

@@ -1,4 +1,4 @@
-"""Data debugging: spend a small budget of corrections on the most suspicious labels."""
+"""Data debugging: replace the most suspicious labels, as many as a budget allows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from noisyfit.data import check_labels
 
 
 class DebuggedLabels(NamedTuple):
-    """Labels after debugging.
+    """Labels after debugging, as `debug_labels` returns them.
 
     Examples
     --------
@@ -30,9 +30,9 @@ class DebuggedLabels(NamedTuple):
     """
 
     labels: np.ndarray
-    """(n_samples,): the given labels, the most suspicious ones replaced."""
+    """(n_samples,): the given labels, of which the most suspicious ones are replaced."""
     replaced: np.ndarray
-    """(n_samples,), bool: rows whose label was looked at and replaced, by the same one maybe."""
+    """(n_samples,), bool: rows whose label was replaced; the new label may equal the old one."""
 
 
 def debug_labels(
@@ -43,31 +43,38 @@ def debug_labels(
     Parameters
     ----------
     est : noisyfit estimator
-        If fitted, on X and y. Otherwise a clone of it is fitted, and `est` left as it is.
+        Estimator whose noise scores choose the labels. One that is fitted must have been fitted on
+        `X` and `y`; of one that is not, a clone is fitted on them.
     X : array-like, CSR matrix or torch Dataset of shape (n_samples, n_features)
+        Rows of the data set.
     y : array-like of shape (n_samples,), or None for a Dataset that has the labels
         Given labels.
     share : float, default=0.1
-        Share of **all** rows to replace, in [0, 1]: those with the highest noise scores, rounded
-        down to whole rows. Trusted rows are never replaced.
+        Fraction of **all** rows whose labels are replaced, in [0, 1], rounded down to whole rows:
+        those with the highest noise scores. Trusted rows are never among them.
     truth : array-like of shape (n_samples,), default=None
-        True labels, of which only those of the replaced rows are looked at, the others may be
-        missing: what an expert would say. None: the estimator's predictions.
+        True labels, as an expert would give them. Only those of the replaced rows are looked at;
+        the others may be missing. None: the estimator's predictions take their place.
 
     Returns
     -------
     DebuggedLabels
+        The new labels, and which of them were replaced.
 
     Raises
     ------
+    TypeError
+        If `est` is no noisyfit estimator.
     ValueError
-        If `est` was fitted on other rows or labels, or `truth` has another length or type.
+        If `est` was fitted on other rows or labels, `truth` has another length or type than `y`, or
+        `share` lies outside [0, 1].
 
     Notes
     -----
-    Section 4.3 of Jia et al. [1]_: with 5 or 10 % of the labels replaced, methods for learning with
-    noisy labels end better. Predictions come from a network that did not train on the rows that
-    `est` judged wrong; beyond those, they mostly repeat the given label.
+    Section 4.3 of Jia et al. [1]_ replaces 5 or 10 % of the labels in this way and finds that
+    methods for learning with noisy labels then reach a higher accuracy. The predictions that take
+    the place of `truth` come from a network that was not trained on the rows that `est` rejected.
+    For all other rows they mostly repeat the given label.
 
     References
     ----------
@@ -96,7 +103,7 @@ def debug_labels(
     except NotFittedError:
         est = clone(est).fit(X, y)
     given = check_fitted_on(est, X, y)
-    # Trusted labels come last whatever their score, and are never replaced.
+    # Trusted labels come last, whatever their score, and are never replaced.
     order = np.argsort(np.where(est.trusted_mask_, 1.0, -est.noise_scores_), kind="stable")
     replaced = np.zeros(len(given), dtype=bool)
     replaced[order[: int(share * len(given) + 1e-6)]] = True
@@ -124,7 +131,7 @@ def _check_truth(truth: Any, given: np.ndarray, replaced: np.ndarray) -> np.ndar
         )
     if len(looked_at):
         check_labels(looked_at)
-    # What is not looked at may be missing.
+    # Labels that are not looked at may be missing.
     filled = given.astype(np.result_type(given, looked_at))
     filled[replaced] = looked_at
     return filled

@@ -1,4 +1,4 @@
-"""The page on which people review labels: one HTML file that works from disk."""
+"""The page on which people review labels: one HTML file that needs no server."""
 
 from __future__ import annotations
 
@@ -16,12 +16,100 @@ import numpy as np
 from scipy import sparse
 
 from noisyfit.base import BaseNoisyClassifier
+from noisyfit.review._report import label_report
 
 _TEMPLATE = "review_page.html"
 _LARGEST_SIDE = 512
 
 
-def write_page(
+def review_page(
+    est: BaseNoisyClassifier,
+    X: Any,
+    y: Any,
+    path: str | Path,
+    *,
+    texts: Any = None,
+    images: Any = None,
+    table: Any = None,
+    names: Any = None,
+    max_rows: int | None = 10_000,
+) -> None:
+    """Write a page on which somebody reviews the most suspicious labels, in any browser.
+
+    The page is one HTML file that needs no network and no server: open it from disk, decide with
+    the keyboard or the mouse, export the decisions, and apply them with `apply_review`. The browser
+    remembers the decisions.
+
+    Parameters
+    ----------
+    est : fitted noisyfit estimator
+        Estimator whose noise scores choose the labels.
+    X : array-like, CSR matrix or torch Dataset of shape (n_samples, n_features)
+        The rows that `est` was fitted on.
+    y : array-like of shape (n_samples,), or None for a Dataset that has the labels
+        The labels that `est` was fitted on.
+    path : str or Path
+        The file to write. An existing file is replaced.
+    texts : sequence of str of length n_samples, default=None
+        A text to show for each row.
+    images : sequence of n_samples images, default=None
+        An image to show for each row: an array (height, width) or (channels, height, width), or a
+        PIL image. None: `X` itself, if it is an array of images with one or three channels.
+    table : data frame or array of shape (n_samples, n_columns), default=None
+        Values to show for each row, best those from before any preprocessing. None: `X` itself, if
+        it is a data frame or `names` are given.
+    names : sequence of str of length n_columns, default=None
+        Names of the columns of `table`, or of `X`. None: those of the data frame.
+    max_rows : int or None, default=10_000
+        Number of labels on the page, from the most suspicious on. None: all.
+
+    Raises
+    ------
+    ValueError
+        If `X` and `y` are not what `est` was fitted on, or the number of texts, images, lines of
+        the table or names does not fit.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from noisyfit import MILDSelector
+    >>> from noisyfit.review import review_page
+    >>> texts = ["a cat", "a dog"] * 20
+    >>> X, y = np.tile(np.eye(2), (20, 1)), np.array(["cat", "dog"] * 20)
+    >>> y[0] = "dog"
+    >>> est = MILDSelector(max_epochs=5, random_state=0).fit(X, y)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     review_page(est, X, y, Path(folder) / "review.html", texts=texts)
+    ...     "a cat" in (Path(folder) / "review.html").read_text(encoding="utf-8")
+    True
+    """
+    report = label_report(est, X, y)
+    n_rows = len(report)
+    if images is None and texts is None and isinstance(X, np.ndarray) and X.ndim == 4:
+        images = X if X.shape[1] in (1, 3) else None
+    if table is None and (names is not None or hasattr(X, "columns")):
+        table = X
+    if table is not None and names is None:
+        names = list(getattr(table, "columns", range(np.shape(table)[1])))
+    if hasattr(texts, "columns"):
+        raise ValueError("texts must hold a string for each row. For a data frame pass table=.")
+    for name, given, expected in (
+        ("texts", texts, n_rows),
+        ("images", images, n_rows),
+        ("table", None if table is None else range(table.shape[0]), n_rows),
+        ("names", names, 0 if table is None else table.shape[1]),
+    ):
+        if given is not None and len(given) != expected:
+            raise ValueError(f"{name} must have {expected} entries. Got {len(given)}.")
+    # Indexing a Series would look up its index, not the row number.
+    texts = list(texts) if texts is not None else None
+    report = report.head(max_rows or n_rows)
+    _write_page(est, report, path, texts=texts, images=images, table=table, names=names)
+
+
+def _write_page(
     est: BaseNoisyClassifier,
     report: Any,
     path: str | Path,
@@ -31,17 +119,7 @@ def write_page(
     table: Any,
     names: Sequence[str] | None,
 ) -> None:
-    """Write the page for the lines of a label report.
-
-    Parameters
-    ----------
-    est : fitted noisyfit estimator
-    report : pandas.DataFrame
-        Of `noisyfit.review.label_report`, or its first lines.
-    path : str or Path
-    texts, images, table, names
-        As for `noisyfit.review.review_page`.
-    """
+    """Write the page for the lines of a label report; other parameters as in `review_page`."""
     classes = [str(label) for label in est.classes_]
     code = {label: i for i, label in enumerate(est.classes_.tolist())}
     pairs = Counter(zip(report.given.tolist(), report.suggested.tolist(), strict=True))
@@ -71,7 +149,7 @@ def write_page(
         "pairs": [[code[a], code[b], pairs[a, b]] for a, b in number],
         "rows": rows,
     }
-    # In a script element nothing but these could end it or begin a comment.
+    # Only these characters could end the script element or begin a comment in it.
     content = json.dumps(data).replace("<", "\\u003c").replace(">", "\\u003e")
     # The browser keeps the decisions under this name.
     name = hashlib.sha256(content.encode("ascii")).hexdigest()[:16]
@@ -91,7 +169,7 @@ def _written(value: Any) -> str:
 
 
 def _data_uri(image: Any) -> str:
-    """Write an image, (height, width), (channels, height, width) or PIL, as the text of a PNG."""
+    """Encode an image as the data URI of a PNG file."""
     from PIL import Image
 
     if not isinstance(image, Image.Image):

@@ -1,4 +1,4 @@
-"""Where to compute, and with which numbers."""
+"""The device to compute on, and the precision to compute in."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import torch
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
-    """Return the device to train on; ``"auto"`` takes CUDA where there is one.
+    """Return the device to train on.
 
     Parameters
     ----------
     device : str or torch.device
+        A torch device, or ``"auto"``: CUDA if it is available, otherwise the CPU.
 
     Returns
     -------
     torch.device
+        The device to use.
 
     Raises
     ------
     ValueError
-        If the device is unknown, or CUDA is asked for and absent.
+        If the device is unknown, or CUDA is asked for but not available.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -38,19 +40,22 @@ def resolve_device(device: str | torch.device) -> torch.device:
 
 
 def resolve_precision(precision: str, device: torch.device, is_image: bool) -> torch.dtype | None:
-    """Return the autocast type, None for float32.
+    """Return the type that torch's autocast is to use.
 
     Parameters
     ----------
     precision : {"auto", "float32", "bfloat16", "float16"}
         ``"auto"`` is bfloat16 for images on hardware with bfloat16 units and float32 otherwise: the
-        small matrices of a table gain nothing from it.
+        small matrix products of a table do not become faster with bfloat16.
     device : torch.device
+        Device to compute on.
     is_image : bool
+        Whether the rows are images.
 
     Returns
     -------
     torch.dtype or None
+        None for float32, which needs no autocast.
     """
     if precision == "float32":
         return None

@@ -1,7 +1,8 @@
-r"""Losses and pieces of semi-supervised learning, as pure functions of logits and targets.
+r"""Losses and parts of semi-supervised learning, as pure functions of logits and targets.
 
-Per-row losses return one value a row, so that a method can weight, mask or record them. Nothing
-here waits for the device: subsets are masks of a fixed shape, never boolean indices.
+Losses of rows return one value for each row, which a method can weight, mask or record. No function
+here waits for the device: a subset is a mask of fixed shape, since the size of a boolean index
+would have to be read back.
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ from noisyfit.training._class_softmax import class_log_softmax, class_softmax
 
 
 def soft_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    r"""Cross-entropy of each row against a distribution over classes.
+    r"""Compute the cross-entropy of each row against a distribution over classes.
 
     Parameters
     ----------
     logits : tensor of shape (n_rows, n_classes)
+        Raw outputs of the network.
     target : tensor of shape (n_rows, n_classes)
-        Rows sum to 1; a one-hot row gives :math:`l_i = -\sum_c y_i^c \log P^c(x_i)`, Eq. 1 of Yang
-        et al. 2021.
+        Distribution over classes of each row; its entries sum to 1. A one-hot row gives
+        :math:`l_i = -\sum_c y_i^c \log P^c(x_i)`, Eq. 1 of Yang et al. 2021.
 
     Returns
     -------
@@ -39,12 +41,14 @@ def soft_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def squared_error(logits: Tensor, target: Tensor) -> Tensor:
-    """Mean squared difference between predicted and target probabilities of each row.
+    """Compute the mean squared difference between each row's predicted and target probabilities.
 
     Parameters
     ----------
     logits : tensor of shape (n_rows, n_classes)
+        Raw outputs of the network.
     target : tensor of shape (n_rows, n_classes)
+        Target probabilities of each row.
 
     Returns
     -------
@@ -60,13 +64,14 @@ def squared_error(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def sharpen(probabilities: Tensor, temperature: float = 0.5) -> Tensor:
-    r"""Make distributions more certain.
+    r"""Sharpen distributions over classes with a temperature.
 
     Parameters
     ----------
     probabilities : tensor of shape (n_rows, n_classes)
+        Distribution over classes of each row.
     temperature : float, default=0.5
-        T, above 0; 1 changes nothing, towards 0 only the largest entry is left.
+        T, above 0. With 1 nothing changes; towards 0 only the largest entry of a row is left.
 
     Returns
     -------
@@ -78,18 +83,19 @@ def sharpen(probabilities: Tensor, temperature: float = 0.5) -> Tensor:
     >>> sharpen(torch.tensor([[0.5, 0.3, 0.2]]), temperature=0.5)
     tensor([[0.6579, 0.2368, 0.1053]])
     """
-    # In logarithms: at a low temperature every power could underflow to zero.
+    # Logarithms, because at a low temperature all powers could underflow to zero.
     return class_softmax(probabilities.clamp_min(1e-30).log() / temperature)
 
 
 def class_prior_penalty(probabilities: Tensor, prior: Tensor | None = None) -> Tensor:
-    r"""Penalise a batch whose mean prediction leaves the class prior.
+    r"""Compute a penalty for a batch whose mean prediction differs from the class prior.
 
     Parameters
     ----------
     probabilities : tensor of shape (n_rows, n_classes)
+        Predicted probabilities of each row.
     prior : tensor of shape (n_classes,) or None, default=None
-        :math:`\pi`, sums to 1; None: uniform.
+        Class prior :math:`\pi`, which sums to 1. None: the uniform distribution.
 
     Returns
     -------
@@ -109,18 +115,19 @@ def class_prior_penalty(probabilities: Tensor, prior: Tensor | None = None) -> T
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Average the values of the marked rows; 0 where none is marked.
+    """Average the values of the marked rows.
 
     Parameters
     ----------
     values : tensor of shape (n_rows,)
-        Finite, also where not marked.
+        Value of each row, finite also for rows that are not marked.
     mask : tensor of shape (n_rows,), bool
+        The marked rows.
 
     Returns
     -------
     tensor of shape ()
-        Unmarked rows get a gradient of exactly zero.
+        The mean, 0 if no row is marked. Rows that are not marked get a gradient of exactly zero.
 
     Examples
     --------
@@ -137,6 +144,7 @@ def normalize_logits(logits: Tensor) -> Tensor:
     Parameters
     ----------
     logits : tensor of shape (n_rows, n_classes)
+        Raw outputs of the network.
 
     Returns
     -------
@@ -153,12 +161,13 @@ def normalize_logits(logits: Tensor) -> Tensor:
 
 
 def consistency(logits: Tensor, other: Tensor) -> Tensor:
-    r"""Kullback-Leibler divergence of each row's prediction from that for another view of it.
+    r"""Compute the Kullback-Leibler divergence between the predictions for two views of each row.
 
     Parameters
     ----------
     logits, other : tensor of shape (n_rows, n_classes)
-        Detach `logits` where only `other` shall follow.
+        Raw outputs of the network for the two views. Detach `logits` if only the prediction for
+        `other` is to move towards the one for `logits`.
 
     Returns
     -------
@@ -177,12 +186,14 @@ def consistency(logits: Tensor, other: Tensor) -> Tensor:
 
 @contextmanager
 def frozen_batch_statistics(module: nn.Module) -> Iterator[None]:
-    """Let batch normalisation use the batch's statistics without adding them to its running ones.
+    """Keep the running statistics of batch normalization as they are while the context lasts.
+
+    In training mode the layers still normalize with the statistics of the batch.
 
     Parameters
     ----------
     module : torch.nn.Module
-        In training mode.
+        Network in training mode.
 
     Examples
     --------

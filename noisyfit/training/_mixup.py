@@ -1,4 +1,4 @@
-"""Mixup, and whom a row is mixed with."""
+"""Mixup: the blend of two rows, its factors and its partners."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ def mixup(
     Parameters
     ----------
     inputs : tensor of shape (n_rows, ...)
+        Rows :math:`x` of a batch.
     target : tensor of shape (n_rows, n_classes)
+        Target distribution of each row.
     partner : tensor of shape (n_rows,), int64
-        Row that each row is blended with.
+        Position :math:`j(i)` of the row that each row is blended with.
     factor : float or tensor of shape (n_rows,)
-        Share :math:`\lambda` of the row itself, in [0, 1].
+        Weight :math:`\lambda` of the row itself, in [0, 1].
 
     Returns
     -------
     inputs : tensor of shape (n_rows, ...)
         :math:`\lambda x_i + (1 - \lambda) x_{j(i)}`.
     target : tensor of shape (n_rows, n_classes)
+        The targets, blended in the same way.
 
     Examples
     --------
@@ -41,14 +44,17 @@ def mixup(
 
 
 def dominant_factor(n_rows: int, alpha: float, device: torch.device | str = "cpu") -> Tensor:
-    r"""Draw mixup factors of which none is below one half.
+    r"""Draw mixup factors of at least one half.
 
     Parameters
     ----------
     n_rows : int
+        Number of factors.
     alpha : float
-        Above 0; the smaller, the nearer the factors are to 1.
+        Parameter :math:`\alpha` of the distribution, above 0. The smaller it is, the closer the
+        factors are to 1.
     device : torch.device or str, default="cpu"
+        Device to draw on.
 
     Returns
     -------
@@ -57,8 +63,9 @@ def dominant_factor(n_rows: int, alpha: float, device: torch.device | str = "cpu
 
     Notes
     -----
-    As in the code of Zhang et al. (CVPR 2020), close to the larger of :math:`\beta` and
-    :math:`1 - \beta` for :math:`\beta \sim Beta(\alpha, \alpha)`.
+    The code of Zhang et al. (CVPR 2020) draws its factors in this way. Their distribution is close
+    to that of the larger of :math:`\beta` and :math:`1 - \beta` for
+    :math:`\beta \sim Beta(\alpha, \alpha)`.
 
     Examples
     --------
@@ -69,17 +76,19 @@ def dominant_factor(n_rows: int, alpha: float, device: torch.device | str = "cpu
 
 
 def clean_partner(clean: Tensor) -> Tensor:
-    """Draw a clean row for each row to be mixed with, without waiting for the device.
+    """Draw for each row a clean row to be mixed with, without waiting for the device.
 
     Parameters
     ----------
     clean : tensor of shape (n_rows,), bool
+        Rows of the batch that are taken as clean.
 
     Returns
     -------
     tensor of shape (n_rows,), int64
-        For clean rows a random permutation of them; for the others clean rows in random order, each
-        as often as any other within one. Without a clean row every row is its own partner.
+        Positions of the partners. Clean rows get a random permutation of themselves; the other rows
+        get clean rows in random order, each equally often up to one. If no row is clean, every row
+        is its own partner.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""One progress bar over all epochs of a fit, whatever stages it has."""
+"""A progress bar over all epochs of a fit."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from tqdm.auto import tqdm
 
 
 class EpochProgress(Callback):
-    """skorch callback that moves one bar through all stages of a fit.
+    """One progress bar for all stages of a fit, as a skorch callback.
 
     Parameters
     ----------
     total : int
-        Epochs that the whole fit may take; the bar's remaining time counts on them.
+        Largest number of epochs of the whole fit, from which the remaining time is estimated.
     label : str, default="fit"
-        Name in front of the bar.
+        Text in front of the bar.
     disable : bool, default=False
         Show nothing.
     """
@@ -25,33 +25,35 @@ class EpochProgress(Callback):
         self.total = total
         self.label = label
         self.disable = disable
-        # Here, not in `initialize`, which every net of a fit calls.
+        # Not in `initialize`: every net of a fit calls that.
         self.bar_ = tqdm(total=total, desc=label, unit="epoch", disable=disable)
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        """Move on by one epoch."""
+        """Advance the bar by one epoch and show the training loss."""
         self.bar_.set_postfix(loss=f"{net.history[-1].get('train_loss', float('nan')):.3g}")
         self.bar_.update()
 
     def skip(self, n_epochs: int) -> None:
-        """Move on over epochs that were made before the fit was stopped.
+        """Advance the bar by epochs that an interrupted fit has already completed.
 
         Parameters
         ----------
         n_epochs : int
+            Number of these epochs.
         """
         self.bar_.update(n_epochs)
 
     def stage(self, label: str) -> None:
-        """Name the stage that begins.
+        """Show the name of the stage that begins.
 
         Parameters
         ----------
         label : str
+            Name of the stage.
         """
         self.bar_.set_description(label)
 
     def close(self) -> None:
-        """Close the bar; epochs that were not needed are no longer waited for."""
+        """Close the bar as complete, even if the fit needed fewer epochs than expected."""
         self.bar_.total = self.bar_.n
         self.bar_.close()

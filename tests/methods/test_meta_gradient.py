@@ -11,15 +11,13 @@ from torch.nn.functional import cross_entropy, one_hot
 
 from noisyfit.methods.meta_relabel._gradient import (
     META_GRADIENTS,
-    check_look_ahead_optimizer,
     choose_meta_gradient,
     directional_derivatives,
     example_weights,
     literal_example_weights,
-    look_ahead_parameters,
     meta_gradient,
-    weight_penalty,
 )
+from noisyfit.methods.meta_relabel._look_ahead import look_ahead_parameters, weight_penalty
 from noisyfit.training import normalize_logits, sharpen, soft_cross_entropy
 
 
@@ -223,62 +221,6 @@ def test_a_wrong_label_gets_no_weight():
     assert (weights[1:] > 0).all()
 
 
-# The look-ahead
-
-
-@pytest.mark.parametrize("steps", [0, 3])
-@pytest.mark.parametrize(
-    "sgd",
-    [
-        {},
-        {"weight_decay": 0.1},
-        {"momentum": 0.9},
-        {"momentum": 0.9, "weight_decay": 0.1},
-        {"momentum": 0.9, "weight_decay": 0.1, "nesterov": True},
-        {"momentum": 0.9, "dampening": 0.3},
-        {"momentum": 0.9, "weight_decay": 0.1, "maximize": True},
-    ],
-    ids=str,
-)
-def test_look_ahead_is_the_optimizers_own_step(sgd, steps):
-    module = network()
-    optimizer = torch.optim.SGD(module.parameters(), lr=0.05, **sgd)
-    x, y = torch.randn(6, 4, dtype=torch.float64), torch.randint(3, (6,))
-    for _ in range(steps + 1):
-        optimizer.zero_grad()
-        cross_entropy(module(x), y).backward()
-        params = dict(module.named_parameters())
-        grads = {name: p.grad.clone() for name, p in params.items()}
-        ahead = look_ahead_parameters(optimizer, params, grads)
-        optimizer.step()
-    for name, param in params.items():
-        torch.testing.assert_close(ahead[name], param.detach(), rtol=0, atol=1e-15)
-
-
-def test_look_ahead_keeps_parameter_groups_apart():
-    module = network()
-    first, rest = [module[0].weight], [p for p in module.parameters() if p is not module[0].weight]
-    optimizer = torch.optim.SGD(
-        [{"params": first, "lr": 0.5, "weight_decay": 0.2}, {"params": rest}], lr=0.1
-    )
-    params = dict(module.named_parameters())
-    grads = {name: torch.ones_like(p) for name, p in params.items()}
-    ahead = look_ahead_parameters(optimizer, params, grads)
-    weight = params["0.weight"].detach()
-    torch.testing.assert_close(ahead["0.weight"], weight - 0.5 * (1 + 0.2 * weight))
-    torch.testing.assert_close(ahead["0.bias"], params["0.bias"].detach() - 0.1)
-    expected = 0.1 * weight.square().sum()
-    torch.testing.assert_close(weight_penalty(optimizer, params, params), expected)
-
-
-@pytest.mark.parametrize("kind", [torch.optim.Adam, type("MySGD", (torch.optim.SGD,), {})])
-def test_other_optimizers_are_refused(kind):
-    module = nn.Linear(2, 2)
-    for given in (kind, kind(module.parameters(), lr=0.1)):
-        with pytest.raises(ValueError, match=rf"{kind.__name__}.*use optimizer=torch.optim.SGD"):
-            check_look_ahead_optimizer(given)
-
-
 def test_parameters_that_take_no_part():
     class Spare(nn.Module):
         def __init__(self):
@@ -373,7 +315,7 @@ def test_a_network_that_can_do_neither_is_refused():
 # The weights
 
 
-def test_weights_are_a_share_of_what_helps():
+def test_weights_are_the_fractions_of_what_helps():
     d_omega = torch.tensor([-3.0, 1.0, -1.0, 0.0])
     weights = example_weights(d_omega)
     assert (weights >= 0).all()

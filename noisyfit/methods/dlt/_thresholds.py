@@ -1,7 +1,7 @@
-r"""Dynamic loss thresholds (Yang et al. 2021): the share to select, the quantile of past losses.
+r"""Dynamic loss thresholds (Yang et al. 2021): quantiles of the losses of past batches.
 
-Losses are kept on their device, and their number is known to the host, so that a threshold costs
-one selection and never a wait.
+The losses stay on their device, and the host knows how many they are. A threshold therefore takes
+one selection on the device, and the host never waits for it.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from torch import Tensor
 def selection_proportion(
     epoch: int, *, noise_rate: float, warmup_epochs: int, ramp_epochs: int
 ) -> float:
-    r"""Share of the rows to be taken as clean in an epoch, Eq. 7.
+    r"""Compute the proportion of the rows that an epoch takes as clean, Eq. 7.
 
     Parameters
     ----------
     epoch : int
-        t, counted from 1.
+        Number of the epoch, t, counted from 1.
     noise_rate : float
-        w, in [0, 1].
+        Proportion of wrong labels, w, in [0, 1].
     warmup_epochs : int
         :math:`T_{warm}`: up to and including this epoch all rows are taken.
     ramp_epochs : int
-        :math:`T_{grad}`, at least 0: epochs over which the share falls.
+        :math:`T_{grad}`, at least 0: number of epochs over which the proportion falls.
 
     Returns
     -------
@@ -46,20 +46,21 @@ def selection_proportion(
 
 
 def quantile(values: Tensor, q: float, n_values: int | None = None) -> Tensor:
-    """Quantile with linear interpolation, by selection instead of sorting.
+    """Compute a quantile with linear interpolation, by selection instead of sorting.
 
     Parameters
     ----------
     values : tensor of shape (n,)
-        Where `n_values` is smaller than n, the rest must be infinite.
+        The values. If `n_values` is smaller than n, all others must be infinite.
     q : float
-        In [0, 1].
+        Proportion of the values below the quantile, in [0, 1].
     n_values : int or None, default=None
-        Number of values that count; None: all.
+        Number of values that count. None: all.
 
     Returns
     -------
     tensor of shape ()
+        The quantile, on the device of the values.
 
     Examples
     --------
@@ -71,14 +72,15 @@ def quantile(values: Tensor, q: float, n_values: int | None = None) -> Tensor:
         return values.amin()
     position = q * (n_values - 1)
     below = min(math.floor(position), n_values - 2)
-    neighbours = _by_partition if values.device.type == "cpu" else _by_topk
-    return torch.lerp(*neighbours(values, below), position - below)
+    neighbors = _by_partition if values.device.type == "cpu" else _by_topk
+    return torch.lerp(*neighbors(values, below), position - below)
 
 
 def _by_topk(values: Tensor, below: int) -> tuple[Tensor, Tensor]:
     """Find the values of rank `below` and `below` + 1, counted from 0, on any device.
 
-    Of the `below` + 2 smallest the two largest: a fifth of the time of torch.kthvalue.
+    They are the two largest of the `below` + 2 smallest values. This takes a fifth of the time of
+    ``torch.kthvalue``.
     """
     smallest = values.topk(below + 2, largest=False, sorted=False).values
     high, low = smallest.topk(2).values
@@ -86,20 +88,20 @@ def _by_topk(values: Tensor, below: int) -> tuple[Tensor, Tensor]:
 
 
 def _by_partition(values: Tensor, below: int) -> tuple[Tensor, Tensor]:
-    """As `_by_topk`, in a tenth of its time on a CPU."""
+    """Find the same values as `_by_topk`, in a tenth of its time but only on a CPU."""
     ordered = np.partition(values.detach().numpy(), below)
     return torch.tensor(ordered[below]), torch.tensor(ordered[below + 1 :].min())
 
 
 class SlidingWindow:
-    r"""Threshold from the losses of the last s batches, Eq. 3; moves with every batch.
+    r"""Threshold from the losses of the last s batches, Eq. 3; every batch changes it.
 
     Parameters
     ----------
     n_batches : int
-        s, the length of the window.
+        Length of the window in batches, s.
     batch_size : int
-        Rows of the largest batch.
+        Number of rows of the largest batch.
 
     Examples
     --------
@@ -117,7 +119,7 @@ class SlidingWindow:
         self._losses: Tensor | None = None
 
     def push(self, losses: Tensor) -> None:
-        """Add the losses of one batch, (n_rows,), in the place of the oldest one."""
+        """Add the losses of one batch, (n_rows,); they replace those of the oldest one."""
         if self._losses is None:
             shape = (self.n_batches, self.batch_size)
             self._losses = torch.full(shape, torch.inf, device=losses.device)
@@ -131,17 +133,17 @@ class SlidingWindow:
         self._slot = (self._slot + 1) % self.n_batches
 
     def next_epoch(self) -> None:
-        """Nothing: the window runs across epochs."""
+        """Do nothing: the window continues across epochs."""
 
     def threshold(self, q: float) -> Tensor:
-        """Return the loss up to which the share `q` of the window lies, a tensor of shape ()."""
+        """Return the `q`-quantile of the losses in the window, a tensor of shape ()."""
         if self._losses is None:
             raise RuntimeError("No loss was recorded yet: a threshold needs a warm-up.")
         return quantile(self._losses.view(-1), q, sum(self._sizes))
 
 
 class LastEpoch:
-    r"""Threshold from all losses of the epoch before, Eq. 2; the same for all its batches.
+    r"""Threshold from all losses of the epoch before, Eq. 2; the same for all batches of an epoch.
 
     Examples
     --------
@@ -163,12 +165,12 @@ class LastEpoch:
         self._current.append(losses)
 
     def next_epoch(self) -> None:
-        """Begin an epoch: what was recorded since the last call becomes the last epoch."""
+        """Begin an epoch: the losses added since the last call are those of the epoch before."""
         if self._current:
             self._last, self._current, self._cached = torch.cat(self._current), [], None
 
     def threshold(self, q: float) -> Tensor:
-        """Return the loss up to which the share `q` of last epoch lies, a tensor of shape ()."""
+        """Return the `q`-quantile of the losses of the epoch before, a tensor of shape ()."""
         if self._last is None:
             raise RuntimeError("No epoch was recorded yet: a threshold needs a warm-up.")
         if self._cached is None or self._cached[0] != q:

@@ -1,4 +1,4 @@
-"""`DynamicsLSTM`: a network that tells wrong labels by how their probability developed."""
+"""`DynamicsLSTM`: a network that finds wrong labels by how their probability developed."""
 
 from __future__ import annotations
 
@@ -21,60 +21,66 @@ from noisyfit.training import resolve_device
 
 ANY_RECORDING = "any"
 _PRETRAINED = "pretrained/dynamics_lstm.safetensors"
-_BATCH_OF_PREDICTION = 512  # its states stay in the processor's cache
+_BATCH_OF_PREDICTION = 512  # the states of so many sequences fit into a processor's cache
 _BATCH_ON_DEVICE = 65536
 
 
 class DynamicsLSTM:
-    """LSTM that reads the training dynamics of a label and says whether it is wrong.
+    """LSTM that reads the training dynamics of a label and predicts whether it is wrong.
 
-    For each row it gets one sequence: the probability that a network gave to the row's label in
-    each epoch of training. It is trained on sequences of labels that are known to be right or
+    Its input for each row is one sequence: the probability that a network gave to the row's label
+    in each epoch of training. It is trained on sequences of labels that are known to be right or
     wrong, and transfers to other data sets and networks [1]_.
 
     Parameters
     ----------
     max_epochs : int, default=10
-        Epochs of training; the one with the best AUROC on held-out sequences is kept.
+        Number of epochs of training. The weights of the epoch with the best AUROC on held-out
+        sequences are kept.
     lr : float, default=0.003
-        Learning rate of AdamW at the start, from where a cosine takes it to zero. The published 0.1
-        ends, for some seeds, in a detector that gives the same answer to every sequence.
+        Learning rate of AdamW at the start. It falls to zero along a cosine. With the published
+        0.1, training ends for some seeds in a detector that gives every sequence the same
+        probability.
     batch_size : int, default=64
+        Number of sequences of a batch.
     recording : {"training", "evaluation", "held_out", "any"}, default="training"
         How the sequences were recorded, see `noisyfit.dynamics.DynamicsRecorder`; ``"any"`` for a
-        mixture. Only kept, and written to files: sequences to be judged should be recorded in the
-        same way.
+        mixture. It changes nothing in training and prediction, but is kept and written to files:
+        the detector should be used on sequences that were recorded in the same way.
     device : str or torch.device, default="auto"
+        Device for training and prediction; ``"auto"`` is CUDA if it is available.
     random_state : int, RandomState instance or None, default=None
+        Seed of the weights, the held-out tenth and the order of the sequences.
 
     Attributes
     ----------
     training_length_ : int
-        Length to which all sequences are stretched or shrunk.
+        Length to which all sequences are resampled.
     noise_rate_ : float
-        Share of wrong labels that it was last trained with: the prior of its probabilities.
+        Proportion of wrong labels in the last training data: the prior of its probabilities.
     held_out_ : dict
-        ``"auroc"`` and ``"average_precision"`` on the held-out tenth, of the epoch that was kept;
-        their mean over the groups if there are any.
+        ``"auroc"`` and ``"average_precision"`` of the epoch that was kept on the held-out tenth;
+        with groups, their mean over the groups.
     data_sets_ : list of str
-        Names of what it was trained on, as told to `fit`.
+        Names of the training data sets, as given to `fit`.
 
     Notes
     -----
-    Two layers of 64 units, 50,562 parameters. A plain class without ``get_params``, so that it
-    passes through scikit-learn's ``clone`` as a parameter, weights and all.
+    The network has two layers of 64 units and 50,562 parameters. The class has no ``get_params``,
+    so that scikit-learn's ``clone`` copies a detector that is a parameter together with its
+    weights.
 
-    *What is done differently from the published code*. The learning rate and its schedule, and a
-    tenth of it for fine-tuning, which forgets less; the epoch is chosen by AUROC, not by accuracy,
-    which a constant answer fulfils where errors are few; the held-out tenth is stratified;
-    sequences of another length are resampled linearly, where the code lets the LSTM run for longer
-    or shorter than it was trained to.
+    *Differences from the published code*. The learning rate and its schedule differ, and
+    fine-tuning takes a tenth of that rate, which forgets less. The epoch is chosen by AUROC instead
+    of accuracy, which a constant prediction makes high if there are few wrong labels. The held-out
+    tenth is stratified. Sequences of another length are resampled linearly, whereas the published
+    code lets the LSTM run for more or fewer steps than in training.
 
-    *Several runs* (not in the paper). Sequences of a hard data set and of an easy one mean
-    different things, and a detector that learns from both at once learns to tell the data sets
-    apart. With ``groups``, each run's log-odds have a scale and an offset of their own while
-    training, so that only the order within runs is learned; at the end a logistic curve gives all
-    runs common ones.
+    *Several runs* (not in the paper). The same sequence means different things in a hard data set
+    and in an easy one, and a detector that learns from both at once learns to tell the data sets
+    apart. With ``groups``, the log-odds of each run have their own scale and offset in training, so
+    that the detector learns only the order within runs. After training, a logistic regression
+    finds one scale and offset for all runs.
 
     References
     ----------
@@ -120,7 +126,7 @@ class DynamicsLSTM:
         groups: ArrayLike | None = None,
         data_sets: Sequence[str] = (),
     ) -> DynamicsLSTM:
-        """Train from scratch.
+        """Train the detector from scratch.
 
         Parameters
         ----------
@@ -129,19 +135,20 @@ class DynamicsLSTM:
         is_noisy : array-like of shape (n_samples,), bool
             Whether each label is wrong.
         groups : array-like of shape (n_samples,), default=None
-            Training run that each sequence comes from, if there are several: see Notes of the
+            Training run that each sequence comes from, if there are several; see the Notes of the
             class.
         data_sets : sequence of str, default=()
-            What the sequences come from; kept with the detector.
+            Names of the data sets that the sequences come from; they are kept with the detector.
 
         Returns
         -------
         DynamicsLSTM
+            The detector itself.
 
         Raises
         ------
         ValueError
-            For sequences or marks that cannot be used.
+            If the sequences or marks cannot be used.
         RuntimeError
             If no epoch ranks the held-out sequences better than chance.
         """
@@ -170,14 +177,16 @@ class DynamicsLSTM:
         Parameters
         ----------
         sequences : array-like of shape (n_samples, n_epochs)
-            Of any length: they are resampled to ``training_length_``.
+            Sequences of any length, which are resampled to ``training_length_``.
         is_noisy : array-like of shape (n_samples,), bool
+            Whether each label is wrong.
         max_epochs : int or None, default=None
-            None: as many as in `fit`.
+            Number of epochs. None: as many as in `fit`.
 
         Returns
         -------
         DynamicsLSTM
+            The copy; the detector itself does not change.
         """
         self.check_fitted()
         tuned = copy.deepcopy(self)
@@ -188,18 +197,18 @@ class DynamicsLSTM:
         return tuned
 
     def predict_proba(self, sequences: ArrayLike | TrainingDynamics) -> np.ndarray:
-        """Probability that each label is wrong.
+        """Predict the probability that each label is wrong.
 
         Parameters
         ----------
         sequences : array-like of shape (n_samples, n_epochs), or TrainingDynamics
             Probability of the given label in each epoch, in [0, 1], of any length; NaN where none
-            was recorded. Of TrainingDynamics, the ``relative_prob``, a few rows at a time.
+            was recorded. Of TrainingDynamics, ``relative_prob`` is read, a few rows at a time.
 
         Returns
         -------
         ndarray of shape (n_samples,), float64
-            In [0, 1]; each row's is independent of the others.
+            Probabilities in [0, 1]. The probability of a row does not depend on the other rows.
         """
         self.check_fitted()
         device, length = resolve_device(self.device), self.training_length_
@@ -214,11 +223,12 @@ class DynamicsLSTM:
         return np.concatenate(p)
 
     def save(self, path: str | Path) -> None:
-        """Write weights and header to a file of safetensors; nothing in it can run code.
+        """Write the detector to a file of safetensors, which cannot run code when it is read.
 
         Parameters
         ----------
         path : str or Path
+            The file to write. An existing file is replaced.
         """
         self.check_fitted()
         header = {
@@ -234,16 +244,19 @@ class DynamicsLSTM:
     def load(cls, path: str | Path, *, device: str | torch.device = "auto") -> DynamicsLSTM:
         """Read a detector from a file that `save` wrote.
 
-        Settings of its training, such as `lr`, are not in the file and have their defaults.
+        The file does not hold the settings of training, such as `lr`; they have their defaults.
 
         Parameters
         ----------
         path : str or Path
+            The file to read.
         device : str or torch.device, default="auto"
+            Device for predictions and further training.
 
         Returns
         -------
         DynamicsLSTM
+            The detector.
 
         Raises
         ------
@@ -263,15 +276,18 @@ class DynamicsLSTM:
     def pretrained(cls, *, device: str | torch.device = "auto") -> DynamicsLSTM:
         """Read the detector that comes with noisyfit; ``docs/detector_card.md`` describes it.
 
-        It ranks. Its probabilities are those of an average data set: too cautious on an easy one.
+        Use it to rank labels. Its probabilities are those of an average data set; on an easy one
+        they are too cautious.
 
         Parameters
         ----------
         device : str or torch.device, default="auto"
+            Device for predictions and further training.
 
         Returns
         -------
         DynamicsLSTM
+            The detector.
 
         Examples
         --------
@@ -320,7 +336,7 @@ class DynamicsLSTM:
 
 
 def _batches(sequences: ArrayLike | TrainingDynamics, size: int) -> Iterator[np.ndarray]:
-    """Check sequences batch by batch: no second copy of all of them is made."""
+    """Check sequences batch by batch, so that there is never a second copy of all of them."""
     blocks: Iterable[tuple[int, np.ndarray]]
     if isinstance(sequences, TrainingDynamics):
         starts = range(0, sequences.n_samples, _BATCH_ON_DEVICE)
@@ -329,7 +345,7 @@ def _batches(sequences: ArrayLike | TrainingDynamics, size: int) -> Iterator[np.
         blocks = [(0, np.asarray(sequences))]
     for first, block in blocks:
         if block.ndim != 2 or not len(block):
-            as_sequences(block)  # says what is wrong with the shape
+            as_sequences(block)  # raises for a wrong shape
             continue
         for start in range(0, len(block), size):
             yield as_sequences(block[start : start + size], first + start)
@@ -346,21 +362,25 @@ def _check_groups(groups: ArrayLike, n_samples: int) -> np.ndarray:
 
 
 def check_marks(is_noisy: ArrayLike, n_samples: int) -> np.ndarray:
-    """Return marks of wrong labels as booleans.
+    """Check marks of wrong labels and return them as booleans.
 
     Parameters
     ----------
     is_noisy : array-like of shape (n_samples,), bool
+        Whether each label is wrong.
     n_samples : int
+        Number of sequences.
 
     Returns
     -------
     ndarray of shape (n_samples,), bool
+        The marks.
 
     Raises
     ------
     ValueError
-        For other values or shapes, or fewer than 20 marks of either kind.
+        If there are other values than 0 and 1, another number of marks, or fewer than 20 of either
+        kind.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The file of a detector: its weights, and a header whose every entry is checked."""
+"""The file of a detector: its weights, and a header of which every entry is checked."""
 
 from __future__ import annotations
 
@@ -24,30 +24,36 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
 def write_detector(
     path: str | Path, weights: dict[str, torch.Tensor], header: dict[str, Any]
 ) -> None:
-    """Write a detector.
+    """Write a detector to a file.
 
     Parameters
     ----------
     path : str or Path
+        The file to write.
     weights : dict of str to tensor
+        State of the detector's network.
     header : dict
-        ``training_length``, ``recording``, ``data_sets``, ``held_out``, ``noise_rate``: all JSON.
+        ``training_length``, ``recording``, ``data_sets``, ``held_out`` and ``noise_rate``, each a
+        value that JSON can hold.
     """
     write_tensors(path, FORMAT, VERSION, weights, header)
 
 
 def read_detector(path: str | Path, module: nn.Module) -> dict[str, Any]:
-    """Read a detector's weights into a module, and return its header.
+    """Read a detector's weights into a module and return its header.
 
     Parameters
     ----------
     path : str or Path
+        The file to read.
     module : torch.nn.Module
-        Says which weights of which shapes there must be.
+        Network whose weights are replaced. The file must have weights of the same names, shapes and
+        types.
 
     Returns
     -------
     dict
+        The header, as given to `write_detector`.
 
     Raises
     ------

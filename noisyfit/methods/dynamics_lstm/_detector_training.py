@@ -1,4 +1,4 @@
-"""Training of a detector: choose the epoch, learn from several runs at once."""
+"""Training of a detector: the choice of the epoch, and learning from several runs at once."""
 
 from __future__ import annotations
 
@@ -36,29 +36,40 @@ def train_detector(
     device: torch.device,
     streams: RandomStreams,
 ) -> tuple[SequenceLSTM, dict[str, float]]:
-    """Train on nine tenths of the sequences; keep the epoch that ranks the last tenth best.
+    """Train on nine tenths of the sequences and keep the epoch that ranks the last tenth best.
 
     Parameters
     ----------
     module : SequenceLSTM
-        As it is to start from; trained in place.
+        Network to start from; it is trained in place.
     sequences : ndarray of shape (n_samples, n_epochs), float32
+        Probability of the given label in each epoch, without NaN.
     marks : ndarray of shape (n_samples,), bool
         Whether each label is wrong.
     groups : ndarray of shape (n_samples,), int64, or None
-        Training run of each sequence.
+        Training run that each sequence comes from. None: there is only one.
     max_epochs, batch_size : int
+        Number of epochs, and number of sequences of a batch.
     lr : float
-        At the start, from where a cosine takes it to zero.
+        Learning rate at the start. It falls to zero along a cosine.
     device : torch.device
+        Device to train on.
     streams : RandomStreams
+        Random streams of the split, of the training and of the order of the sequences.
 
     Returns
     -------
     module : SequenceLSTM
-        On the CPU, in evaluation mode.
+        The trained network, on the CPU and in evaluation mode.
     held_out : dict
         ``"auroc"`` and ``"average_precision"`` on the last tenth.
+
+    Raises
+    ------
+    ValueError
+        If no group has both right and wrong labels in the last tenth.
+    RuntimeError
+        If no epoch ranks the last tenth better than chance.
     """
     seed = int(streams.split.integers(2**31))
     train, held_out = train_test_split(
@@ -113,7 +124,7 @@ def train_detector(
 
 
 class _GroupedNet(NoisyNet):
-    """Net whose criterion wants to know which rows are in the batch."""
+    """Net whose criterion also gets the ids of the rows in the batch."""
 
     def training_loss(self, X: dict[str, Any], y: torch.Tensor) -> dict[str, torch.Tensor]:
         logits = self.infer(X)
@@ -124,10 +135,10 @@ class _GroupedNet(NoisyNet):
 def _recalibrate(
     linear: nn.Linear, log_odds: np.ndarray, marks: np.ndarray, mean_scale: float
 ) -> None:
-    """Give all groups one scale and offset: those that fit best, as part of the last layer.
+    """Fit one scale and offset to the log-odds of all groups and fold them into the last layer.
 
-    Where the groups' levels run against the order within them, the best scale would be negative and
-    turn the ranking round; the mean scale of the groups takes its place.
+    If the groups' levels run against the order within the groups, the best scale is negative and
+    would reverse the ranking. The mean scale of the groups is used instead.
     """
     curve = LogisticRegression(C=np.inf).fit(log_odds[:, None], marks)
     scale, offset = float(curve.coef_[0, 0]), float(curve.intercept_[0])
@@ -145,7 +156,7 @@ def _log_odds(logits: np.ndarray) -> np.ndarray:
 
 
 class _BestEpoch(Callback):
-    """Keeps the weights of the epoch that ranks held-out sequences best."""
+    """Callback that keeps the weights of the epoch that ranks the held-out sequences best."""
 
     def __init__(self, rows: Rows, marks: np.ndarray, groups: np.ndarray | None) -> None:
         self.rows, self.marks = rows, marks
@@ -163,7 +174,7 @@ class _BestEpoch(Callback):
         }
         net.history.record("held_out_auroc", figures["auroc"])
         judges = p.std() > _LEAST_STD and figures["auroc"] > 0.5
-        # Of equals, the one that was trained longest.
+        # Of epochs that rank equally well, the last one.
         if judges and figures["auroc"] >= self.figures.get("auroc", -1):
             self.figures = figures
             self.state = {k: v.detach().clone() for k, v in net.module_.state_dict().items()}

@@ -1,4 +1,4 @@
-"""Cross-entropy in which every group of sequences has a scale and an offset of its own."""
+"""Cross-entropy in which each group of sequences has its own scale and offset."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ _SHRINKAGE = 1e-4
 
 
 class GroupedLoss(nn.Module):
-    r"""Cross-entropy of two logits whose difference d each group g may rescale.
+    r"""Cross-entropy of two logits whose difference d is scaled and shifted for each group g.
 
-    A group's log-odds are :math:`e^{s_g} d + b_g`, with :math:`s_g` and :math:`b_g` learned beside
-    the network: what a network has to explain is the order within each group, not how hard a group
-    is or how many of its labels are wrong.
+    The log-odds of a row of group g are :math:`e^{s_g} d + b_g`, and :math:`s_g` and :math:`b_g`
+    are learned together with the network. The network then has to learn only the order of the rows
+    within each group, not how hard a group is or how many of its labels are wrong.
 
     Parameters
     ----------
     groups : ndarray of shape (n_rows,), int64
-        Group of each row, from 0 on, by row id.
+        Group of each row id, counted from 0.
     marks : ndarray of shape (n_rows,), bool
-        Whether each row's label is wrong; the offsets start at each group's share.
+        Whether each row's label is wrong. The offsets start at the log-odds of the groups' noise
+        rates.
     reduction : "none"
-        As `noisyfit.training.NoisyNet` asks for.
+        Not used; `noisyfit.training.NoisyNet` passes it to every loss.
     """
 
     groups: Tensor
@@ -39,7 +40,7 @@ class GroupedLoss(nn.Module):
         self.register_buffer("groups", torch.from_numpy(groups))
 
     def forward(self, logits: Tensor, y: Tensor, ids: Tensor) -> Tensor:
-        """Loss of each row (n,) from logits (n, 2), labels (n,) in {0, 1} and row ids (n,)."""
+        """Compute the losses (n,) from logits (n, 2), labels (n,) in {0, 1} and row ids (n,)."""
         group = self.groups[ids.to(self.groups.device)]
         scale = self.log_scale[group]
         log_odds = scale.exp() * (logits[:, 1] - logits[:, 0]) + self.offset[group]

@@ -1,4 +1,4 @@
-"""The detector's noise rate, from its probabilities and from the gap of losses."""
+"""The noise rate of `DynamicsLSTMDetector`, combined from two estimates."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ import numpy as np
 
 
 def detector_noise_rate(mean_probability: float, loss_gap_rate: float, separation: float) -> float:
-    """Estimate the noise rate from a detector's probabilities and from the gap of losses.
+    """Combine the noise rate by the detector's probabilities with the one by the gap of losses.
 
     Parameters
     ----------
     mean_probability : float
-        Mean of the detector's probabilities: drawn towards the rate that it was trained with, and
-        all there is where hard rows and wrong labels cannot be told apart.
+        Mean of the detector's probabilities. It is biased towards the noise rate of the detector's
+        training data, but the only estimate if hard rows and wrong labels have similar losses.
     loss_gap_rate : float
-        Rate of `noisyfit.label_quality.estimate_noise_rate`: the better one where losses fall into
-        two groups, far too large where they do not.
+        Noise rate by `noisyfit.label_quality.estimate_noise_rate`. It is the better estimate if the
+        losses fall into two groups, and far too large if they do not.
     separation : float
-        Ashman's D between these groups.
+        Ashman's D between the two groups of losses.
 
     Returns
     -------
     float
-        The first up to a separation of 2, the second from 4 on, a mixture in between.
+        `mean_probability` up to a separation of 2, `loss_gap_rate` from 4 on, and in between a
+        weighted mean of the two.
 
     Examples
     --------

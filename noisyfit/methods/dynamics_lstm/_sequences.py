@@ -1,4 +1,4 @@
-"""Sequences of recorded probabilities: fill what is missing, bring all to one length."""
+"""Sequences of recorded probabilities: missing epochs are filled, lengths made equal."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ _ROUNDING = 1e-5
 
 
 def as_sequences(sequences: ArrayLike, first_row: int = 0) -> np.ndarray:
-    """Return sequences as a checked float32 array, missing epochs interpolated row by row.
+    """Check sequences, convert them to float32 and interpolate missing epochs row by row.
 
     Parameters
     ----------
     sequences : array-like of shape (n_samples, n_epochs)
         Probability of the given label in each epoch, in [0, 1]; NaN where none was recorded.
     first_row : int, default=0
-        Number of the first of them, for the messages.
+        Row number of the first sequence, for the messages.
 
     Returns
     -------
     ndarray of shape (n_samples, n_epochs), float32
+        The sequences, without NaN.
 
     Raises
     ------
     ValueError
-        If a value lies outside [0, 1], a row has no value at all, or the array is not 2-D.
+        If a value lies outside [0, 1], a row has no recorded value, or the array is not 2-D.
 
     Examples
     --------
@@ -57,16 +58,19 @@ def as_sequences(sequences: ArrayLike, first_row: int = 0) -> np.ndarray:
 
 
 def resample(sequences: np.ndarray, length: int) -> np.ndarray:
-    """Stretch or shrink sequences linearly to another length; their ends stay.
+    """Resample sequences to another length by linear interpolation; the first and last values stay.
 
     Parameters
     ----------
     sequences : ndarray of shape (n_samples, n_epochs)
+        Sequences without NaN.
     length : int
+        Number of values of each resampled sequence.
 
     Returns
     -------
     ndarray of shape (n_samples, length), float32
+        The resampled sequences.
 
     Examples
     --------
@@ -78,19 +82,19 @@ def resample(sequences: np.ndarray, length: int) -> np.ndarray:
         return sequences.astype(np.float32, copy=False)
     at = np.linspace(0, n_epochs - 1, length)
     left = at.astype(np.int64)
-    share = (at - left).astype(np.float32)
+    fraction = (at - left).astype(np.float32)
     right = np.minimum(left + 1, n_epochs - 1)
-    resampled = sequences[:, left] * (1 - share) + sequences[:, right] * share
+    resampled = sequences[:, left] * (1 - fraction) + sequences[:, right] * fraction
     return resampled.astype(np.float32, copy=False)
 
 
 def _interpolate(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Fill the unknown values of each row linearly; beyond the known ones, by the nearest."""
+    """Fill unknown values by linear interpolation, and by the nearest known value at the ends."""
     n_epochs = values.shape[1]
     at = np.arange(n_epochs)
     left = np.maximum.accumulate(np.where(known, at, -1), axis=1)
     right = np.minimum.accumulate(np.where(known, at, n_epochs)[:, ::-1], axis=1)[:, ::-1]
     left, right = np.where(left < 0, right, left), np.where(right == n_epochs, left, right)
-    share = ((at - left) / np.maximum(right - left, 1)).astype(np.float32)
+    fraction = ((at - left) / np.maximum(right - left, 1)).astype(np.float32)
     before, after = (np.take_along_axis(values, side, axis=1) for side in (left, right))
-    return (1 - share) * before + share * after
+    return (1 - fraction) * before + fraction * after

@@ -9,22 +9,24 @@ from torch import Tensor
 
 
 class WeightAverage:
-    """Exponential moving average of parameters, which follows quickly at first.
+    """Exponential moving average of parameters, with a smaller decay in the first steps.
 
     Parameters
     ----------
     params : mapping of str to tensor
-        Parameters to follow; the average starts from them.
+        Parameters to average; the average starts from their values.
     largest_decay : float, default=0.999
+        Decay that the average reaches in the end, see `ema_decay`.
 
     Attributes
     ----------
     params : dict of str to tensor
-        The averages.
+        The averages, by name.
 
     Notes
     -----
-    ``torch.optim.swa_utils.AveragedModel`` reads its counter back from the device in every step.
+    ``torch.optim.swa_utils.AveragedModel`` does the same, but reads its counter back from the
+    device in every step.
 
     Examples
     --------
@@ -41,32 +43,33 @@ class WeightAverage:
         self._n_updates = 0
 
     def update(self, params: Mapping[str, Tensor]) -> None:
-        """Move towards `params`."""
+        """Move the averages towards `params`, a mapping of the same names."""
         decay = ema_decay(self._n_updates, self.largest_decay)
         current = [param.detach() for param in params.values()]
         torch._foreach_lerp_(list(self.params.values()), current, 1 - decay)
         self._n_updates += 1
 
     def copy_to(self, params: Mapping[str, Tensor]) -> None:
-        """Overwrite `params` by their averages."""
+        """Overwrite `params` with their averages."""
         with torch.no_grad():
             for name, param in params.items():
                 param.copy_(self.params[name])
 
 
 def ema_decay(step: int, largest: float = 0.999) -> float:
-    """Decay of a moving average, small at first.
+    """Compute the decay of a moving average, which is smaller in the first steps.
 
     Parameters
     ----------
     step : int
-        Counted from 0.
+        Number of the step, counted from 0.
     largest : float, default=0.999
+        Largest decay.
 
     Returns
     -------
     float
-        :math:`(1 + t) / (10 + t)`, `largest` at most.
+        :math:`(1 + t) / (10 + t)` in step t, at most `largest`.
 
     Examples
     --------

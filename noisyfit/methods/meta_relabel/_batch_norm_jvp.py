@@ -1,4 +1,4 @@
-"""Batch normalisation with a quick forward-mode derivative."""
+"""Batch normalization with a fast forward-mode derivative."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _KINDS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 class _BatchNormFunction(torch.autograd.Function):
-    r"""Training-mode batch normalisation whose tangent takes torch's own fused kernels.
+    r"""Training-mode batch normalization whose tangent is computed by torch's fused kernels.
 
-    With :math:`y = \gamma \hat x + \beta` the derivative with respect to x is a symmetric operator
-    within each channel, so that the kernel of the backward pass, fed with the tangent of x, returns
-    its forward derivative; what is left, :math:`\dot\gamma \hat x + \dot\beta`, is a forward pass.
+    The derivative of :math:`y = \gamma \hat x + \beta` with respect to x is a symmetric operator
+    within each channel. Given the tangent of x, the kernel of the backward pass therefore returns
+    the forward derivative. The rest, :math:`\dot\gamma \hat x + \dot\beta`, is a forward pass.
     torch's own formula takes a dozen passes over the activations.
     """
 
@@ -47,13 +47,14 @@ class _BatchNormFunction(torch.autograd.Function):
 
 @contextmanager
 def quick_batch_norm_jvp(module: nn.Module) -> Iterator[None]:
-    """Let batch normalisation in training mode take its forward-mode derivative the quick way.
+    """Use the fast forward-mode derivative of batch normalization while the context lasts.
 
-    The running statistics are left alone.
+    It applies to layers in training mode, whose running statistics do not change meanwhile.
 
     Parameters
     ----------
     module : torch.nn.Module
+        Network whose layers are to use it.
 
     Examples
     --------

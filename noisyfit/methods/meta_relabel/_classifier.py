@@ -17,10 +17,8 @@ from noisyfit.data import View
 from noisyfit.dynamics import DynamicsRecorder, TrainingDynamics
 from noisyfit.label_quality import calibrate_judged
 from noisyfit.methods.meta_relabel._decisions import DecisionRecorder
-from noisyfit.methods.meta_relabel._gradient import (
-    META_GRADIENTS,
-    check_look_ahead_optimizer,
-)
+from noisyfit.methods.meta_relabel._gradient import META_GRADIENTS
+from noisyfit.methods.meta_relabel._look_ahead import check_look_ahead_optimizer
 from noisyfit.methods.meta_relabel._net import MetaNet
 from noisyfit.methods.meta_relabel._probe import lowest_loss_rows
 from noisyfit.methods.meta_relabel._schedule import n_cosine_cycles

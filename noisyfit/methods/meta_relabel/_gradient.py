@@ -1,21 +1,22 @@
-"""How the loss on trusted rows changes with the weight and the label of every other row.
+"""Meta-gradient: how the loss on trusted rows changes with the weight and label of other rows.
 
-One optimizer step ahead, exactly: by one forward-mode product where the network supports it, by
-differentiating the gradient otherwise.
+The loss is the one after the next optimizer step, and the gradient is exact: it takes one
+forward-mode product if the network supports it, and otherwise differentiates through the gradient.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from functools import cache, partial
-from typing import Any, NamedTuple
+from functools import cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-Parameters = dict[str, Tensor]
+from noisyfit.methods.meta_relabel._look_ahead import Parameters
+
 RowLosses = Callable[[Mapping[str, Tensor]], tuple[Tensor, Tensor]]
 
 META_GRADIENTS = ("jvp", "double_backward")
@@ -24,7 +25,7 @@ _ADJOINT_TOLERANCE = 0.05
 
 
 class MetaGradient(NamedTuple):
-    """Gradient of the probe loss with respect to the rows' coefficients."""
+    """Gradient of the probe loss with respect to the weights and label coefficients of the rows."""
 
     omega: Tensor
     r""":math:`\partial L^p / \partial \omega_i`: (n_rows,)."""
@@ -32,121 +33,6 @@ class MetaGradient(NamedTuple):
     r""":math:`\partial L^p / \partial \lambda_i`: (n_rows,)."""
     probe_loss: Tensor
     """:math:`L^p` at the look-ahead parameters: ()."""
-
-
-def look_ahead_parameters(
-    optimizer: torch.optim.Optimizer,
-    params: Mapping[str, Tensor],
-    grads: Mapping[str, Tensor],
-    *,
-    lr: float | None = None,
-    momentum: bool = True,
-) -> Parameters:
-    r"""Parameters after the step that the optimizer would make, which is not made.
-
-    Parameters
-    ----------
-    optimizer : torch.optim.SGD
-        Its state is read: momentum buffers count as constants.
-    params : mapping of str to tensor
-        :math:`\theta`, parameters of the optimizer.
-    grads : mapping of str to tensor
-        G, gradient of each of `params`. The result can be differentiated with respect to it.
-    lr : float or None, default=None
-        Step size; None: the current one of each parameter group.
-    momentum : bool, default=True
-        False leaves the momentum out, as learning to reweight does.
-
-    Returns
-    -------
-    dict of str to tensor
-        :math:`\theta' = \theta - \alpha\,(\mu v + G + \delta\theta)` for momentum :math:`\mu` with
-        buffer v and weight decay :math:`\delta`.
-
-    Raises
-    ------
-    ValueError
-        For any other optimizer than ``torch.optim.SGD`` itself.
-
-    Notes
-    -----
-    "The exact momentum update direction using momentum states of the SGD optimizer", Section 4.3 of
-    Zhang et al. (CVPR 2020).
-
-    Examples
-    --------
-    >>> theta = torch.nn.Parameter(torch.tensor([1.0]))
-    >>> optimizer = torch.optim.SGD([theta], lr=0.1, momentum=0.9)
-    >>> look_ahead_parameters(optimizer, {"w": theta}, {"w": torch.tensor([2.0])})["w"]
-    tensor([0.8000])
-    """
-    check_look_ahead_optimizer(optimizer)
-    groups, ahead = _group_of_each(optimizer), {}
-    for name, param in params.items():
-        group = groups[id(param)]
-        theta, step = param.detach(), grads[name]
-        if group["maximize"]:
-            step = -step
-        if group["weight_decay"]:
-            step = step + group["weight_decay"] * theta
-        if momentum and group["momentum"]:
-            v = optimizer.state.get(param, {}).get("momentum_buffer")
-            # torch's first step takes the gradient for the buffer, undamped.
-            buffer = step if v is None else group["momentum"] * v + (1 - group["dampening"]) * step
-            step = step + group["momentum"] * buffer if group["nesterov"] else buffer
-        ahead[name] = theta - (group["lr"] if lr is None else lr) * step
-    return ahead
-
-
-def check_look_ahead_optimizer(optimizer: Any) -> None:
-    """Refuse an optimizer whose next step `look_ahead_parameters` does not know.
-
-    Parameters
-    ----------
-    optimizer : torch.optim.Optimizer, instance or class, or functools.partial of a class
-
-    Raises
-    ------
-    ValueError
-        Unless it is ``torch.optim.SGD``.
-    """
-    if isinstance(optimizer, partial):
-        optimizer = optimizer.func
-    kind = optimizer if isinstance(optimizer, type) else type(optimizer)
-    if kind is not torch.optim.SGD:
-        raise ValueError(
-            "The look-ahead of the meta step repeats the step of torch.optim.SGD, with momentum, "
-            f"Nesterov and weight decay. Got the optimizer {getattr(kind, '__name__', kind)}; use "
-            "optimizer=torch.optim.SGD."
-        )
-
-
-def weight_penalty(
-    optimizer: torch.optim.Optimizer, params: Mapping[str, Tensor], ahead: Mapping[str, Tensor]
-) -> Tensor:
-    r"""Weight decay as a term of the loss.
-
-    Parameters
-    ----------
-    optimizer : torch.optim.Optimizer
-        Has the weight decay :math:`\delta` of each of `params`.
-    params : mapping of str to tensor
-        Parameters of the optimizer.
-    ahead : mapping of str to tensor
-        :math:`\theta'`, what to penalise in their place.
-
-    Returns
-    -------
-    tensor of shape ()
-        :math:`\sum \tfrac{\delta}{2} \theta'^2`.
-    """
-    groups = _group_of_each(optimizer)
-    decayed = [
-        0.5 * groups[id(param)]["weight_decay"] * ahead[name].square().sum()
-        for name, param in params.items()
-        if groups[id(param)].get("weight_decay")
-    ]
-    return torch.stack(decayed).sum() if decayed else next(iter(ahead.values())).new_zeros(())
 
 
 def meta_gradient(
@@ -160,30 +46,37 @@ def meta_gradient(
     omega: float,
     lam: float,
 ) -> MetaGradient:
-    r"""Differentiate the probe loss, one step ahead, with respect to weights and labels.
+    r"""Differentiate the probe loss after the next step with respect to weights and labels.
 
     Parameters
     ----------
     method : {"jvp", "double_backward"}
+        How to differentiate, see Notes.
     params : mapping of str to tensor
-        :math:`\theta`, leaf tensors that require gradients.
+        Parameters :math:`\theta`, leaf tensors that require gradients.
     losses : tuple of two tensors of shape (n_rows,)
-        :math:`CE(y_i)` and :math:`CE(g_i)` of the rows at `params`, with their graph, which is
-        kept.
+        Losses :math:`CE(y_i)` and :math:`CE(g_i)` of the rows at `params`, with their graph, which
+        is kept.
     row_losses : callable
-        The same two losses as a function of the parameters; ``"jvp"`` calls it.
+        The same two losses as a function of the parameters; only ``"jvp"`` calls it.
     look_ahead : callable
-        :math:`\theta'` as a function of the gradient G.
+        Look-ahead parameters :math:`\theta'` as a function of the gradient G.
     probe_loss : callable
-        :math:`L^p` as a function of :math:`\theta'`.
+        Probe loss :math:`L^p` as a function of :math:`\theta'`.
     omega : float
-        :math:`\omega_0`, the weight of every row.
+        Weight :math:`\omega_0` of every row.
     lam : float
-        :math:`\lambda_0`, the share of the given label in every row's target, in [0, 1].
+        Weight :math:`\lambda_0` of the given label in the target of every row, in [0, 1].
 
     Returns
     -------
     MetaGradient
+        The gradient, and the probe loss.
+
+    Raises
+    ------
+    ValueError
+        If the method is ``"jvp"`` and the network has no forward-mode derivative.
 
     Notes
     -----
@@ -195,8 +88,8 @@ def meta_gradient(
               \frac{\partial L^p}{\partial \lambda_i}
               = \omega_0 \langle t, \nabla_\theta (CE(y_i) - CE(g_i)) \rangle,
 
-    which are directional derivatives of the rows' losses along t: one forward pass gives them all,
-    where ``"double_backward"`` differentiates through G.
+    which are directional derivatives of the rows' losses along t. With ``"jvp"`` one forward pass
+    computes them all, whereas ``"double_backward"`` differentiates through G.
     """
     given, pseudo = losses
     leaves = tuple(params.values())
@@ -237,18 +130,19 @@ def directional_derivatives(
     Parameters
     ----------
     function : callable
-        Takes the parameters and returns a tuple of tensors.
+        Function that takes the parameters and returns a tuple of tensors.
     params, direction : mapping of str to tensor
+        Parameters, and the direction in which they move.
 
     Returns
     -------
     tuple of tensors
-        Shaped like the outputs.
+        Derivatives, of the shapes of the outputs.
 
     Raises
     ------
     NotImplementedError
-        Where an operation of the network has no forward-mode derivative.
+        If an operation of the network has no forward-mode derivative.
     """
     _load_decompositions()
     with torch.no_grad(), forward_ad.dual_level():
@@ -261,32 +155,32 @@ def directional_derivatives(
 
 @cache
 def _load_decompositions() -> None:
-    """Make the first dual tensor of the process, for which torch scripts functions of its own."""
+    """Make a first dual tensor: torch then compiles functions of its own, with a warning."""
     with warnings.catch_warnings(), forward_ad.dual_level():
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
         forward_ad.make_dual(torch.zeros(1), torch.zeros(1))
 
 
 def choose_meta_gradient(row_losses: RowLosses, params: Mapping[str, Tensor]) -> str:
-    r"""Find out by a trial how the meta-gradient of a network can be computed.
+    r"""Choose by a trial how to compute the meta-gradient of a network.
 
     Parameters
     ----------
     row_losses : callable
-        Those of `meta_gradient`.
+        The losses of rows as for `meta_gradient`.
     params : mapping of str to tensor
         Leaf tensors that require gradients.
 
     Returns
     -------
     {"jvp", "double_backward"}
-        The first where the forward-mode derivative J exists and agrees with the backward one,
-        :math:`\langle u, J t \rangle = \langle J^\top u, t \rangle` for random t and u.
+        ``"jvp"`` if the forward-mode derivative J exists and agrees with the backward one, which
+        means :math:`\langle u, J t \rangle = \langle J^\top u, t \rangle` for random t and u.
 
     Raises
     ------
     ValueError
-        If the network can be differentiated in neither way.
+        If the network supports neither way.
     """
     if _jvp_is_right(row_losses, params):
         return "jvp"
@@ -317,29 +211,26 @@ def _jvp_is_right(row_losses: RowLosses, params: Mapping[str, Tensor]) -> bool:
         return False
     losses = torch.cat(row_losses(params))
     u = random_like(losses)
-    # Partly along the result: no wrong sign or scale is then missed by chance.
+    # A part along the result makes sure that a wrong sign or scale is not missed by chance.
     u = u + forward * (u.norm() / forward.norm().clamp_min(torch.finfo(u.dtype).tiny))
     backward = torch.autograd.grad(losses @ u, tuple(params.values()), materialize_grads=True)
     back = torch.stack([(g * t[n]).sum() for n, g in zip(params, backward, strict=True)]).sum()
     return bool((forward @ u - back).abs() <= _ADJOINT_TOLERANCE * forward.norm() * u.norm())
 
 
-def _group_of_each(optimizer: torch.optim.Optimizer) -> dict[int, dict]:
-    return {id(p): group for group in optimizer.param_groups for p in group["params"]}
-
-
 def example_weights(d_omega: Tensor) -> Tensor:
-    r"""Weights of the rows from the gradient of the probe loss.
+    r"""Compute the weights of the rows from the gradient of the probe loss.
 
     Parameters
     ----------
     d_omega : tensor of shape (n_rows,)
+        Derivative :math:`d_i` of the probe loss with respect to the weight of each row.
 
     Returns
     -------
     tensor of shape (n_rows,)
-        :math:`\omega^*_i = [-d_i]_+ / (\sum_j [-d_j]_+ + 10^{-5})`, at least 0 with a sum of at
-        most 1; all 0 where no row helps.
+        :math:`\omega^*_i = [-d_i]_+ / (\sum_j [-d_j]_+ + 10^{-5})`: at least 0, with a sum of at
+        most 1. All are 0 if no row reduces the probe loss.
 
     Examples
     --------
@@ -351,18 +242,19 @@ def example_weights(d_omega: Tensor) -> Tensor:
 
 
 def literal_example_weights(d_omega: Tensor, omega: float) -> Tensor:
-    r"""Weights by the rule that the paper prints, which hardly moves them.
+    r"""Compute the weights by the rule as printed in the paper, which hardly changes them.
 
     Parameters
     ----------
     d_omega : tensor of shape (n_rows,)
+        Derivative :math:`d_i` of the probe loss with respect to the weight of each row.
     omega : float
-        :math:`\omega_0`.
+        Weight :math:`\omega_0` of every row before.
 
     Returns
     -------
     tensor of shape (n_rows,)
-        :math:`[\omega_0 - d_i]_+`, divided by their sum; all 0 where that is 0.
+        :math:`[\omega_0 - d_i]_+`, divided by their sum. All are 0 if the sum is 0.
 
     Examples
     --------

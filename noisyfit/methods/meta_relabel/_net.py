@@ -19,12 +19,14 @@ from noisyfit.methods.meta_relabel._averaging import WeightAverage
 from noisyfit.methods.meta_relabel._batch_norm_jvp import quick_batch_norm_jvp
 from noisyfit.methods.meta_relabel._gradient import (
     MetaGradient,
-    check_look_ahead_optimizer,
     choose_meta_gradient,
     example_weights,
     literal_example_weights,
-    look_ahead_parameters,
     meta_gradient,
+)
+from noisyfit.methods.meta_relabel._look_ahead import (
+    check_look_ahead_optimizer,
+    look_ahead_parameters,
     weight_penalty,
 )
 from noisyfit.methods.meta_relabel._probe import ProbeBatches

@@ -1,4 +1,4 @@
-"""The probe: trusted rows as endless batches, and the choice of rows where none is given."""
+"""The probe: endless batches of trusted rows, and a choice of rows if none are given."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from noisyfit.data import Rows, Source, StreamSource, TensorSource, View
 
 
 def balanced_order(y: np.ndarray) -> np.ndarray:
-    """Order that visits the classes in turn and the rows of each class in a cycle.
+    """Return an order in which the classes take turns and small classes repeat their rows.
 
     Parameters
     ----------
     y : ndarray of shape (n_rows,), int64
+        Class of each row.
 
     Returns
     -------
     ndarray of int64
-        Positions in `y`, as many from every class as the largest one has.
+        Positions in `y`, from every class as many as the largest class has rows.
 
     Examples
     --------
@@ -31,19 +32,21 @@ def balanced_order(y: np.ndarray) -> np.ndarray:
 
 
 def lowest_loss_rows(loss: np.ndarray, y: np.ndarray, n_per_class: int) -> np.ndarray:
-    """Mark the rows of each class that a network found easiest.
+    """Mark the rows of each class that have the lowest losses.
 
     Parameters
     ----------
     loss : ndarray of shape (n_rows,)
+        Loss of each row.
     y : ndarray of shape (n_rows,), int64
         Given labels.
     n_per_class : int
-        Rows wanted of each class; at most half of its rows are marked, but at least one.
+        Number of rows to mark of each class, limited to half of its rows, but at least one.
 
     Returns
     -------
     ndarray of shape (n_rows,), bool
+        The marked rows.
 
     Examples
     --------
@@ -59,14 +62,14 @@ def lowest_loss_rows(loss: np.ndarray, y: np.ndarray, n_per_class: int) -> np.nd
 
 
 class ProbeBatches:
-    """Batches of trusted rows without end, balanced over the classes.
+    """Endless batches of trusted rows, balanced over the classes.
 
     Parameters
     ----------
     rows : Rows
-        The trusted rows. Those of a streamed data set are read once and kept.
+        The trusted rows. Those of a streamed data set are read once and kept in memory.
     view : callable or None
-        Batched augmentation of the rows; drawn anew when a row comes again.
+        Augmentation of a batch, drawn anew for every batch. None: no augmentation.
 
     Notes
     -----
@@ -89,16 +92,19 @@ class ProbeBatches:
         self.place = 0
 
     def draw(self, n_rows: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the next rows, as a network takes them, and their labels.
+        """Return the next rows, prepared for the network, and their labels.
 
         Parameters
         ----------
         n_rows : int
+            Number of rows.
 
         Returns
         -------
         x : tensor of shape (n_rows, ...), float32
+            The rows.
         y : tensor of shape (n_rows,), int64
+            Codes of their labels.
         """
         device = self._order.device
         steps = torch.arange(self.place, self.place + n_rows, device=device) % len(self._order)

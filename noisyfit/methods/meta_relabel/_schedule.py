@@ -1,4 +1,4 @@
-"""Learning rates that restart: cosine cycles which grow longer and start lower."""
+"""Learning rates with warm restarts: cosine cycles that become longer and start lower."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ class CosineCycles(StageSchedule):
 
 
 def n_cosine_cycles(epochs: int, growth: float = 1.5) -> int:
-    """Most cycles that leave the first one a whole epoch.
+    """Compute the largest number of cycles of which the first still takes a whole epoch.
 
     Parameters
     ----------
     epochs : int
         Length of the training, at least 1.
     growth : float, default=1.5
-        Length of a cycle in lengths of the one before, above 1.
+        Factor by which each cycle is longer than the one before, above 1.
 
     Returns
     -------
     int
-        At least 1.
+        The number of cycles, at least 1.
 
     Examples
     --------
@@ -67,16 +67,19 @@ def n_cosine_cycles(epochs: int, growth: float = 1.5) -> int:
 
 
 def cosine_cycle_ends(n_steps: int, n_cycles: int, growth: float = 1.5) -> np.ndarray:
-    """Step at which each cycle ends; the last one ends with the training.
+    """Compute the step at which each cycle ends; the last cycle ends with the training.
 
     Parameters
     ----------
     n_steps, n_cycles : int
+        Number of steps of the training, and of cycles.
     growth : float, default=1.5
+        Factor by which each cycle is longer than the one before, above 1.
 
     Returns
     -------
     ndarray of shape (n_cycles,), int64
+        Number of steps before each end.
 
     Examples
     --------
@@ -86,21 +89,21 @@ def cosine_cycle_ends(n_steps: int, n_cycles: int, growth: float = 1.5) -> np.nd
     array([  500,  1250,  2375,  4062,  6593, 10390])
     """
     cycle = np.arange(1, n_cycles + 1)
-    shares = np.expm1(cycle * math.log(growth)) / math.expm1(n_cycles * math.log(growth))
-    return np.rint(n_steps * shares).astype(np.int64)
+    fractions = np.expm1(cycle * math.log(growth)) / math.expm1(n_cycles * math.log(growth))
+    return np.rint(n_steps * fractions).astype(np.int64)
 
 
 def cosine_cycle_factor(step: int, ends: np.ndarray, peak_decay: float = 0.9) -> float:
-    r"""Learning rate of one step in units of the first one.
+    r"""Compute the learning rate of one step in units of the first one.
 
     Parameters
     ----------
     step : int
-        Counted from 0.
+        Number of the step, counted from 0.
     ends : ndarray of shape (n_cycles,), int64
-        Those of `cosine_cycle_ends`.
+        Ends of the cycles, see `cosine_cycle_ends`.
     peak_decay : float, default=0.9
-        What the peak is multiplied with at each restart.
+        Factor d by which the peak of each cycle is lower than the one before.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""MILD's metric of training dynamics, and how a metric falls into two groups."""
+"""MILD's metric of training dynamics, and the split of a metric into two groups."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import numpy as np
 
 
 def selection_metric(correct: np.ndarray, *, lam: float = 1.0, full: bool = False) -> np.ndarray:
-    r"""Compute MILD's metric of training dynamics; larger means harder to keep in memory.
+    r"""Compute MILD's metric of training dynamics; the larger, the less a row was memorised.
 
     Parameters
     ----------
     correct : array-like of shape (n_samples, n_epochs), bool or 0/1
-        The sequences S: whether the prediction equalled the given label.
+        The sequences S: whether the prediction equalled the given label in each epoch.
     lam : float, default=1.0
         Weight :math:`\lambda` of forgetting against memorisation.
     full : bool, default=False
-        Use the averaged form :math:`C^F` instead of the simplified C.
+        Whether to use the averaged form :math:`C^F` instead of the simplified C.
 
     Returns
     -------
     ndarray of shape (n_samples,), float64
-        In epochs, from ``-lam * n_epochs`` to ``n_epochs``.
+        The metric of each row in epochs, from ``-lam * n_epochs`` to ``n_epochs``.
 
     Notes
     -----
@@ -30,8 +30,8 @@ def selection_metric(correct: np.ndarray, *, lam: float = 1.0, full: bool = Fals
     .. math:: C^F = M - \lambda F \quad (2), \qquad
               C = \sum_j |g^u_j| - \lambda \sum_j |g^l_j| \quad (3).
 
-    C depends on the number of memorised epochs alone, :math:`C = E - (1 + \lambda) \sum_k S^k`;
-    the order of events matters in :math:`C^F` only.
+    C depends on the number of memorised epochs alone, :math:`C = E - (1 + \lambda) \sum_k S^k` for
+    E epochs; only :math:`C^F` depends on the order of the epochs.
 
     References
     ----------
@@ -60,18 +60,20 @@ def selection_metric(correct: np.ndarray, *, lam: float = 1.0, full: bool = Fals
 
 
 def widest_gap(values: np.ndarray, min_gap: float) -> float:
-    """Middle of the widest gap between neighbouring values, if it separates two groups.
+    """Return the middle of the widest gap between neighboring values, if it separates two groups.
 
     Parameters
     ----------
     values : ndarray of shape (n_rows,)
+        Value of each row.
     min_gap : float
-        Width from which on a gap, if it also spans half the values' range, separates groups.
+        Smallest width of a gap that separates two groups. It must also be at least half the range
+        of the values.
 
     Returns
     -------
     float
-        NaN where no gap is that wide.
+        NaN if no gap is that wide.
 
     Examples
     --------
@@ -89,16 +91,19 @@ def widest_gap(values: np.ndarray, min_gap: float) -> float:
 
 
 def group_means(values: np.ndarray, threshold: float) -> tuple[float, float]:
-    """Means of the values below a threshold and from it on; NaN for a group without values.
+    """Compute the means of the values below a threshold and of all others.
 
     Parameters
     ----------
     values : ndarray of shape (n_rows,)
+        Value of each row.
     threshold : float
+        Smallest value of the upper group.
 
     Returns
     -------
     tuple of two floats
+        Means of the lower and the upper group; NaN for a group without values.
 
     Examples
     --------

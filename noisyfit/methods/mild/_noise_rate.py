@@ -1,29 +1,30 @@
-"""MILD's noise rate, from two estimates that err for different reasons."""
+"""MILD's noise rate, combined from two estimates."""
 
 from __future__ import annotations
 
 
-def combine_noise_rates(contradicted: float, noisy_weight: float, wrong_share: float) -> float:
-    """Estimate the noise rate from two estimates that err for different reasons.
+def combine_noise_rates(contradicted: float, noisy_weight: float, wrong_fraction: float) -> float:
+    """Combine two estimates of the noise rate that err for different reasons.
 
     Parameters
     ----------
     contradicted : float
-        Share of given labels that the final network contradicts. It counts the network's own
-        mistakes as well, which are many where clean rows are hard.
+        Proportion of given labels that the final network contradicts. It includes the network's
+        own mistakes, of which there are many if clean rows are hard.
     noisy_weight : float
-        Weight of the mixture's noisy component in the first round. It is too large where errors
-        are few, since two components always find something to split, and too small where wrong
-        labels are learned.
-    wrong_share : float
-        Share of epochs in which a row of the clean component was wrong in the first round: how
-        hard the clean rows are.
+        Weight of the mixture's noisy component in the first round. It is too large if there are few
+        wrong labels, since a mixture of two components always splits the rows, and too small if
+        wrong labels are memorised.
+    wrong_fraction : float
+        Mean fraction of the epochs in which the network misclassified a row of the clean component
+        in the first round: how hard the clean rows are.
 
     Returns
     -------
     float
-        `contradicted` where it is the smaller one or clean rows are never wrong; from there
-        linearly to `noisy_weight`, reached where they are wrong in half of the epochs.
+        `contradicted` if it is the smaller one or clean rows are never misclassified. Otherwise a
+        value between the two that moves linearly towards `noisy_weight`, which it reaches if clean
+        rows are misclassified in half of the epochs.
 
     Examples
     --------
@@ -34,5 +35,5 @@ def combine_noise_rates(contradicted: float, noisy_weight: float, wrong_share: f
     """
     if not noisy_weight < contradicted:
         return float(contradicted)
-    hardness = min(2 * wrong_share, 1.0)
+    hardness = min(2 * wrong_fraction, 1.0)
     return float((1 - hardness) * contradicted + hardness * noisy_weight)

@@ -1,0 +1,144 @@
+"""Decisions of a review, taken into the labels."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from noisyfit.review import Review, apply_review
+
+DECIDED = [
+    {"row": 0, "decision": "relabel", "label": "bee"},
+    {"row": 1, "decision": "drop", "label": ""},
+    {"row": 2, "decision": "keep", "label": ""},
+    {"row": 3, "decision": "skip", "label": ""},
+]
+LABELS = np.array(["cat", "ant", "ant", "bee", "cat"])
+
+
+def written(kind, folder):
+    path = folder / f"decisions.{kind}"
+    if kind == "json":
+        path.write_text(json.dumps(DECIDED))
+    else:
+        pd.DataFrame(DECIDED).to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize("form", ["list", "frame", "csv", "json", "path as text"])
+def test_decisions_are_taken_into_the_labels(form, tmp_path):
+    made = {
+        "list": lambda: DECIDED,
+        "frame": lambda: pd.DataFrame(DECIDED),
+        "csv": lambda: written("csv", tmp_path),
+        "json": lambda: written("json", tmp_path),
+        "path as text": lambda: str(written("csv", tmp_path)),
+    }
+    review = apply_review(LABELS, made[form]())
+    assert isinstance(review, Review)
+    assert review.labels.tolist() == ["bee", "ant", "ant", "bee", "cat"]
+    assert review.kept.tolist() == [True, False, True, True, True]
+    assert review.trusted.tolist() == [True, False, True, False, False]
+    assert LABELS[0] == "cat"
+
+
+@pytest.mark.parametrize("y", [np.array([3, 7, 7]), np.array([False, True, True])])
+def test_labels_that_are_no_text_keep_their_type(y):
+    review = apply_review(y, [{"row": "0", "decision": "relabel", "label": str(y[1])}])
+    assert review.labels.dtype == y.dtype
+    np.testing.assert_array_equal(review.labels, np.repeat(y[1], 3))
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"decision": "keep"}, r"lacks \['row'\]"),
+        ({"row": 1}, r"lacks \['decision'\]"),
+        ({"row": "one", "decision": "keep"}, "whole number. Got 'one'"),
+        ({"row": 1.5, "decision": "keep"}, "whole number from 0 to 4. Got 1.5"),
+        ({"row": 5, "decision": "keep"}, "from 0 to 4. Got 5"),
+        ({"row": -1, "decision": "keep"}, "from 0 to 4. Got -1"),
+        ({"row": None, "decision": "keep"}, "Got None"),
+        ({"row": np.inf, "decision": "keep"}, "whole number. Got inf"),
+        (3, "A decision must map names to values. Got 3"),
+        ({"row": 4, "decision": "kept"}, "row 4 must be one of .*Got 'kept'"),
+        ({"row": 4, "decision": "relabel", "label": "dog"}, "'dog', which no row has"),
+        ({"row": 4, "decision": "relabel"}, "Row 4 is to be relabelled, but .* has no label"),
+        ({"row": 4, "decision": "relabel", "label": np.nan}, "but its decision has no label"),
+        ({"row": 0, "decision": "keep"}, "Row 0 was decided on twice"),
+    ],
+)
+def test_a_decision_that_cannot_be_carried_out_is_named(entry, message):
+    with pytest.raises(ValueError, match=message):
+        apply_review(LABELS, [*DECIDED, entry])
+
+
+def test_a_file_of_something_else_is_refused(tmp_path):
+    path = tmp_path / "other.json"
+    path.write_text('{"row": 1}')
+    with pytest.raises(ValueError, match=r"other\.json must hold a list"):
+        apply_review(LABELS, path)
+    path.write_text("row,decision")
+    with pytest.raises(ValueError, match=r"other\.json is no JSON in UTF-8"):
+        apply_review(LABELS, path)
+
+
+ODD = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-2, 6),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=5),
+    st.lists(st.integers(), max_size=2),
+    st.sampled_from(["keep", "relabel", "drop", "skip", "ant", "1", "1e999", 10**400, [[]], {}]),
+)
+ENTRY = st.dictionaries(st.sampled_from(["row", "decision", "label", ""]), ODD)
+BYTES = st.one_of(
+    st.binary(max_size=60),
+    st.text(max_size=60).map(str.encode),
+    st.lists(st.one_of(ENTRY, ODD), max_size=3).map(lambda read: json.dumps(read).encode()),
+    st.lists(
+        st.sampled_from(["row,decision,label", "0,keep,", '1,"re', ",", "2,relabel,cat", "\n", "é"])
+    ).map(lambda lines: "\n".join(lines).encode()),
+)
+
+
+def assert_refused_or_applied(decisions):
+    """Whatever is given: a ValueError, or labels that were there before."""
+    before = LABELS.copy()
+    try:
+        review = apply_review(LABELS, decisions)
+    except ValueError:
+        pass
+    else:
+        assert set(review.labels) <= set(before)
+        assert not (review.trusted & ~review.kept).any()
+        assert (review.labels == before)[~review.trusted].all()
+    np.testing.assert_array_equal(LABELS, before)
+
+
+@given(st.lists(st.one_of(ENTRY, ODD), max_size=3))
+@example([{"row": np.inf, "decision": "keep"}])
+@example([{"row": 10**400, "decision": "keep"}])
+@example([{"row": "1e999", "decision": "keep"}])
+@example([3])
+def test_decisions_of_any_kind(decisions):
+    assert_refused_or_applied(decisions)
+
+
+@given(st.sampled_from(["json", "JSON", "csv", "txt"]), BYTES)
+@example("csv", b"row,decision\n\0,keep")
+@example("csv", b"row,decision\n0,keep,and,more\n1")
+@example("csv", b'row\n"' + b"x" * 200_000)
+@example("json", b"[" * 100_000)
+@example("json", b'[{"row": 1e999, "decision": "keep"}]')
+@example("json", b"9" * 5_000)
+@example("json", "\ufeff[]".encode())
+def test_files_of_any_kind(tmp_path_factory, suffix, content):
+    path = tmp_path_factory.getbasetemp() / f"decisions.{suffix}"
+    path.write_bytes(content)
+    assert_refused_or_applied(path)
