@@ -74,7 +74,8 @@ def anchors(page: Path) -> set[str]:
 def test_the_reference_lists_every_public_object():
     documented, public = set(documented_names()), set(public_objects())
     assert public <= documented
-    assert {name.partition(".")[0] for name in documented - public} <= MACHINERY
+    elsewhere = {name.partition(".")[0] for name in documented - public}
+    assert elsewhere <= MACHINERY | set(noisyfit.__all__)
 
 
 @pytest.mark.parametrize("name", sorted(public_objects()))
