@@ -15,7 +15,9 @@ import pytest
 import noisyfit
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "changelog.d" / "README.md"]
+)
 # For authors of methods, or of files; docs/architecture.md says what they are for.
 MACHINERY = {"base", "data", "persistence", "training"}
 # Modules that are to become part of a folder.
