@@ -1,4 +1,4 @@
-"""The suite in other environments: `nox -s minimum`, `nox -s newest`, `nox -s package`.
+"""The suite and the checks in other environments: `nox -s minimum`, `nox -s lint`, `nox --list`.
 
 Each session installs torch anew, several gigabytes. Arguments behind ``--`` go to pytest.
 """
@@ -51,6 +51,21 @@ def package(session: nox.Session, kind: str) -> None:
         "from sklearn.datasets import load_digits; X, y = load_digits(return_X_y=True);"
         "y[:90] = (y[:90] + 1) % 10; est = DynamicsLSTMDetector(random_state=0).fit(X, y);"
         "worst = est.noise_scores_.argsort()[::-1][:90]; print(est.summary());"
-        "assert np.mean(worst < 90) > 0.8; assert 'site-packages' in noisyfit.__file__"
+        "assert np.mean(worst < 90) > 0.8; assert 'site-packages' in noisyfit.__file__;"
+        "from importlib.resources import files; assert (files(noisyfit) / 'py.typed').is_file()"
     )
     session.run("python", "-c", code)
+
+
+@nox.session(python="3.11")
+def lint(session: nox.Session) -> None:
+    """Look for mistakes, untidy code, wrong types and forbidden imports."""
+    session.install("-e", ".[plot,lint]")
+    session.run("bash", ".ci/checks", "lint", external=True)
+
+
+@nox.session(python="3.11")
+def docs(session: nox.Session) -> None:
+    """Build the documentation, without running its gallery."""
+    session.install("-e", ".[docs]")
+    session.run("bash", ".ci/checks", "docs", external=True)

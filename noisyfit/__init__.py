@@ -1,5 +1,6 @@
 """scikit-learn estimators for training torch networks on noisy labels."""
 
+from noisyfit._show_versions import show_versions
 from noisyfit.methods.dlt import DLTClassifier
 from noisyfit.methods.dynamics_lstm import DynamicsLSTM, DynamicsLSTMDetector
 from noisyfit.methods.meta_relabel import MetaRelabelClassifier
@@ -15,5 +16,6 @@ __all__ = [
     "MetaRelabelClassifier",
     "debug_labels",
     "load",
+    "show_versions",
 ]
 __version__ = "0.1.0.dev0"

@@ -18,6 +18,13 @@ settings.load_profile("patient")
 torch.set_num_threads(1)
 
 
+def pytest_collection_modifyitems(items):
+    """Give the long tests all the time they need: the limit in pyproject.toml is for the others."""
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(0))
+
+
 @pytest.fixture(autouse=True)
 def repeatable(monkeypatch):
     """What a test leaves to chance falls out alike in every run, and differs between two fits."""
