@@ -193,7 +193,7 @@ class DynamicsLSTM:
         values = resample(as_sequences(sequences), self.training_length_)
         marks = check_marks(is_noisy, len(values))
         epochs = self.max_epochs if max_epochs is None else max_epochs
-        tuned._train(tuned.module_, values, marks, epochs, self.lr / 10)
+        tuned._train(tuned.module_, values, marks, epochs, self.lr / 10)  # noqa: SLF001 - a copy of itself
         return tuned
 
     def predict_proba(self, sequences: ArrayLike | TrainingDynamics) -> np.ndarray:
