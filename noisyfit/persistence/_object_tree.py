@@ -204,6 +204,9 @@ class Encoder:
             return {"RandomState": self.encode(value.get_state(legacy=False), path)}
         if isinstance(value, np.random.Generator):
             return {"Generator": self.encode(value.bit_generator.state, path)}
+        return self._encode_by_name(value, path)
+
+    def _encode_by_name(self, value: Any, path: str) -> Any:
         try:
             if isinstance(value, (type, FunctionType, BuiltinFunctionType)):
                 return {"import": import_name(value)}
