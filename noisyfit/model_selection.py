@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.model_selection import BaseCrossValidator, StratifiedKFold
 from sklearn.utils import check_consistent_length
 
-from noisyfit.data import check_labels, check_trusted
+from noisyfit.data import check_labels, check_trusted, encode_labels
 
 
 class TrustedFold(BaseCrossValidator):
@@ -182,7 +182,7 @@ class TrustedFold(BaseCrossValidator):
 
     def _deal(self, y: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Return the fold of each of the trusted `rows`: (n_trusted,), int."""
-        classes, codes = np.unique(y, return_inverse=True)
+        codes, classes = encode_labels(y)
         counts = np.bincount(codes[rows], minlength=len(classes))
         if counts.min() < 2:
             pairs = zip(classes.tolist(), counts.tolist(), strict=True)

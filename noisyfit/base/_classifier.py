@@ -21,7 +21,7 @@ from noisyfit._random import seeded
 from noisyfit._sklearn import Interval, StrOptions, fit_context, safe_indexing
 from noisyfit.base._fit_task import FitResult, FitTask, make_task
 from noisyfit.base._trainer import Trainer
-from noisyfit.data import Rows, check_labels, check_X, dataset_targets, make_rows
+from noisyfit.data import Rows, check_labels, check_X, dataset_targets, encode_labels, make_rows
 from noisyfit.label_quality import estimate_transition_matrix, frequent_confusions, summarize
 from noisyfit.persistence import save_estimator
 from noisyfit.training import map_logits, predict_classes, predict_logits
@@ -252,17 +252,10 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
         every label right.
         """
         check_is_fitted(self)
-        y = check_labels(y)
-        unknown = np.setdiff1d(y, self.classes_)
-        if len(unknown):
-            raise ValueError(
-                f"y contains the labels {unknown.tolist()}, which were not seen in fit; "
-                f"known are {self.classes_.tolist()}."
-            )
+        given, _ = encode_labels(check_labels(y), self.classes_)
         rows = self.as_rows(X)
-        if len(rows) != len(y):
-            raise ValueError(f"X has {len(rows)} rows, but y has {len(y)} labels.")
-        given = np.searchsorted(self.classes_, y)
+        if len(rows) != len(given):
+            raise ValueError(f"X has {len(rows)} rows, but y has {len(given)} labels.")
         rows = rows.with_labels(given)
         p_given = map_logits(
             self.net_, rows, lambda logits, y: logits.double().softmax(1).gather(1, y.view(-1, 1))

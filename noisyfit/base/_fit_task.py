@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from sklearn.preprocessing import LabelEncoder
 
 from noisyfit._random import RandomStreams, spawn_streams
 from noisyfit.data import (
@@ -17,6 +16,7 @@ from noisyfit.data import (
     TableScaler,
     check_trusted,
     check_X_y,
+    encode_labels,
     fit_scaler,
     make_rows,
 )
@@ -148,15 +148,14 @@ def make_task(
     if checkpoint is not None:
         kept = FitCheckpoint(checkpoint)
         random_state = kept.open(est, X, y, trusted)
-    encoder = LabelEncoder().fit(y)
-    encoded = encoder.transform(y).astype(np.int64)
+    encoded, classes = encode_labels(y)
     scaler = fit_scaler(X) if est.standardize else None
     return FitTask(
         rows=make_rows(X, encoded, resolve_device(est.device), scaler),
         y=encoded,
         trusted=check_trusted(trusted, len(encoded)),
         streams=spawn_streams(random_state),
-        classes=encoder.classes_,
+        classes=classes,
         scaler=scaler,
         row_dtype=getattr(X, "dtype", None),
         has_trusted=trusted is not None,

@@ -1,7 +1,14 @@
 """From what users pass as X, y and trusted to batches of rows with ids."""
 
 from noisyfit.data._array_checks import check_channels_first
-from noisyfit.data._checks import check_labels, check_trusted, check_X, check_X_y
+from noisyfit.data._checks import (
+    check_labels,
+    check_mask,
+    check_trusted,
+    check_X,
+    check_X_y,
+    encode_labels,
+)
 from noisyfit.data._dataset_items import dataset_targets
 from noisyfit.data._loader import BatchLoader, batch_sizes
 from noisyfit.data._make_rows import Scaler, fit_scaler, make_rows, row_shape

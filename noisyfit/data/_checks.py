@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
@@ -136,13 +137,78 @@ def check_trusted(trusted: Any, n_samples: int) -> np.ndarray:
     """
     if trusted is None:
         return np.zeros(n_samples, dtype=bool)
-    if str(getattr(trusted, "dtype", "")) == "boolean" and not trusted.isna().any():
-        trusted = trusted.to_numpy(dtype=bool)  # pandas 2.1 would make an array of objects of it
-    trusted = np.asarray(as_numpy(trusted))
-    if trusted.dtype != bool or trusted.shape != (n_samples,):
+    how = " From indices: mask = np.zeros(len(y), dtype=bool); mask[indices] = True."
+    return check_mask(trusted, "trusted", n_samples, how=how)
+
+
+def check_mask(
+    mask: Any, name: str, n_samples: int | None = None, *, such_as: str = "", how: str = ""
+) -> np.ndarray:
+    """Return a boolean mask with one entry a row.
+
+    Parameters
+    ----------
+    mask : array-like of shape (n_samples,), bool
+        What was given.
+    name : str
+        Of the parameter, for the message.
+    n_samples : int or None, default=None
+        Number of rows; None: any.
+    such_as, how : str, default=""
+        What the message adds: an example, and how to make a mask.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), bool
+
+    Raises
+    ------
+    ValueError
+        For anything else, indices in particular.
+    """
+    if str(getattr(mask, "dtype", "")) == "boolean" and not mask.isna().any():
+        mask = mask.to_numpy(dtype=bool)  # pandas 2.1 would make an array of objects of it
+    mask = np.asarray(as_numpy(mask))
+    fits = mask.ndim == 1 if n_samples is None else mask.shape == (n_samples,)
+    if mask.dtype != bool or not fits:
+        shape = "of one entry a row" if n_samples is None else f"of shape ({n_samples},)"
         raise ValueError(
-            f"trusted must be a boolean mask of shape ({n_samples},). Got an array of "
-            f"{trusted.dtype} of shape {trusted.shape} instead. From indices: "
-            "mask = np.zeros(len(y), dtype=bool); mask[indices] = True."
+            f"{name} must be a boolean mask {shape}{such_as}. Got an array of {mask.dtype} of "
+            f"shape {mask.shape} instead.{how}"
         )
-    return trusted
+    return mask
+
+
+def encode_labels(
+    y: np.ndarray, classes: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return labels as codes, and the classes that the codes stand for.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples,)
+        Checked labels.
+    classes : ndarray of shape (n_classes,) or None, default=None
+        The classes of a fit, in ascending order; None: those that are in `y`.
+
+    Returns
+    -------
+    codes : ndarray of shape (n_samples,), int64
+        From 0 to n_classes - 1.
+    classes : ndarray of shape (n_classes,)
+
+    Raises
+    ------
+    ValueError
+        For a label that is not one of `classes`.
+    """
+    if classes is None:
+        encoder = LabelEncoder().fit(y)
+        return encoder.transform(y).astype(np.int64), encoder.classes_
+    unknown = np.setdiff1d(y, classes)
+    if len(unknown):
+        raise ValueError(
+            f"y contains the labels {unknown.tolist()}, which were not seen in fit; "
+            f"known are {classes.tolist()}."
+        )
+    return np.searchsorted(classes, y), classes

@@ -77,34 +77,6 @@ def draw_histogram(
     )
 
 
-def as_mask(values: Any, name: str) -> np.ndarray:
-    """Return a boolean mask as an array.
-
-    Parameters
-    ----------
-    values : array-like of shape (n_rows,), bool
-        The mask.
-    name : str
-        Name of the parameter, for the message.
-
-    Returns
-    -------
-    ndarray of shape (n_rows,), bool
-
-    Raises
-    ------
-    ValueError
-        For values of another type, such as row numbers, or of another shape.
-    """
-    mask = np.asarray(values)
-    if mask.dtype != bool or mask.ndim != 1:
-        raise ValueError(
-            f"{name} must be a boolean mask of one entry a row. Got an array of {mask.dtype} of "
-            f"shape {mask.shape}."
-        )
-    return mask
-
-
 def attribute_of(est: Any, name: str, owner: str) -> np.ndarray:
     """Return a fitted attribute that only one class of estimators has.
 

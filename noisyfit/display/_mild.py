@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from noisyfit.display._base import KEPT, LINE, Display, as_mask, attribute_of, draw_histogram
+from noisyfit.data import check_mask
+from noisyfit.display._base import KEPT, LINE, Display, attribute_of, draw_histogram
 from noisyfit.methods.mild import selection_metric
 from noisyfit.mixture import WeibullMixture
 
@@ -72,7 +73,7 @@ class RoundsDisplay(Display):
         n_rows = np.array([rows.sum() for rows in left])
         if is_noisy is None:
             return cls(n_rows).plot(ax)
-        right = ~as_mask(is_noisy, "is_noisy")
+        right = ~check_mask(is_noisy, "is_noisy")
         kept_right = np.array([(rows & right).sum() for rows in left])
         return cls(n_rows, kept_right / n_rows, kept_right / max(right.sum(), 1)).plot(ax)
 
@@ -167,7 +168,7 @@ class MixtureDisplay(Display):
         rows = (dropped == 0) | (dropped >= round)
         correct = est.dynamics_.correct[rows][:, epochs]
         metric = selection_metric(correct, lam=est.lam, full=est.full)
-        truth = None if is_noisy is None else as_mask(is_noisy, "is_noisy")[rows]
+        truth = None if is_noisy is None else check_mask(is_noisy, "is_noisy")[rows]
         number = round - 1
         return cls(metric, est.mixtures_[number], est.rounds_[number].threshold, truth).plot(ax)
 

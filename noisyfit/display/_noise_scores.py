@@ -8,7 +8,8 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from noisyfit.base import BaseNoisyClassifier
-from noisyfit.display._base import LINE, Display, as_mask, draw_histogram
+from noisyfit.data import check_mask
+from noisyfit.display._base import LINE, Display, draw_histogram
 
 
 class NoiseScoreDisplay(Display):
@@ -89,8 +90,11 @@ class NoiseScoreDisplay(Display):
         -------
         NoiseScoreDisplay
         """
-        scores, mask = np.asarray(noise_scores, dtype=np.float64), as_mask(clean_mask, "clean_mask")
-        truth = None if is_noisy is None else as_mask(is_noisy, "is_noisy")
+        scores, mask = (
+            np.asarray(noise_scores, dtype=np.float64),
+            check_mask(clean_mask, "clean_mask"),
+        )
+        truth = None if is_noisy is None else check_mask(is_noisy, "is_noisy")
         for name, values in (("clean_mask", mask), ("is_noisy", truth)):
             if values is not None and values.shape != scores.shape:
                 raise ValueError(

@@ -8,7 +8,8 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from noisyfit.base import BaseNoisyClassifier
-from noisyfit.display._base import KEPT, LINE, REJECTED, Display, as_mask, attribute_of
+from noisyfit.data import check_mask
+from noisyfit.display._base import KEPT, LINE, REJECTED, Display, attribute_of
 
 _BAND = (10, 90)
 _AXIS_LABELS = {
@@ -183,7 +184,7 @@ class LossThresholdDisplay(Display):
             thresholds[-len(after) :] = after if after.ndim == 1 else after.mean(axis=1)
         if is_noisy is None:
             return cls(loss, est.clean_mask_, thresholds).plot(ax)
-        return cls(loss, ~as_mask(is_noisy, "is_noisy"), thresholds, ("right", "wrong")).plot(ax)
+        return cls(loss, ~check_mask(is_noisy, "is_noisy"), thresholds, ("right", "wrong")).plot(ax)
 
     def _draw(self, ax: Any) -> None:
         draw_means(ax, self.loss, self.groups, (self.clean_mask, ~self.clean_mask))

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from noisyfit.base import BaseNoisyClassifier
+from noisyfit.data import encode_labels
 from noisyfit.display._base import Display
 from noisyfit.label_quality import estimate_transition_matrix
 
@@ -83,7 +84,7 @@ class TransitionMatrixDisplay(Display):
         TransitionMatrixDisplay
         """
         given, true = np.asarray(given), np.asarray(true)
-        classes, codes = np.unique(np.concatenate([given, true]), return_inverse=True)
+        codes, classes = encode_labels(np.concatenate([given, true]))
         given_codes, true_codes = codes[: len(given)], codes[len(given) :]
         scores = (given_codes != true_codes).astype(float) if noise_scores is None else noise_scores
         matrix = estimate_transition_matrix(given_codes, true_codes, scores, len(classes))

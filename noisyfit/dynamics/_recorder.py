@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from skorch.callbacks import Callback
 
+from noisyfit.data import check_mask
 from noisyfit.dynamics._container import QUANTITIES, TrainingDynamics
 from noisyfit.training import class_log_softmax, predicted_class
 
@@ -199,12 +200,7 @@ class SelectionQuality(Callback):
 
     def on_train_begin(self, net: Any, X: Any = None, **kwargs: Any) -> None:
         """Refuse what is no mask of the data set."""
-        mask, n_samples = np.asarray(self.is_right), len(X.source)
-        if mask.dtype != bool or mask.shape != (n_samples,):
-            raise ValueError(
-                f"is_right must be a boolean mask of shape ({n_samples},), such as y_given == "
-                f"y_true. Got an array of {mask.dtype} of shape {mask.shape} instead."
-            )
+        check_mask(self.is_right, "is_right", len(X.source), such_as=", such as y_given == y_true")
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
         """Start counting."""

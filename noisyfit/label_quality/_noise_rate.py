@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from noisyfit.data import check_mask
 from noisyfit.dynamics import TrainingDynamics
 from noisyfit.mixture import GaussianMixture1D
 
@@ -168,12 +169,8 @@ def estimate_noise_rate(
     """
     _check_threshold(threshold)
     n_samples = dynamics.n_samples
-    judged = np.ones(n_samples, dtype=bool) if judged is None else np.asarray(judged)
-    if judged.dtype != bool or judged.shape != (n_samples,):
-        raise ValueError(
-            f"judged must be a boolean mask of shape ({n_samples},). Got an array of "
-            f"{judged.dtype} of shape {judged.shape} instead."
-        )
+    judged = np.ones(n_samples, dtype=bool) if judged is None else judged
+    judged = check_mask(judged, "judged", n_samples)
     if n_bootstrap < 1:
         raise ValueError(f"n_bootstrap must be at least 1. Got {n_bootstrap!r} instead.")
     loss, wrong = dynamics.loss[judged], dynamics.correct[judged] == 0

@@ -18,7 +18,7 @@ from torch.nn.functional import one_hot
 
 from noisyfit._random import seeded, spawn_streams
 from noisyfit._sklearn import Interval, StrOptions, validate_parameter_constraints
-from noisyfit.data import BatchLoader, TableScaler, check_channels_first
+from noisyfit.data import BatchLoader, TableScaler, check_channels_first, encode_labels
 
 _BATCH_SIZE = 256
 
@@ -140,7 +140,7 @@ def hard_samples(
     if kind == "incomplete":
         return _incomplete(rows, strength, random_state)
     _check_model(model)
-    codes = _encode(labels, model.classes_)
+    codes, _ = encode_labels(labels, model.classes_)
     # The model sees X itself, of which it checks the names of the columns, too.
     return _adversarial(rows, model.as_rows(X), codes, model, _step(rows, model, epsilon))
 
@@ -223,15 +223,3 @@ def _check_model(model: Any) -> None:
             f"{type(model).__name__} instead."
         )
     check_is_fitted(model)
-
-
-def _encode(y: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Return each label's index in the classes."""
-    index = {label: code for code, label in enumerate(classes.tolist())}
-    unknown = [label for label in dict.fromkeys(y.tolist()) if label not in index]
-    if unknown:
-        raise ValueError(
-            f"y contains the labels {unknown}, which model has not seen in fit; known are "
-            f"{classes.tolist()}."
-        )
-    return np.array([index[label] for label in y.tolist()])

@@ -14,7 +14,7 @@ from scipy import sparse
 from sklearn.utils import check_array, check_consistent_length
 
 from noisyfit._sklearn import Interval, validate_parameter_constraints
-from noisyfit.data import check_labels
+from noisyfit.data import check_labels, encode_labels
 from noisyfit.noise._label_noise import (
     RandomState,
     corrupt_labels,
@@ -125,7 +125,7 @@ def open_set_noise(
     labels = np.zeros(rows.shape[0], dtype=np.int64) if y is None else check_labels(y)
     check_consistent_length(rows, labels)
     rng = noise_generator(random_state)
-    codes = np.unique(labels, return_inverse=True)[1]
+    codes, _ = encode_labels(labels)
     n_classes = max(2, codes.max() + 1)  # a label of a single class could not be flipped
     flips = transition_matrix("pair", n_classes, rate)
     replaced = corrupt_labels(codes, flips, rng, classes=range(n_classes), exact=True).flipped

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from noisyfit.base import BaseNoisyClassifier, check_fitted_on
+from noisyfit.data import encode_labels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +64,7 @@ def label_report(est: BaseNoisyClassifier, X: Any, y: Any = None) -> pd.DataFram
 
     given = check_fitted_on(est, X, y)
     proba = est.predict_proba(X)
-    rows, given_code = np.arange(len(given)), np.searchsorted(est.classes_, given)
+    rows, given_code = np.arange(len(given)), encode_labels(given, est.classes_)[0]
     predicted = proba.argmax(axis=1)
     order = np.lexsort((rows, -est.noise_scores_))
     report = pd.DataFrame(

@@ -141,13 +141,6 @@ def test_a_shuffled_subset_yields_its_rows_only():
         assert torch.equal(x[:, 0], ids.float())
 
 
-def test_one_row_by_position():
-    X, y = numbered_rows(6).subset(np.arange(6) > 2)[1]
-    assert X["x"].tolist() == [4.0, -4.0]
-    assert X["index"].item() == 4
-    assert y.item() == 1
-
-
 def test_the_users_array_is_copied():
     X = np.ones((4, 2), dtype=np.float32)
     rows = Rows(TensorSource(X, CPU), torch.zeros(4, dtype=torch.int64))

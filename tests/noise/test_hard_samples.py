@@ -357,7 +357,7 @@ def test_labels_are_checked(fitted):
     X, y, est = fitted
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         hard_samples(X, y[:-1], "adversarial", model=est)
-    with pytest.raises(ValueError, match=r"labels \[5\], which model has not seen .* \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"labels \[5\], which were not seen in fit.* \[0, 1\]"):
         hard_samples(X, np.where(y == 1, 5, y), "adversarial", model=est)
     with pytest.raises(ValueError, match=r"labels \['0', '1'\]"):
         hard_samples(X, y.astype(str), "adversarial", model=est)
