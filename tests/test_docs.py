@@ -16,7 +16,9 @@ import pytest
 import noisyfit
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted(
+    [page for part in ("", "docs", "changelog.d") for page in (ROOT / part).glob("*.md")]
+)
 MACHINERY = {"persistence"}  # its `load` is documented as `noisyfit.load`
 
 
