@@ -7,6 +7,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -16,25 +17,28 @@ import noisyfit
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
-    [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "changelog.d" / "README.md"]
+    [page for part in ("", "docs", "changelog.d") for page in (ROOT / part).glob("*.md")]
 )
-# For authors of methods, or of files; docs/architecture.md says what they are for.
-MACHINERY = {"base", "data", "persistence", "training"}
-# Modules that are to become part of a folder.
-FLAT_MACHINERY = {
-    *("device", "engine", "fit_task", "inputs", "meta_gradient", "meta_net", "net_maker", "probe"),
-    *("progress", "threshold_net"),
-}
+MACHINERY = {"persistence"}  # its `load` is documented as `noisyfit.load`
+
+
+def faces():
+    """Yield each public module and package below noisyfit, as its name without ``noisyfit.``."""
+    for info in pkgutil.walk_packages(noisyfit.__path__, "noisyfit."):
+        parts = info.name.split(".")[1:]
+        if not any(part.startswith("_") for part in parts) and parts[0] not in MACHINERY:
+            yield ".".join(parts)
 
 
 def public_objects():
-    """Name every class and function that a user may import, by the module that has it."""
-    for info in pkgutil.walk_packages(noisyfit.__path__, "noisyfit."):
-        parts = info.name.split(".")[1:]
-        is_private = any(part.startswith("_") for part in parts)
-        if is_private or parts[0] in MACHINERY | FLAT_MACHINERY:
-            continue
-        module = importlib.import_module(info.name)
+    """Name every class and function that a user or an author of methods may import.
+
+    What ``noisyfit`` itself has is named by that place alone.
+    """
+    yield from noisyfit.__all__
+    at_the_top = [getattr(noisyfit, key) for key in noisyfit.__all__]
+    for face in faces():
+        module = importlib.import_module(f"noisyfit.{face}")
         own = [
             key
             for key, value in vars(module).items()
@@ -43,47 +47,53 @@ def public_objects():
             and value.__module__ == module.__name__
         ]
         for key in getattr(module, "__all__", own):
-            yield f"{'.'.join(parts)}.{key}"
+            if getattr(module, key) not in at_the_top:
+                yield f"{face}.{key}"
 
 
 def documented_names():
-    """List the names in the reference as ``module.object``."""
+    """List the names in the reference, as they stand there."""
     text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
-    for name in re.findall(r"^   ([\w.]+)$", text, flags=re.M):
-        if "." in name:
-            yield name
-        else:
-            module = getattr(noisyfit, name).__module__.split(".")[1:]
-            yield ".".join([*(part for part in module if not part.startswith("_")), name])
+    return re.findall(r"^   ([\w.]+)$", text, flags=re.MULTILINE)
+
+
+def plan():
+    """Yield level, place and files of each row of the plan in docs/architecture.md."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for level, place, files in re.findall(
+        r"^\| (\d) \| `([\w./]+)` \|.*\|(.*)\|$", text, flags=re.MULTILINE
+    ):
+        yield int(level), place, re.findall(r"`(\w+\.\w+|\w+/)`", files)
 
 
 def code_blocks(page: Path) -> list[str]:
     """Return the Python blocks of a page; indentation inside of lists is taken off."""
-    blocks = re.findall(r"^( *)```python\n(.*?)^ *```", page.read_text("utf-8"), flags=re.M | re.S)
-    return [re.sub(f"^{indent}", "", code, flags=re.M) for indent, code in blocks]
+    blocks = re.findall(
+        r"^( *)```python\n(.*?)^ *```", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
+    return [re.sub(f"^{indent}", "", code, flags=re.MULTILINE) for indent, code in blocks]
 
 
 def anchors(page: Path) -> set[str]:
     """Return the anchors of the headings, as GitHub and MyST make them."""
-    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S)
-    headings = re.findall(r"^#+ (.*)$", text, flags=re.M)
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
     return {
         re.sub(r"[^\w\- ]", "", heading.lower().replace("`", "")).replace(" ", "-")
         for heading in headings
     }
 
 
-def test_the_reference_lists_every_public_object():
-    documented, public = set(documented_names()), set(public_objects())
-    assert public <= documented
-    elsewhere = {name.partition(".")[0] for name in documented - public}
-    assert elsewhere <= MACHINERY | set(noisyfit.__all__)
+def test_the_reference_lists_every_public_object_and_no_other():
+    documented = documented_names()
+    assert len(documented) == len(set(documented))
+    assert set(documented) == set(public_objects())
 
 
 @pytest.mark.parametrize("name", sorted(public_objects()))
 def test_a_public_object_has_an_example(name):
-    module, _, key = name.rpartition(".")
-    value = getattr(importlib.import_module(f"noisyfit.{module}"), key)
+    module, _, key = f"noisyfit.{name}".rpartition(".")
+    value = getattr(importlib.import_module(module), key)
     text = inspect.getdoc(value)
     assert text
     assert ">>>" in text, f"{name} needs an example; --doctest-modules runs it"
@@ -91,9 +101,35 @@ def test_a_public_object_has_an_example(name):
     assert is_result or key in text.partition(">>>")[2], f"the example of {name} does not use it"
 
 
+def test_the_plan_has_the_levels_that_the_imports_are_checked_by():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    (layers,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
+    levels = {}
+    for level, place, _ in plan():
+        levels.setdefault(level, set()).add(place.removesuffix(".py").split("/")[0])
+    checked = enumerate(reversed(layers), start=1)
+    assert levels == {level: set(names.split(" | ")) for level, names in checked}
+
+
+def test_the_plan_names_the_files_of_every_folder():
+    planned = {place: sorted(files) for _, place, files in plan() if place.endswith("/")}
+    folders = [ROOT / "noisyfit" / face.replace(".", "/") for face in [*faces(), *MACHINERY]]
+    here = {
+        f"{folder.relative_to(ROOT / 'noisyfit').as_posix()}/": sorted(
+            path.name + "/" * path.is_dir()
+            for path in folder.iterdir()
+            if path.name not in ("__init__.py", "__pycache__")
+        )
+        for folder in folders
+        if folder.is_dir() and folder.name != "methods"
+    }
+    assert planned == here
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_links_lead_somewhere(page):
-    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S)
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         if target.startswith(("http", "gallery/")):  # the gallery is made with the pages
             continue

@@ -101,6 +101,12 @@ def check_labels(y: Any) -> np.ndarray:
     Returns
     -------
     ndarray of shape (n_samples,)
+
+    Examples
+    --------
+    >>> from noisyfit.data import check_labels
+    >>> check_labels(["cat", "dog", "cat"]).tolist()
+    ['cat', 'dog', 'cat']
     """
     y = column_or_1d(as_numpy(y), warn=True)
     if y.dtype == object:
@@ -134,6 +140,12 @@ def check_trusted(trusted: Any, n_samples: int) -> np.ndarray:
     ------
     ValueError
         For indices instead of a mask: cross-validation would slice them wrongly.
+
+    Examples
+    --------
+    >>> from noisyfit.data import check_trusted
+    >>> check_trusted([True, False, False], 3), check_trusted(None, 3)
+    (array([ True, False, False]), array([False, False, False]))
     """
     if trusted is None:
         return np.zeros(n_samples, dtype=bool)

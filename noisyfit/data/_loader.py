@@ -32,6 +32,15 @@ class BatchLoader:
         the plain input.
     num_workers : int, default=0
         Processes that read a streamed data set; has no effect on resident rows.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from noisyfit.data import BatchLoader, Rows, TensorSource
+    >>> y = torch.tensor([0, 1, 0, 1, 0])
+    >>> rows = Rows(TensorSource(np.eye(5, dtype=np.float32), torch.device("cpu")), y)
+    >>> [batch["index"].tolist() for batch, labels in BatchLoader(rows, batch_size=2)]
+    [[0, 1], [2, 3, 4]]
     """
 
     def __init__(

@@ -31,6 +31,14 @@ def fit_scaler(X: Any) -> Scaler | None:
     Returns
     -------
     ImageScaler, TableScaler or None
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from noisyfit.data import fit_scaler
+    >>> images = np.zeros((4, 3, 8, 8), dtype=np.uint8)
+    >>> type(fit_scaler(images)).__name__, type(fit_scaler(np.eye(4))).__name__
+    ('ImageScaler', 'TableScaler')
     """
     shape = row_shape(X)
     if not isinstance(X, Dataset) and len(shape) == 1:
@@ -58,6 +66,15 @@ def make_rows(X: Any, y: np.ndarray | None, device: torch.device, scaler: Scaler
     Returns
     -------
     Rows
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from noisyfit.data import fit_scaler, make_rows
+    >>> X, y = np.eye(4, dtype=np.float32), np.array([0, 1, 0, 1])
+    >>> rows = make_rows(X, y, torch.device("cpu"), fit_scaler(X))
+    >>> len(rows), rows.y
+    (4, tensor([0, 1, 0, 1]))
     """
     if isinstance(scaler, TableScaler):
         if isinstance(X, Dataset):

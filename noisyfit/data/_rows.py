@@ -23,6 +23,16 @@ class Rows(Dataset):
         Standardises ``uint8`` images; None scales them to [0, 1].
     index : tensor of shape (n_rows,), int64, or None
         Ids of the rows that belong; None: all of them.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from noisyfit.data import Rows, TensorSource
+    >>> source = TensorSource(np.eye(3, dtype=np.float32), torch.device("cpu"))
+    >>> rows = Rows(source, torch.tensor([0, 1, 0]))
+    >>> kept = rows.subset(np.array([True, False, True]))
+    >>> len(kept), kept.index
+    (2, tensor([0, 2]))
     """
 
     def __init__(

@@ -42,6 +42,14 @@ class TensorSource:
     X : ndarray of shape (n_samples, ...)
         Copied. ``uint8`` images stay ``uint8``, a quarter of the memory.
     device : torch.device
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from noisyfit.data import TensorSource
+    >>> source = TensorSource(np.array([[1.0], [2.0], [3.0]]), torch.device("cpu"))
+    >>> source.gather(torch.tensor([2, 0])).tolist()
+    [[3.0], [1.0]]
     """
 
     _share_of_free_memory = 0.5
@@ -75,6 +83,15 @@ class SparseSource:
     ----------
     X : CSR matrix or array of shape (n_samples, n_features)
     device : torch.device
+
+    Examples
+    --------
+    >>> import torch
+    >>> from scipy import sparse
+    >>> from noisyfit.data import SparseSource
+    >>> source = SparseSource(sparse.eye_array(3, format="csr"), torch.device("cpu"))
+    >>> source.gather(torch.tensor([2]))
+    tensor([[0., 0., 1.]])
     """
 
     home = torch.device("cpu")
@@ -105,6 +122,15 @@ class StreamSource:
     -----
     Transforms that draw at random are seeded batch by batch, whatever generator they draw from: the
     rows come out alike whoever reads them, one process or several, and after a stop.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch.utils.data import TensorDataset
+    >>> from noisyfit.data import StreamSource
+    >>> images = TensorDataset(torch.zeros(4, 1, 8, 8), torch.tensor([0, 1, 0, 1]))
+    >>> StreamSource(images, torch.device("cpu")).gather(torch.tensor([3, 1])).shape
+    torch.Size([2, 1, 8, 8])
     """
 
     home = torch.device("cpu")

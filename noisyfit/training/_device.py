@@ -22,6 +22,12 @@ def resolve_device(device: str | torch.device) -> torch.device:
     ------
     ValueError
         If the device is unknown, or CUDA is asked for but not available.
+
+    Examples
+    --------
+    >>> from noisyfit.training import resolve_device
+    >>> resolve_device("cpu")
+    device(type='cpu')
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -56,6 +62,13 @@ def resolve_precision(precision: str, device: torch.device, is_image: bool) -> t
     -------
     torch.dtype or None
         None for float32, which needs no autocast.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from noisyfit.training import resolve_precision
+    >>> resolve_precision("bfloat16", torch.device("cpu"), is_image=False)
+    torch.bfloat16
     """
     if precision == "float32":
         return None

@@ -19,6 +19,13 @@ class EpochProgress(Callback):
         Text in front of the bar.
     disable : bool, default=False
         Show nothing.
+
+    Examples
+    --------
+    >>> from noisyfit.training import EpochProgress
+    >>> progress = EpochProgress(total=30, label="round 1", disable=True)
+    >>> progress.stage("round 2")
+    >>> progress.close()
     """
 
     def __init__(self, total: int, label: str = "fit", disable: bool = False) -> None:
