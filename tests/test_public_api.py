@@ -70,7 +70,8 @@ def snapshot():
         if inspect.isclass(value):
             lines += members(name, value)
     for name, value in documented():
-        if inspect.isclass(value) and issubclass(value, BaseNoisyClassifier):
+        is_estimator = inspect.isclass(value) and issubclass(value, BaseNoisyClassifier)
+        if is_estimator and not inspect.isabstract(value):
             defaults = value().get_params().items()
             lines += [f"{name}: {key} = {Shown(default)!r}" for key, default in defaults]
     return "\n".join(lines) + "\n"

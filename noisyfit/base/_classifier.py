@@ -30,7 +30,18 @@ _RENAMED = {"_trusted": "trusted_mask_", "_scaler": "scaler_"}
 
 
 class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclass=ABCMeta):
-    """Template of all estimators: a method adds its parameters and `_fit`."""
+    """Template of all estimators: a method adds its parameters and `_fit`.
+
+    The 15 parameters that all estimators share are assigned here; a method names them in its own
+    signature, beside those that only it has, and passes them on. `Trainer` has an example.
+
+    Examples
+    --------
+    >>> from noisyfit import MILDSelector
+    >>> from noisyfit.base import BaseNoisyClassifier
+    >>> isinstance(MILDSelector(), BaseNoisyClassifier)
+    True
+    """
 
     __metadata_request__fit: ClassVar = {"trusted": True}
 
