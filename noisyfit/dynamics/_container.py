@@ -295,15 +295,6 @@ class TrainingDynamics:
             total += np.nan_to_num((self._column("given_prob", epoch) - mean) ** 2)
         return np.sqrt(_divide(total, self.trained_epochs()))
 
-    def mean_loss(self) -> np.ndarray:
-        """Mean cross-entropy of the given label; **high** means suspicious.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,), in nats
-        """
-        return self.mean("loss")
-
     def forgetting_events(self) -> np.ndarray:
         """Count how often a row went from correct to wrong (Toneva et al. 2019).
 

@@ -16,16 +16,15 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted
 
-from noisyfit._sklearn import Interval, StrOptions, fit_context
+from noisyfit._sklearn import Interval, fit_context
 from noisyfit.mixture._collapse import BLOCK, check_values, collapse
 from noisyfit.mixture._location_scale import (
     Family,
     Solution,
+    climb,
     hold,
     log_joint,
     log_odds,
-    solve_em,
-    solve_lbfgs,
     starting_splits,
 )
 
@@ -40,15 +39,11 @@ class Mixture1D(BaseEstimator, metaclass=ABCMeta):
     _family: ClassVar[Family]
     _min_distinct: ClassVar[int]
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "solver": [StrOptions({"lbfgs", "em"})],
-        "init": [StrOptions({"best", "kde"})],
         "warm_start": ["boolean"],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "min_weight": [Interval(Real, 0, 0.5, closed="neither")],
     }
-    solver: str
-    init: str
     warm_start: bool
     max_iter: int
     tol: float
@@ -121,7 +116,7 @@ class Mixture1D(BaseEstimator, metaclass=ABCMeta):
             if self.warm_start and hasattr(self, "_locations"):
                 starts = [self._last_summit(centre, unit, spreads)]
             else:
-                splits = starting_splits(values, w, n_rows, kde_only=self.init == "kde")
+                splits = starting_splits(values, w, n_rows)
                 starts = [self._split_at(t, w, k, spreads) for k in splits]
             found = [self._climb(t, w, start, spreads) for start in starts]
             best = max(found, key=lambda s: self._merit(s, t, w, spreads))
@@ -162,8 +157,7 @@ class Mixture1D(BaseEstimator, metaclass=ABCMeta):
     def _climb(
         self, t: np.ndarray, w: np.ndarray, start: Solution, spreads: tuple[float, float]
     ) -> Solution:
-        solve = {"lbfgs": solve_lbfgs, "em": solve_em}[self.solver]
-        return solve(
+        return climb(
             t,
             w,
             self._family,
@@ -245,45 +239,6 @@ class Mixture1D(BaseEstimator, metaclass=ABCMeta):
         """
         check_is_fitted(self)
         return np.exp(self._log_joint(check_values(x, "x"), np.ones(2))).T
-
-    def cdf(self, x: ArrayLike) -> np.ndarray:
-        """Return the distribution function of each component.
-
-        Parameters
-        ----------
-        x : array-like of shape (n_samples,)
-            Finite values.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, 2)
-        """
-        check_is_fitted(self)
-        t = self._transform(check_values(x, "x"))[:, None]
-        return self._family.cdf((t - self._locations) / self._spreads)
-
-    def noisy_quantile(self, p: float) -> float:
-        """Return the value below which a share `p` of the larger-mean component lies.
-
-        Parameters
-        ----------
-        p : float
-            In [0, 1]. MILD's threshold, the scale of a Weibull, is the quantile of ``1 - 1/e``.
-
-        Returns
-        -------
-        float
-
-        Raises
-        ------
-        ValueError
-            If `p` is outside [0, 1].
-        """
-        check_is_fitted(self)
-        if not 0 <= p <= 1:
-            raise ValueError(f"p must be in [0, 1]. Got {p!r} instead.")
-        t = self._locations[1] + self._spreads[1] * self._family.quantile(p)
-        return float(self._inverse(t))
 
     def crossing(self) -> float:
         """Return the point between the component means where the weighted densities are equal.

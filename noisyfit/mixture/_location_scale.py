@@ -1,19 +1,18 @@
 """Two-component location-scale mixtures on weighted values: the mathematics of `noisyfit.mixture`.
 
-Pure functions; nothing but `mixture.py` needs them. A component is ``kernel((t - location) /
+Pure functions. A component is ``kernel((t - location) /
 spread) / spread``. The normal density is one with ``t = x``; the Weibull density is one with
 ``t = log(x)``, ``location = log(scale)`` and ``spread = 1 / shape``, because the logarithm of a
 Weibull variable has the smallest-extreme-value (Gumbel) density. Both families therefore share
-one likelihood, one gradient, one EM. Weights ``w`` sum to one, values ``t`` ascend.
+one likelihood and one gradient. Weights ``w`` sum to one, values ``t`` ascend.
 """
 
 from collections.abc import Callable
-from itertools import count
 from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq, minimize
-from scipy.special import logsumexp, ndtr, ndtri, softmax, xlog1py, xlogy
+from scipy.special import logsumexp, softmax
 from threadpoolctl import threadpool_limits
 
 # exp(100) = 3e43 is as good as infinity for a density, and its products stay finite.
@@ -33,8 +32,6 @@ class Family(NamedTuple):
     difference: Callable[[np.ndarray, np.ndarray], np.ndarray]  # log_kernel(z2) - log_kernel(z1)
     maximise: Callable[..., np.ndarray]  # (t, w, spreads) -> maximum-likelihood (location, spread)
     turning_point: Callable[[np.ndarray, np.ndarray], float]  # of the log odds of two components
-    cdf: Callable[[np.ndarray], np.ndarray]
-    quantile: Callable[[float], float]
 
 
 class Solution(NamedTuple):
@@ -118,8 +115,6 @@ GUMBEL = Family(
     difference=_gumbel_difference,
     maximise=_fit_gumbel,
     turning_point=_gumbel_turning_point,
-    cdf=lambda z: -np.expm1(-np.exp(np.minimum(z, MAX_EXPONENT))),
-    quantile=lambda p: xlogy(1, -xlog1py(1, -p)),
 )
 NORMAL = Family(
     log_kernel=lambda z: -0.5 * z**2 - 0.5 * np.log(2 * np.pi),
@@ -127,8 +122,6 @@ NORMAL = Family(
     difference=lambda z1, z2: 0.5 * (z1 - z2) * (z1 + z2),
     maximise=_fit_normal,
     turning_point=_normal_turning_point,
-    cdf=ndtr,
-    quantile=ndtri,
 )
 
 
@@ -157,11 +150,10 @@ def kde_chord_split(x: np.ndarray, w: np.ndarray, n_rows: float) -> float:
     return float(x[0] + divide * (x[-1] - x[0]))
 
 
-def starting_splits(x: np.ndarray, w: np.ndarray, n_rows: float, *, kde_only: bool) -> list[int]:
+def starting_splits(x: np.ndarray, w: np.ndarray, n_rows: float) -> list[int]:
     """Return how many of the values go left in each start: the KDE split, then quantiles."""
     splits = [int(np.searchsorted(x, kde_chord_split(x, w, n_rows)))]
-    if not kde_only:
-        splits += [int(i) for i in np.searchsorted(np.cumsum(w), (0.2, 0.5, 0.8)) + 1]
+    splits += [int(i) for i in np.searchsorted(np.cumsum(w), (0.2, 0.5, 0.8)) + 1]
     side = 2 if len(x) >= 4 else 1
     return list(dict.fromkeys(min(max(k, side), len(x) - side) for k in splits))
 
@@ -196,7 +188,7 @@ def negative_log_likelihood(
     return float(-w @ total), grad
 
 
-def solve_lbfgs(
+def climb(
     t: np.ndarray,
     w: np.ndarray,
     family: Family,
@@ -236,39 +228,6 @@ def solve_lbfgs(
         int(result.nit),
         bool(result.success or np.abs(step).max() < FLAT),
     )
-
-
-def solve_em(
-    t: np.ndarray,
-    w: np.ndarray,
-    family: Family,
-    start: Solution,
-    *,
-    spreads: tuple[float, float],
-    min_weight: float,
-    max_iter: int,
-    tol: float,
-) -> Solution:
-    """Maximise the joint likelihood by expectation-maximisation."""
-    locations, widths, weights = start.locations, start.spreads, start.weights
-    previous = -np.inf
-    for n_iter in count():
-        joint = log_joint(t, family, locations, widths, weights)
-        total = np.logaddexp(joint[0], joint[1])
-        current = float(w @ total)
-        converged = current - previous <= tol
-        if converged or n_iter == max_iter:
-            break
-        previous = current
-        share = w * np.exp(joint - total)
-        weights = np.clip(share.sum(1), min_weight, 1 - min_weight)
-        locations, widths = np.array(
-            [
-                family.maximise(t, s, spreads) if s.sum() > 0 else (a, b)
-                for s, a, b in zip(share, locations, widths, strict=True)
-            ]
-        ).T
-    return Solution(locations, widths, weights, current, n_iter, converged)
 
 
 def log_odds(

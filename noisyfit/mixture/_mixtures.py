@@ -9,7 +9,7 @@ costs the same for a thousand rows as for ten million.
 from __future__ import annotations
 
 from numbers import Real
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import gamma
@@ -37,13 +37,6 @@ class WeibullMixture(Mixture1D):
 
     Parameters
     ----------
-    solver : {"lbfgs", "em"}, default="lbfgs"
-        Bounded quasi-Newton steps on the joint likelihood, or expectation-maximisation with a
-        weighted Weibull fit in the M-step, slow where the components overlap.
-    init : {"best", "kde"}, default="best"
-        Where to start. "kde" is the one start of MILD's code: the values are split where a kernel
-        density estimate sags furthest below a chord from its peak. "best" adds splits at the
-        20, 50 and 80 % quantiles and keeps the highest summit.
     warm_start : bool, default=False
         Start from where the last fit ended, and nowhere else: much faster for values like the last.
     max_iter : int, default=2000
@@ -115,16 +108,12 @@ class WeibullMixture(Mixture1D):
     def __init__(
         self,
         *,
-        solver: Literal["lbfgs", "em"] = "lbfgs",
-        init: Literal["best", "kde"] = "best",
         warm_start: bool = False,
         max_iter: int = 2000,
         tol: float = 1e-10,
         max_shape: float = 50.0,
         min_weight: float = 1e-4,
     ):
-        self.solver = solver
-        self.init = init
         self.warm_start = warm_start
         self.max_iter = max_iter
         self.tol = tol
@@ -164,11 +153,6 @@ class GaussianMixture1D(Mixture1D):
 
     Parameters
     ----------
-    solver : {"lbfgs", "em"}, default="lbfgs"
-        Bounded quasi-Newton steps on the joint likelihood, or expectation-maximisation, which
-        finds the same summits but is slow where the components overlap.
-    init : {"best", "kde"}, default="best"
-        Where to start, as in `WeibullMixture`.
     warm_start : bool, default=False
         Start from where the last fit ended, and nowhere else: much faster for values like the last.
     max_iter : int, default=2000
@@ -231,16 +215,12 @@ class GaussianMixture1D(Mixture1D):
     def __init__(
         self,
         *,
-        solver: Literal["lbfgs", "em"] = "lbfgs",
-        init: Literal["best", "kde"] = "best",
         warm_start: bool = False,
         max_iter: int = 2000,
         tol: float = 1e-10,
         min_std: float = 1e-3,
         min_weight: float = 1e-4,
     ):
-        self.solver = solver
-        self.init = init
         self.warm_start = warm_start
         self.max_iter = max_iter
         self.tol = tol

@@ -89,7 +89,6 @@ def test_metrics_against_numpy(random_records):
     for metric, name in (
         (dynamics.aum(), "margin"),
         (dynamics.confidence(), "given_prob"),
-        (dynamics.mean_loss(), "loss"),
         (dynamics.mean("correct"), "correct"),
     ):
         by_row = [half[name][i][trained[i]] for i in range(53)]

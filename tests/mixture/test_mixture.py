@@ -1,5 +1,4 @@
 import pickle
-import re
 import time
 
 import numpy as np
@@ -18,13 +17,12 @@ from noisyfit.mixture._location_scale import (
     GUMBEL,
     NORMAL,
     Solution,
+    climb,
     hold,
     kde_chord_split,
     log_joint,
     log_odds,
     negative_log_likelihood,
-    solve_em,
-    solve_lbfgs,
     starting_splits,
 )
 
@@ -129,10 +127,8 @@ def test_collapse_drops_rows_without_weight():
 # the fit: known answers
 
 
-@pytest.mark.parametrize("solver", ["lbfgs", "em"])
-@pytest.mark.parametrize("init", ["best", "kde"])
-def test_weibull_golden_values(solver, init):
-    mixture = WeibullMixture(solver=solver, init=init).fit(two_weibulls()[0])
+def test_weibull_golden_values():
+    mixture = WeibullMixture().fit(two_weibulls()[0])
     np.testing.assert_allclose(mixture.scales_, [15.09, 59.82], atol=0.01)
     np.testing.assert_allclose(mixture.shapes_, [1.491, 5.880], atol=0.005)
     np.testing.assert_allclose(mixture.weights_, [0.799, 0.201], atol=0.001)
@@ -163,8 +159,7 @@ def test_single_weibull_stays_in_its_bounds(weights):
 def test_gaussian_equals_scikit_learn():
     rng = np.random.default_rng(0)
     x = np.r_[rng.normal(0, 1, 3000), rng.normal(4, 2, 1500)]
-    for solver in ("lbfgs", "em"):
-        ours = GaussianMixture1D(solver=solver).fit(x)
+    for ours in [GaussianMixture1D().fit(x)]:
         reference = GaussianMixture(
             2,
             means_init=[[0], [4]],
@@ -213,8 +208,6 @@ def test_likelihood_is_that_of_the_weibull_mixture():
     density = weibull_min.pdf(x[:, None], mixture.shapes_, scale=mixture.scales_)
     np.testing.assert_allclose(mixture.pdf(x), density, rtol=1e-9)
     assert mixture.log_likelihood_ == pytest.approx(np.log(density @ mixture.weights_).sum())
-    cdf = weibull_min.cdf(x[:, None], mixture.shapes_, scale=mixture.scales_)
-    np.testing.assert_allclose(mixture.cdf(x), cdf, atol=1e-12)
     means = weibull_min.mean(mixture.shapes_, scale=mixture.scales_)
     np.testing.assert_allclose(mixture.means_, means)
 
@@ -242,31 +235,18 @@ def test_scale_is_the_632_quantile_of_the_noisy_component():
     x, noisy = two_weibulls()
     mixture = WeibullMixture().fit(x)
     assert np.mean(x[noisy] < mixture.scales_[1]) == pytest.approx(1 - 1 / np.e, abs=0.03)
-    assert mixture.noisy_quantile(1 - 1 / np.e) == pytest.approx(mixture.scales_[1])
-
-
-@pytest.mark.parametrize("cls", BOTH)
-def test_noisy_quantile_inverts_the_cdf(cls):
-    mixture = cls().fit(two_weibulls(1000)[0])
-    for p in (0.01, 0.5, 0.99):
-        assert mixture.cdf([mixture.noisy_quantile(p)])[0, 1] == pytest.approx(p)
-    assert mixture.noisy_quantile(1) == np.inf
-    with pytest.raises(ValueError, match=re.escape("p must be in [0, 1]. Got 1.5")):
-        mixture.noisy_quantile(1.5)
-    assert mixture.noisy_quantile(0) == {WeibullMixture: 0, GaussianMixture1D: -np.inf}[cls]
 
 
 # the fit: invariances
 
 
 @pytest.mark.parametrize("cls", BOTH)
-@pytest.mark.parametrize("solver", ["lbfgs", "em"])
-def test_weighted_equals_repeated(cls, solver):
+def test_weighted_equals_repeated(cls):
     rng = np.random.default_rng(1)
     x = two_weibulls(400)[0]
     w = rng.integers(0, 4, 400)
-    weighted = cls(solver=solver).fit(x, w)
-    repeated = cls(solver=solver).fit(rng.permutation(np.repeat(x, w)))
+    weighted = cls().fit(x, w)
+    repeated = cls().fit(rng.permutation(np.repeat(x, w)))
     np.testing.assert_allclose(weighted.means_, repeated.means_, rtol=1e-6)
     np.testing.assert_allclose(weighted.weights_, repeated.weights_, rtol=1e-6)
     assert weighted.log_likelihood_ == pytest.approx(repeated.log_likelihood_)
@@ -281,13 +261,21 @@ def test_unit_of_the_weights_does_not_matter(cls, factor):
     assert scaled.log_likelihood_ == pytest.approx(base.log_likelihood_ * factor, rel=1e-6)
 
 
-@pytest.mark.parametrize("cls", BOTH)
-def test_solvers_agree(cls):
+@pytest.mark.parametrize(("cls", "family"), [(WeibullMixture, GUMBEL), (GaussianMixture1D, NORMAL)])
+def test_no_step_of_expectation_maximisation_leads_away_from_the_fit(cls, family):
+    """The usual algorithm for mixtures, a reference that shares only the maximisation."""
     for x in (two_weibulls(3000)[0], shift_positive(mild_scores(3000)[0])[0]):
-        direct, em = cls().fit(x), cls(solver="em").fit(x)
-        np.testing.assert_allclose(direct.means_, em.means_, rtol=1e-3)
-        np.testing.assert_allclose(direct.weights_, em.weights_, rtol=1e-3)
-        assert direct.log_likelihood_ == pytest.approx(em.log_likelihood_, rel=1e-7)
+        fit = cls().fit(x)
+        t, w = np.sort(fit._transform(x)), np.full(len(x), 1 / len(x))
+        locations, spreads, weights = fit._locations, fit._spreads, fit.weights_
+        for _ in range(20):
+            joint = log_joint(t, family, locations, spreads, weights)
+            part = w * np.exp(joint - np.logaddexp(*joint))
+            weights = part.sum(axis=1)
+            locations, spreads = np.transpose([family.maximise(t, p, (1e-3, 1e3)) for p in part])
+        np.testing.assert_allclose(locations, fit._locations, rtol=1e-3)
+        np.testing.assert_allclose(spreads, fit._spreads, rtol=1e-3)
+        np.testing.assert_allclose(weights, fit.weights_, rtol=1e-3)
 
 
 @given(st.floats(1e-12, 1e12))
@@ -333,11 +321,10 @@ def test_binning_hardly_moves_the_fit():
 
 
 @pytest.mark.parametrize("noise", [0.1, 0.2, 0.5, 0.8])
-@pytest.mark.parametrize("solver", ["lbfgs", "em"])
-def test_mild_scores_give_a_sensible_fit(noise, solver):
+def test_mild_scores_give_a_sensible_fit(noise):
     scores, noisy = mild_scores(5000, noise=noise)
     x, _ = shift_positive(scores)
-    mixture = WeibullMixture(solver=solver).fit(x)
+    mixture = WeibullMixture().fit(x)
     assert mixture.degenerate_ == ""
     assert np.all(np.isfinite([mixture.scales_, mixture.shapes_, mixture.weights_]))
     assert np.all((mixture.scales_ >= x.min()) & (mixture.scales_ <= x.max()))
@@ -418,14 +405,15 @@ def test_two_values_are_two_normals_on_atoms():
 
 
 @pytest.mark.parametrize("cls", BOTH)
-@pytest.mark.parametrize("solver", ["lbfgs", "em"])
-def test_an_empty_component_is_named_and_loses(cls, solver):
+def test_an_empty_component_is_named_and_loses(cls, monkeypatch):
     x = np.random.default_rng(0).weibull(3, 300)  # one group
-    mixture = cls(solver=solver, init="kde", min_weight=0.01).fit(x)
+    with monkeypatch.context() as patch:  # the first start alone ends there
+        patch.setattr("noisyfit.mixture._base.starting_splits", lambda *a: starting_splits(*a)[:1])
+        mixture = cls(min_weight=0.01).fit(x)
     assert mixture.degenerate_ == "an empty component: its weight fell to 0.01"
     np.testing.assert_allclose(mixture.weights_, [0.99, 0.01])
     assert np.all(np.isfinite(mixture.means_))
-    assert cls(solver=solver, min_weight=0.01, tol=1e-7).fit(x).degenerate_ == ""
+    assert cls(min_weight=0.01, tol=1e-7).fit(x).degenerate_ == ""
 
 
 def test_components_that_coincide_are_named():
@@ -454,15 +442,14 @@ def test_a_million_ties(cls):
 
 
 @pytest.mark.parametrize("cls", BOTH)
-@pytest.mark.parametrize("solver", ["lbfgs", "em"])
 @given(seed=st.integers(0, 2**32 - 1), unit=st.sampled_from([1e-12, 1.0, 1e12]))
 @settings(max_examples=15)
-def test_finite_whatever_the_values_and_weights(cls, solver, seed, unit):
+def test_finite_whatever_the_values_and_weights(cls, seed, unit):
     rng = np.random.default_rng(seed)
     n = int(rng.integers(1, 60))
     x = unit * rng.choice(np.exp(rng.normal(0, rng.uniform(0, 4), 30)), n)
     w = 10 ** rng.uniform(-12, 12, n) if rng.random() < 0.7 else None
-    mixture = cls(solver=solver, tol=1e-7).fit(x, w)
+    mixture = cls(tol=1e-7).fit(x, w)
     assert np.all(np.isfinite([*mixture.means_, *mixture.weights_, mixture.log_likelihood_]))
     assert mixture.means_[0] <= mixture.means_[1]
     assert mixture.weights_.sum() == pytest.approx(1)
@@ -515,8 +502,7 @@ def test_two_dimensional_and_empty_values_are_refused(cls):
     ("mixture", "name"),
     [
         (WeibullMixture(max_shape=1), "max_shape"),
-        (WeibullMixture(solver="newton"), "solver"),
-        (WeibullMixture(init="random"), "init"),
+        (WeibullMixture(warm_start="no"), "warm_start"),
         (WeibullMixture(max_iter=0), "max_iter"),
         (WeibullMixture(tol=-1), "tol"),
         (GaussianMixture1D(min_std=0), "min_std"),
@@ -528,10 +514,9 @@ def test_bad_parameters_are_refused(mixture, name):
         mixture.fit([1, 2, 3, 4])
 
 
-@pytest.mark.parametrize("solver", ["lbfgs", "em"])
-def test_no_convergence_is_said(solver):
+def test_no_convergence_is_said():
     with pytest.warns(ConvergenceWarning, match="did not converge in 1 iterations"):
-        mixture = WeibullMixture(solver=solver, max_iter=1).fit(two_weibulls(500)[0])
+        mixture = WeibullMixture(max_iter=1).fit(two_weibulls(500)[0])
     assert not mixture.converged_
     assert mixture.n_iter_ == 1
 
@@ -637,7 +622,6 @@ def test_no_crossing_between_the_means():
 def test_outside_the_support():
     mixture = WeibullMixture().fit(two_weibulls(500)[0])
     np.testing.assert_array_equal(mixture.pdf([-1, 0]), 0)
-    np.testing.assert_allclose(mixture.cdf([-1, 0]), 0, atol=1e-12)
     np.testing.assert_allclose(mixture.posterior([-1, 0]), mixture.posterior([1e-300])[0])
 
 
@@ -694,8 +678,6 @@ def test_warm_start_goes_on_from_the_last_summit(cls):
 
 def test_both_families_have_the_same_defaults():
     common = {
-        "solver": "lbfgs",
-        "init": "best",
         "warm_start": False,
         "max_iter": 2000,
         "tol": 1e-10,
@@ -708,7 +690,7 @@ def test_both_families_have_the_same_defaults():
 @pytest.mark.parametrize("cls", BOTH)
 def test_messages_name_the_argument(cls):
     mixture = cls().fit(two_weibulls(200)[0])
-    for method in (mixture.pdf, mixture.cdf, mixture.posterior):
+    for method in (mixture.pdf, mixture.posterior):
         with pytest.raises(ValueError, match=r"^(Input )?x "):
             method([np.nan])
 
@@ -727,50 +709,13 @@ def test_a_component_may_be_much_wider_than_the_whole(unit):
     assert stds.max() == pytest.approx(5, rel=0.3)
 
 
-@pytest.mark.parametrize("solver", ["lbfgs", "em"])
 @pytest.mark.parametrize("cls", BOTH)
-def test_warm_start_from_a_single_component(cls, solver):
+def test_warm_start_from_a_single_component(cls):
     x = two_weibulls(500)[0]
-    mixture = cls(warm_start=True, solver=solver).fit(np.full(5, x.mean()))
+    mixture = cls(warm_start=True).fit(np.full(5, x.mean()))
     assert mixture.degenerate_
     mixture.fit(x)
     assert np.isfinite(mixture.log_likelihood_)
-
-
-@pytest.mark.parametrize("tol", [0.0, 1e-10])
-def test_expectation_maximisation_ends_where_nothing_is_gained(tol):
-    rng = np.random.default_rng(0)
-    x = np.r_[rng.normal(0, 1, 300), rng.normal(30, 1, 100)]
-    mixture = GaussianMixture1D(solver="em", tol=tol).fit(x)
-    assert mixture.converged_
-    assert 1 <= mixture.n_iter_ < 50
-    assert mixture.log_likelihood_ == pytest.approx(GaussianMixture1D().fit(x).log_likelihood_)
-
-
-def em(t, start, max_iter, w=None):
-    w = np.full(len(t), 1 / len(t)) if w is None else w
-    return solve_em(
-        t, w, NORMAL, start, spreads=(0.1, 10), min_weight=1e-4, max_iter=max_iter, tol=0
-    )
-
-
-def test_expectation_maximisation_counts_its_steps_and_tells_the_likelihood():
-    t, w = np.array([-1.0, 0.0, 1.0, 4.0, 5.0]), np.full(5, 0.2)
-    start = Solution(np.array([0.0, 1.0]), np.ones(2), np.array([0.5, 0.5]))
-    for max_iter in (0, 1, 3):
-        found = em(t, start, max_iter)
-        assert (found.n_iter, found.converged) == (max_iter, False)
-        joint = log_joint(t, NORMAL, *found[:3])
-        assert found.log_likelihood == pytest.approx(w @ np.logaddexp(*joint))
-
-
-def test_a_component_without_any_share_stays_where_it_is():
-    t = np.array([-1.0, 0.0, 1.0])
-    start = Solution(np.array([0.0, 1e6]), np.ones(2), np.array([0.5, 0.5]))
-    found = em(t, start, 5)
-    assert found.locations[1] == 1e6
-    assert found.locations[0] == pytest.approx(0)
-    assert found.weights[1] == 1e-4
 
 
 @pytest.mark.parametrize(
@@ -794,7 +739,7 @@ def test_a_line_search_that_failed_at_the_summit_has_converged(
     monkeypatch.setattr("noisyfit.mixture._location_scale.minimize", lambda *args, **kwargs: Ended)
     t = np.array([-1.0, 0.0, 1.0])
     start = Solution(np.array([0.0, 0.5]), np.ones(2), np.array([0.5, 0.5]))
-    found = solve_lbfgs(
+    found = climb(
         t,
         np.full(3, 1 / 3),
         NORMAL,
@@ -862,8 +807,7 @@ def test_the_split_lies_on_the_side_that_sags(sign):
 def test_starts_are_the_kde_split_and_three_quantiles():
     x = np.r_[np.linspace(0, 1, 6), np.linspace(20, 21, 10)]
     w = np.full(16, 1 / 16)
-    assert starting_splits(x, w, 16, kde_only=True) == [6]
-    assert starting_splits(x, w, 16, kde_only=False) == [6, 4, 8, 13]
+    assert starting_splits(x, w, 16) == [6, 4, 8, 13]
 
 
 @pytest.mark.parametrize(
@@ -873,7 +817,7 @@ def test_two_values_are_left_on_each_side_where_there_are_enough(n, sides):
     for heavy in (0, -1):
         w = np.full(n, 0.01)
         w[heavy] = 1 - w[1:].sum()
-        splits = starting_splits(np.arange(n) ** 2.0, w, 1000, kde_only=False)
+        splits = starting_splits(np.arange(n) ** 2.0, w, 1000)
         assert splits[0] in range(min(sides), max(sides) + 1)
         assert set(splits[1:]) <= sides
 
