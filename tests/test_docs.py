@@ -66,6 +66,15 @@ def plan():
         yield int(level), place, re.findall(r"`(\w+\.\w+|\w+/)`", files)
 
 
+def find_name(dotted: str) -> None:
+    """Raise if ``.module.name``, below noisyfit, can neither be imported nor read."""
+    here = noisyfit
+    for part in dotted.removeprefix(".").split("."):
+        if not hasattr(here, part) and inspect.ismodule(here):
+            importlib.import_module(f"{here.__name__}.{part}")
+        here = getattr(here, part)
+
+
 def code_blocks(page: Path) -> list[str]:
     """Return the Python blocks of a page; indentation inside of lists is taken off."""
     blocks = re.findall(
@@ -140,6 +149,8 @@ def test_links_lead_somewhere(page):
             assert anchor in anchors(linked), f"{page.name} links to {target}"
     for name in re.findall(r"`((?:examples|noisyfit|tests)/[\w/]+\.\w+)", text):
         assert (ROOT / name).exists(), f"{page.name} names {name}"
+    for name in re.findall(r"`noisyfit((?:\.\w+)+)", text):
+        find_name(name)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
