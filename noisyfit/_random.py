@@ -76,6 +76,7 @@ def fresh_seed(random_state: np.random.RandomState | None) -> int:
     Parameters
     ----------
     random_state : RandomState instance or None
+        Where the seed is drawn from; None: the operating system.
 
     Returns
     -------
@@ -95,6 +96,7 @@ def seeded(seed: int, device: str | torch.device) -> Iterator[None]:
     Parameters
     ----------
     seed : int
+        What all generators are seeded with.
     device : str or torch.device
         A CUDA device has a generator of its own, which is seeded and restored as well.
     """
@@ -137,6 +139,7 @@ def global_generator(device: str | torch.device) -> torch.Generator:
     Parameters
     ----------
     device : str or torch.device
+        Whose generator is meant.
     """
     device = torch.device(device)
     if device.type == "cuda":

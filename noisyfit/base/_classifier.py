@@ -227,8 +227,11 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
         Parameters
         ----------
         X : array-like, CSR matrix or torch Dataset
+            Rows like those of `fit`.
         y : array-like of shape (n_samples,), or None for a Dataset that has the labels
+            Labels to compare the predictions with.
         sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row; None: all count alike.
 
         Returns
         -------
@@ -243,6 +246,7 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
         Parameters
         ----------
         X : array-like, CSR matrix or torch Dataset
+            Rows like those of `fit`.
         y : array-like of shape (n_samples,)
             Labels to judge, each one of ``classes_``.
 
@@ -317,7 +321,9 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
         Parameters
         ----------
         X : array-like, CSR matrix or torch Dataset
+            Rows, as for `fit`.
         y : array-like of shape (n_samples,)
+            Given labels, as for `fit`.
         **fit_params : object
             Passed to `fit`.
 
@@ -341,6 +347,7 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
         Parameters
         ----------
         path : str or Path
+            File to write; a later `noisyfit.load` reads it from there.
 
         Raises
         ------

@@ -19,8 +19,11 @@ def check_fitted_on(est: BaseNoisyClassifier, X: Any, y: Any = None) -> np.ndarr
     Parameters
     ----------
     est : noisyfit estimator
+        The estimator to ask.
     X : array-like, CSR matrix or torch Dataset
+        Rows that it was fitted on; of a Dataset the labels may be read.
     y : array-like of shape (n_samples,), or None for a Dataset that has the labels
+        Labels to compare with those of the fit.
 
     Returns
     -------

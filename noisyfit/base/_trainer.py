@@ -134,6 +134,7 @@ class Trainer:
         Parameters
         ----------
         prefix : {"module", "optimizer", "iterator_train"}
+            What the names of the parameters begin with.
 
         Returns
         -------

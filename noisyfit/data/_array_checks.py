@@ -42,7 +42,10 @@ def check_input(estimator: BaseEstimator, X: Any, reset: bool, **kwargs: Any) ->
     estimator : estimator
         Gets or has ``n_features_in_``, by `reset`.
     X : object
+        What the user passed.
     reset : bool
+        Whether the estimator learns the number of features from `X`, as `fit` does, or
+        holds `X` against it.
     **kwargs : object
         Passed to scikit-learn's ``validate_data``.
     """
@@ -138,6 +141,7 @@ def check_channels_first(shape: Sequence[int]) -> None:
     Parameters
     ----------
     shape : sequence of four ints
+        Of the batch, (n_samples, channels, height, width) if it is right.
 
     Raises
     ------

@@ -27,7 +27,9 @@ def check_X_y(estimator: BaseEstimator, X: Any, y: Any) -> tuple[Any, np.ndarray
     estimator : estimator
         Gets ``n_features_in_`` and, for a data frame, ``feature_names_in_``.
     X : array-like, CSR matrix or torch Dataset
+        What the user passed to ``fit``.
     y : array-like of shape (n_samples,), or None for a Dataset that has the labels
+        Given labels.
 
     Returns
     -------
@@ -69,7 +71,9 @@ def check_X(estimator: BaseEstimator, X: Any, dtype: np.dtype | None) -> Any:
     Parameters
     ----------
     estimator : estimator
+        Has the number and the names of the features of ``fit``.
     X : array-like, CSR matrix or torch Dataset
+        What the user passed to ``predict``.
     dtype : numpy dtype or None
         Of the checked inputs of ``fit``; None for a Dataset.
 
@@ -97,6 +101,7 @@ def check_labels(y: Any) -> np.ndarray:
     Parameters
     ----------
     y : array-like or tensor of shape (n_samples,)
+        What the user passed.
 
     Returns
     -------
@@ -130,7 +135,9 @@ def check_trusted(trusted: Any, n_samples: int) -> np.ndarray:
     Parameters
     ----------
     trusted : array-like of shape (n_samples,), bool, or None
+        What the user passed; None: no row is trusted.
     n_samples : int
+        Number of rows.
 
     Returns
     -------

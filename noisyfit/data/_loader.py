@@ -22,8 +22,11 @@ class BatchLoader:
     Parameters
     ----------
     dataset : Rows
+        Rows to iterate over.
     batch_size : int, default=128
+        Rows in a batch.
     shuffle : bool, default=False
+        Whether each epoch has an order of its own.
     generator : torch.Generator or None, default=None
         Draws the order when `shuffle`; lives on the CPU.
     views : sequence of callables, default=()
@@ -132,6 +135,7 @@ def batch_sizes(n_rows: int, batch_size: int) -> list[int]:
     Parameters
     ----------
     n_rows, batch_size : int
+        Number of rows, and of rows in a full batch.
 
     Returns
     -------

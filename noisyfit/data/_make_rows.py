@@ -58,10 +58,13 @@ def make_rows(X: Any, y: np.ndarray | None, device: torch.device, scaler: Scaler
     Parameters
     ----------
     X : ndarray, CSR matrix or Dataset
+        Checked inputs.
     y : ndarray of shape (n_samples,), int64, or None
         Encoded labels; None for prediction.
     device : torch.device
+        Where batches are to be.
     scaler : ImageScaler, TableScaler or None
+        What brings the inputs to a common scale, as `fit_scaler` returns it.
 
     Returns
     -------

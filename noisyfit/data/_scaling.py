@@ -42,6 +42,7 @@ class ImageScaler:
         Parameters
         ----------
         images : tensor of shape (n_samples, n_channels, height, width), uint8
+            A sample of the training images.
 
         Returns
         -------
@@ -110,6 +111,7 @@ class TableScaler:
         Parameters
         ----------
         X : ndarray or CSR matrix of shape (n_samples, n_features)
+            The table to learn from.
 
         Returns
         -------
@@ -129,6 +131,7 @@ class TableScaler:
         Parameters
         ----------
         X : ndarray or CSR matrix of shape (n_samples, n_features)
+            The table to scale.
 
         Returns
         -------

@@ -42,6 +42,7 @@ class TensorSource:
     X : ndarray of shape (n_samples, ...)
         Copied. ``uint8`` images stay ``uint8``, a quarter of the memory.
     device : torch.device
+        Where batches are to be.
 
     Examples
     --------
@@ -82,7 +83,9 @@ class SparseSource:
     Parameters
     ----------
     X : CSR matrix or array of shape (n_samples, n_features)
+        All rows.
     device : torch.device
+        Where batches are to be.
 
     Examples
     --------
@@ -117,6 +120,7 @@ class StreamSource:
     dataset : torch.utils.data.Dataset
         Items are ``(input, label)`` pairs or inputs; an input is a tensor, an array or a PIL image.
     device : torch.device
+        Where batches are to be.
 
     Notes
     -----

@@ -190,6 +190,7 @@ class TrainingDynamics:
         Parameters
         ----------
         quantities : sequence of {"correct", "given_prob", "margin", "loss"}
+            What to keep; all of them have been recorded.
 
         Returns
         -------

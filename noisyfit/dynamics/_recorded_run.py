@@ -28,6 +28,7 @@ class RecordedRun:
     y : ndarray of shape (n_samples,), int64
         Their given labels, encoded.
     quantities : tuple of {"correct", "given_prob", "margin", "loss"}
+        What to record.
     recording : {"training", "evaluation", "held_out"}
         The first two as in `noisyfit.dynamics.DynamicsRecorder`, of one net that trains on all
         rows. ``"held_out"``: five nets, each of which leaves out a fifth of each class; a row's
@@ -113,7 +114,9 @@ class RecordedRun:
         Parameters
         ----------
         recording : {"training", "evaluation", "held_out"}
+            As for the class.
         keeps_net : bool, default=True
+            As for the class.
 
         Returns
         -------
@@ -188,6 +191,7 @@ def deal_folds(y: np.ndarray, random_state: np.random.Generator) -> np.ndarray:
     y : ndarray of shape (n_samples,), int64
         Encoded labels.
     random_state : numpy.random.Generator
+        Draws the order of the rows within a class.
 
     Returns
     -------

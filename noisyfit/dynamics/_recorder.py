@@ -25,6 +25,7 @@ class DynamicsRecorder(Callback):
     n_samples : int or None, default=None
         Rows of the whole data set; None: as many as the rows of the first data set recorded.
     record : sequence of {"correct", "given_prob", "margin", "loss"}, default=("correct",)
+        What to record.
     mode : {"training", "evaluation", "held_out"}, default="training"
         ``"training"`` takes the values from the forward pass of the training step: before the
         update, on the augmented input, with batch normalisation in training mode. It costs no pass
@@ -39,6 +40,7 @@ class DynamicsRecorder(Callback):
     Attributes
     ----------
     dynamics_ : TrainingDynamics
+        The records, filled epoch by epoch.
 
     Notes
     -----
@@ -229,9 +231,11 @@ def given_label_statistics(
     Parameters
     ----------
     logits : tensor of shape (n_rows, n_classes)
+        Outputs of a network.
     y : tensor of shape (n_rows,), int64
         Given labels.
     quantities : sequence of {"correct", "given_prob", "margin", "loss"}
+        What to compute, in the order of the result.
 
     Returns
     -------

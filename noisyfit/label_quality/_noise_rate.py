@@ -121,6 +121,7 @@ def estimate_noise_rate(
     n_bootstrap : int, default=100
         Bootstrap samples of the rows.
     random_state : Generator, int or None, default=None
+        Draws the bootstrap samples.
 
     Returns
     -------

@@ -74,9 +74,13 @@ def summarize(
     name : str
         Of the estimator.
     classes : ndarray of shape (n_classes,)
+        Labels of the classes.
     noise_scores : ndarray of shape (n_samples,)
+        Probability that each label is wrong.
     n_rejected, n_trusted : int
+        How many labels were rejected, and how many are trusted.
     noise_rate : float
+        Estimated proportion of wrong labels.
     confusions : list of tuple
         Of `frequent_confusions`.
 

@@ -23,6 +23,7 @@ def spare_last_rows(
     class_sizes : ndarray of shape (n_classes,), int64
         Rows of each given label before any selection.
     trusted : ndarray of shape (n_rows,), bool
+        Rows whose label was verified.
 
     Returns
     -------

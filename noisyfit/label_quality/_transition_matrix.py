@@ -22,6 +22,7 @@ def estimate_transition_matrix(
     noise_scores : array-like of shape (n_samples,)
         Probability that each given label is wrong.
     n_classes : int
+        Number of classes.
 
     Returns
     -------

@@ -27,6 +27,7 @@ def build_module(
     example : tensor of shape (n_rows, ...)
         A small batch of prepared inputs, on the device to train on.
     n_classes : int
+        Number of logits that the network has to return.
 
     Returns
     -------
@@ -72,11 +73,13 @@ def module_call(
     Parameters
     ----------
     module : torch.nn.Module class, callable returning one, or None
+        What the user asked for; None: a default.
     params : dict
         The user's ``module__*`` parameters.
     row_shape : tuple of int
         Shape of a row as the network gets it.
     n_classes : int
+        Number of classes.
 
     Returns
     -------

@@ -153,6 +153,7 @@ def conv(channels: int, width: int, side: int = 3, stride: int = 1) -> nn.Conv2d
     side : int, default=3
         Of the kernel, in pixels.
     stride : int, default=1
+        Step between two places of the kernel.
 
     Returns
     -------

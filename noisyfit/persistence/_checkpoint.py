@@ -69,9 +69,13 @@ class FitCheckpoint:
         Parameters
         ----------
         est : noisyfit estimator
+            The estimator that is fitted.
         X : ndarray, CSR matrix or torch Dataset
+            Its checked inputs.
         y : ndarray of shape (n_samples,)
+            Its checked labels.
         trusted : array-like of shape (n_samples,) or None
+            The mask that ``fit`` was given.
 
         Returns
         -------
@@ -147,6 +151,7 @@ class FitCheckpoint:
         Parameters
         ----------
         net : NoisyNet
+            The net that trains.
         done : int
             Epochs of this stage that are done.
         n_recorded : dict of str to int
@@ -166,6 +171,7 @@ class StageCheckpoint(Callback):
     Parameters
     ----------
     checkpoint : FitCheckpoint
+        Where the states are kept.
     """
 
     def __init__(self, checkpoint: FitCheckpoint) -> None:

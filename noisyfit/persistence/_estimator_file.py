@@ -60,6 +60,7 @@ def load(path: str | Path, *, trusted: Iterable[str] = ()) -> Any:
     Parameters
     ----------
     path : str or Path
+        File that ``save`` has written.
     trusted : sequence of str, default=()
         Import names of networks, augmentations and estimators that are not noisyfit's own, such as
         ``["my_package.networks.MyNet"]``, or of whole packages, ``["my_package"]``. Importing them

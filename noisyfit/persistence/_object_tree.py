@@ -45,6 +45,7 @@ def import_name(value: Any) -> str:
     Parameters
     ----------
     value : class or function
+        What is to be found again.
 
     Returns
     -------
@@ -71,6 +72,7 @@ def import_value(name: str, trusted: Iterable[str], *, is_state: bool = False) -
     Parameters
     ----------
     name : str
+        As `import_name` has made it.
     trusted : iterable of str
         Import names with a dot or a colon, ``package.module.Name``, or of a whole package,
         ``package``. Of noisyfit itself nothing can be trusted beyond what is known.
@@ -148,6 +150,7 @@ class Encoder:
         Parameters
         ----------
         value : object
+            What is to be stored.
         path : str
             What the value is, for messages.
 
@@ -229,9 +232,13 @@ class Encoder:
         Parameters
         ----------
         module : torch.nn.Module
+            The network.
         factory : class or function
+            What builds it.
         arguments : dict
+            What the factory is called with.
         path : str
+            What the network is, for messages.
 
         Returns
         -------
@@ -257,6 +264,7 @@ class Decoder:
     Parameters
     ----------
     tensors : dict of str to tensor
+        What the JSON refers to by name.
     trusted : iterable of str
         Import names beyond noisyfit's own that may be imported.
     device : torch.device or None, default=None
@@ -279,6 +287,7 @@ class Decoder:
         Parameters
         ----------
         node : object
+            What an `Encoder` made of a value.
 
         Returns
         -------

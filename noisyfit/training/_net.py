@@ -311,6 +311,7 @@ class NoisyNet(NeuralNet):
         Parameters
         ----------
         rows : Rows
+            What to train on.
         epochs : int
             Length of the stage and of its schedule.
 

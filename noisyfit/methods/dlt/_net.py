@@ -60,7 +60,9 @@ class ThresholdNet(NoisyNet):
     Parameters
     ----------
     module : torch.nn.Module, class or instance
+        Returns logits of shape (n_rows, n_classes).
     settings : ThresholdSettings
+        All numbers of the method, resolved.
     trusted : ndarray of shape (n_samples,), bool
         Rows that are in the clean part whatever their loss.
     **kwargs
@@ -162,6 +164,7 @@ class ThresholdNet(NoisyNet):
         X : dict
             A batch's inputs ``"x"`` and row ids ``"index"``.
         y : tensor of shape (n_rows,), int64
+            Given labels.
 
         Returns
         -------
@@ -184,6 +187,7 @@ class ThresholdNet(NoisyNet):
         inputs : tensor of shape (n_views * n_rows, ...)
             One view after the other.
         n_views : int
+            K, number of views.
 
         Returns
         -------

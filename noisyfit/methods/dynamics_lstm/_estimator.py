@@ -231,7 +231,9 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         Parameters
         ----------
         X : array-like, CSR matrix or torch Dataset
+            Rows, as for `fit`.
         y : array-like of shape (n_samples,), or None for a Dataset that has the labels
+            Given labels.
 
         Returns
         -------
@@ -260,6 +262,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         Parameters
         ----------
         X : array-like, CSR matrix or torch Dataset
+            Rows, as for `fit`.
         y : array-like of shape (n_samples,), or None for a Dataset that has the labels
             Clean labels. If some are wrong, the detector learns from them as right ones.
         noise : {"symmetric", "pair"} or array-like of shape (n_classes, n_classes), \

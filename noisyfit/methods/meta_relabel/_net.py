@@ -55,7 +55,9 @@ class MetaNet(NoisyNet):
     Parameters
     ----------
     module : torch.nn.Module, class or instance
+        Returns logits of shape (n_rows, n_classes).
     settings : MetaSettings
+        All numbers of the method, resolved.
     probe : Rows
         The trusted rows.
     **kwargs
@@ -186,6 +188,7 @@ class MetaNet(NoisyNet):
         Parameters
         ----------
         weak, strong : tensor of shape (n_rows, n_classes)
+            Logits of the two views.
 
         Returns
         -------
@@ -274,6 +277,7 @@ class MetaNet(NoisyNet):
         weak : tensor of shape (n_rows, n_classes)
             Logits.
         given, pseudo : tensor of shape (n_rows, n_classes)
+            Given labels, one-hot, and pseudo-labels.
         meta : dict
             What `coefficients` found.
 
@@ -309,6 +313,7 @@ class MetaNet(NoisyNet):
         probe : tuple of two tensors
             Inputs and labels of as many trusted rows; the pool's are drawn from them.
         given, pseudo : tensor of shape (n_rows, n_classes)
+            Given labels, one-hot, and pseudo-labels.
         kept : tensor of shape (n_rows,), bool, or None
             Rows that go by their given label; None: none does.
 
