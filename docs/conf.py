@@ -6,10 +6,11 @@ import os
 import re
 import sys
 import warnings
+from pathlib import Path
 
 import noisyfit
 
-sys.path.insert(0, os.path.dirname(__file__))  # gallery_order.py
+sys.path.insert(0, str(Path(__file__).parent))  # gallery_order.py
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
 

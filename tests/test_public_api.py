@@ -21,7 +21,7 @@ COMMAND = "python tests/test_public_api.py"
 def documented():
     """Yield every object in the reference with the name under which it is documented."""
     text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
-    for name in sorted(re.findall(r"^   ([\w.]+)$", text, flags=re.M)):
+    for name in sorted(re.findall(r"^   ([\w.]+)$", text, flags=re.MULTILINE)):
         module, _, key = f"noisyfit.{name}".rpartition(".")
         yield name, getattr(importlib.import_module(module), key)
 

@@ -19,9 +19,10 @@ from noisyfit._random import seeded, spawn_streams
 
 def draws(streams):
     """Sixteen numbers out of each stream."""
-    made = []
-    for seed in (streams.init, streams.training):
-        made.append(torch.rand(16, generator=torch.Generator().manual_seed(seed)).numpy())
+    made = [
+        torch.rand(16, generator=torch.Generator().manual_seed(seed)).numpy()
+        for seed in (streams.init, streams.training)
+    ]
     made.append(torch.rand(16, generator=streams.shuffle).numpy())
     made.append(streams.split.random(16))
     return np.array(made)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +15,7 @@ RESULTS = Path(__file__).parent / "results"
 def machine() -> dict:
     """Name the processor, the device, the threads and the versions."""
     cpu = platform.processor() or platform.machine()
-    if os.path.exists("/proc/cpuinfo"):
+    if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         cpu = next((s.split(":")[1].strip() for s in lines if s.startswith("model name")), cpu)
     return {

@@ -245,7 +245,7 @@ def record(run: Run, data: str, folder: str) -> str:
     dynamics = recorded.dynamics
     proba = recorded.map_logits(lambda logits, y: logits.softmax(1))
     part = path.with_suffix(f".{os.getpid()}.part")
-    with open(part, "wb") as file:
+    with part.open("wb") as file:
         np.savez(
             file,
             given_prob=dynamics.given_prob.astype(np.float16),
@@ -255,7 +255,7 @@ def record(run: Run, data: str, folder: str) -> str:
             given=given,
             rate=(given != y).mean(),
         )
-    os.replace(part, path)
+    part.replace(path)
     return (
         f"{run.name}: {run.kind} {run.rate:.3}, {(given != y).mean():.3f} wrong, {run.recording}, "
         f"{len(y)} rows, {dynamics.n_epochs} epochs, {time.perf_counter() - start:.0f} s"

@@ -12,7 +12,6 @@ import io
 import json
 import math
 import multiprocessing
-import os
 import platform
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -171,7 +170,7 @@ def plain(value):
 def hardware(device: torch.device) -> dict:
     """Name the processor, the device and the versions."""
     cpu = platform.processor() or platform.machine()
-    if os.path.exists("/proc/cpuinfo"):
+    if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         cpu = next((s.split(":")[1].strip() for s in lines if s.startswith("model name")), cpu)
     on_gpu = torch.device(device).type == "cuda"
@@ -187,7 +186,7 @@ def hardware(device: torch.device) -> dict:
 
 def append(path: str, line: dict) -> None:
     """Append one JSON line at once, so that parallel processes do not mix."""
-    with open(path, "a") as file:
+    with Path(path).open("a") as file:
         file.write(json.dumps(line) + "\n")
 
 

@@ -136,7 +136,7 @@ def unfinished(path: Path) -> Iterator[str]:
     """Give a file its name once it is whole; several processes may write the same one."""
     new = f"{path}.{os.getpid()}"
     yield new
-    os.replace(new, path)
+    Path(new).replace(path)
 
 
 def record(config: dict, options: dict, data: Data) -> tuple[TrainingDynamics, float]:
@@ -145,7 +145,7 @@ def record(config: dict, options: dict, data: Data) -> tuple[TrainingDynamics, f
     if not path.exists():
         dynamics, accuracy = train(config, options, data, data.given, data.recording_seed)
         values = {name: getattr(dynamics, name) for name in QUANTITIES}
-        with unfinished(path) as new, open(new, "wb") as file:
+        with unfinished(path) as new, Path(new).open("wb") as file:
             np.savez(file, accuracy=accuracy, **values)
     kept = np.load(path)
     columns = [kept[name].T for name in QUANTITIES]

@@ -222,9 +222,9 @@ class TrainingDynamics:
         for epoch in range(first.n_epochs):
             values = {name: np.full(first.n_samples, np.nan) for name in first.quantities}
             for part in parts:
-                recorded = part._trained_mask(epoch)
+                recorded = part._trained_mask(epoch)  # noqa: SLF001 - of its own class
                 for name, value in values.items():
-                    value[recorded] = part._column(name, epoch)[recorded]
+                    value[recorded] = part._column(name, epoch)[recorded]  # noqa: SLF001
             combined.append(**values)
         return combined
 

@@ -101,8 +101,10 @@ def summarize(
     n_rows = len(noise_scores)
     lines = [
         f"{name} on {n_rows:,} labels of {len(classes)} classes",
-        f"Wrong by estimate: about {round(noise_rate * n_rows):,} ({_percent(noise_rate)}). "
-        f"Rejected: {n_rejected:,}.",
+        (
+            f"Wrong by estimate: about {round(noise_rate * n_rows):,} ({_percent(noise_rate)}). "
+            f"Rejected: {n_rejected:,}."
+        ),
     ]
     n_wrong, by_score = noise_rate * n_rows, int((np.asarray(noise_scores) > 0.5).sum())
     if abs(n_rejected - n_wrong) > max(0.25 * n_wrong, 10):

@@ -37,7 +37,9 @@ def page_file(est, tmp_path_factory):
 
 def data_of(path):
     html = path.read_text(encoding="utf-8")
-    (content,) = re.findall(r'<script id="data" type="application/json">(.*?)</script>', html, re.S)
+    (content,) = re.findall(
+        r'<script id="data" type="application/json">(.*?)</script>', html, re.DOTALL
+    )
     return json.loads(content)
 
 
