@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 import random
 import secrets
-from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import RLock
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # torch has one CPU generator a process: fits in threads take turns, or they would share it.
 _GENERATOR_LOCK = RLock()

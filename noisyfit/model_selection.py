@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator, StratifiedKFold
 from sklearn.utils import check_consistent_length
 
 from noisyfit.data import check_labels, check_trusted, encode_labels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class TrustedFold(BaseCrossValidator):

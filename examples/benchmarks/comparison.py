@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import multiprocessing
 import sys
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from skorch.callbacks import Callback
 from noisyfit import DLTClassifier
 from noisyfit.data import make_rows
 from noisyfit.training import predict_logits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 

@@ -17,8 +17,8 @@ import argparse
 import hashlib
 import sys
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -28,6 +28,9 @@ from sklearn.datasets import load_digits
 from torch.utils.data import Dataset
 
 from noisyfit import DLTClassifier, DynamicsLSTMDetector, MetaRelabelClassifier, MILDSelector
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 N_ROWS = 400
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from noisyfit.data import make_rows
 from noisyfit.dynamics import DynamicsRecorder
 from noisyfit.modules import MLP, CIFARResNet34, ConvNet, PreActResNet18
 from noisyfit.training import NoisyNet, resolve_precision
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LR, MOMENTUM, WEIGHT_DECAY = 0.01, 0.9, 5e-4
 RECORDED = ("correct", "margin")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ctypes
 import multiprocessing
 import time
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,6 +17,9 @@ from noisyfit import DynamicsLSTM, MILDSelector
 from noisyfit.dynamics import TrainingDynamics, given_label_statistics
 from noisyfit.label_quality import calibrate, spare_last_rows
 from noisyfit.mixture import WeibullMixture, shift_positive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 EPOCHS = 20
 

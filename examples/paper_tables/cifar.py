@@ -7,17 +7,15 @@ are read from ``cifar_noisy_labels.npz`` or the JPEG file.
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import math
 import multiprocessing
 import platform
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -29,6 +27,10 @@ from noisyfit.data import fit_scaler, make_rows
 from noisyfit.noise import corrupt_labels, transition_matrix
 from noisyfit.noise._label_noise import CIFAR10_ASYMMETRIC
 from noisyfit.training import predict_logits
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
 
 # Images and labels
 

@@ -49,11 +49,10 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -67,6 +66,9 @@ from noisyfit.metrics import auroc, average_precision, precision_at_recall
 from noisyfit.modules import ConvNet, ResNet32
 from noisyfit.noise import corrupt_labels, transition_matrix
 from noisyfit.training import predict_logits, resolve_device, resolve_precision
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Setting: test accuracy in per cent, Table 1. Figures 3 and 4 give no numbers.
 PAPER = {

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 from noisyfit.augment._checks import check_range, float_dtype
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: What torchvision's policies know of.
 POLICY_CHANNELS = (1, 3)

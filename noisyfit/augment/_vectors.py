@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor
 
 from noisyfit.augment._checks import check_range, float_dtype
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 @dataclass(eq=False)

@@ -10,9 +10,7 @@ hands them the images one by one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from noisyfit.augment._images import (
     POLICY_CHANNELS,
@@ -22,6 +20,11 @@ from noisyfit.augment._images import (
     RandomCropFlip,
 )
 from noisyfit.augment._vectors import FeatureJitter, FeatureMask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor
 
 _POLICIES = ("randaugment", "autoaugment")
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from abc import ABCMeta, abstractmethod
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import accuracy_score
-from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch.utils.data import Dataset, Subset
 
@@ -25,6 +24,9 @@ from noisyfit.data import Rows, check_labels, check_X, dataset_targets, encode_l
 from noisyfit.label_quality import estimate_transition_matrix, frequent_confusions, summarize
 from noisyfit.persistence import save_estimator
 from noisyfit.training import map_logits, predict_classes, predict_logits
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
 
 _RENAMED = {"_trusted": "trusted_mask_", "_scaler": "scaler_"}
 

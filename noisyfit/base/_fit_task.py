@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-import numpy as np
-import torch
 
 from noisyfit._random import RandomStreams, spawn_streams
 from noisyfit.data import (
@@ -20,12 +16,17 @@ from noisyfit.data import (
     fit_scaler,
     make_rows,
 )
-from noisyfit.dynamics import TrainingDynamics
 from noisyfit.persistence import FitCheckpoint
 from noisyfit.training import NoisyNet, resolve_device
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    import torch
+
     from noisyfit.base._classifier import BaseNoisyClassifier
+    from noisyfit.dynamics import TrainingDynamics
 
 
 @dataclass(frozen=True)

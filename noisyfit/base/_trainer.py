@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -15,7 +14,6 @@ from skorch.callbacks import EarlyStopping
 from noisyfit._nested_params import nested_params
 from noisyfit._random import seeded
 from noisyfit.augment import weak_view
-from noisyfit.base._fit_task import FitTask
 from noisyfit.data import Rows, StreamSource, View
 from noisyfit.dynamics import RecordedRun
 from noisyfit.modules import build_module
@@ -23,7 +21,10 @@ from noisyfit.persistence import StageCheckpoint
 from noisyfit.training import EpochProgress, NoisyNet, resolve_precision
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from noisyfit.base._classifier import BaseNoisyClassifier
+    from noisyfit.base._fit_task import FitTask
 
 Net = TypeVar("Net", bound=NoisyNet)
 

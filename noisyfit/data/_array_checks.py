@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from scipy import sparse
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
 from noisyfit._sklearn import is_pandas_na
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sklearn.base import BaseEstimator
 
 _IMAGE_CHANNELS = (1, 2, 3, 4)
 _OVERFLOW: dict[str, Any] = {"over": "ignore", "invalid": "ignore"}

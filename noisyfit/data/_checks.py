@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
@@ -17,6 +16,9 @@ from noisyfit._sklearn import is_pandas_na
 from noisyfit.data._array_checks import as_numpy, check_input
 from noisyfit.data._dataset_items import dataset_targets, first_input
 from noisyfit.data._sources import as_tensor
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
 
 def check_X_y(estimator: BaseEstimator, X: Any, y: Any) -> tuple[Any, np.ndarray]:

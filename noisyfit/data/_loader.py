@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils.data import DataLoader
 
-from noisyfit.data._rows import Rows
 from noisyfit.data._sources import StreamSource, View
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from noisyfit.data._rows import Rows
 
 
 class BatchLoader:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from noisyfit.data._scaling import ImageScaler
-from noisyfit.data._sources import Source
+if TYPE_CHECKING:
+    from noisyfit.data._scaling import ImageScaler
+    from noisyfit.data._sources import Source
 
 
 class Rows(Dataset):

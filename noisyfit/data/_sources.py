@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
-from scipy import sparse
-from torch.utils.data import Dataset
 
 from noisyfit._random import seeded
+
+if TYPE_CHECKING:
+    from scipy import sparse
+    from torch.utils.data import Dataset
 
 SINGLE_READS = 0  # seed of what is read apart from the batches of an epoch
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -10,7 +10,9 @@ from sklearn.utils.validation import check_is_fitted
 from noisyfit.data import check_mask
 from noisyfit.display._base import KEPT, LINE, Display, attribute_of, draw_histogram
 from noisyfit.methods.mild import selection_metric
-from noisyfit.mixture import WeibullMixture
+
+if TYPE_CHECKING:
+    from noisyfit.mixture import WeibullMixture
 
 
 class RoundsDisplay(Display):

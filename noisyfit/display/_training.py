@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from noisyfit.base import BaseNoisyClassifier
 from noisyfit.data import check_mask
 from noisyfit.display._base import KEPT, LINE, REJECTED, Display, attribute_of
+
+if TYPE_CHECKING:
+    from noisyfit.base import BaseNoisyClassifier
 
 _BAND = (10, 90)
 _AXIS_LABELS = {

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from noisyfit.base import BaseNoisyClassifier
 from noisyfit.data import encode_labels
 from noisyfit.display._base import Display
 from noisyfit.label_quality import estimate_transition_matrix
+
+if TYPE_CHECKING:
+    from noisyfit.base import BaseNoisyClassifier
 
 
 class TransitionMatrixDisplay(Display):

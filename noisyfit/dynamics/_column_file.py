@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import tempfile
 import weakref
-from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class ColumnFile:

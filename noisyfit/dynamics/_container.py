@@ -6,14 +6,16 @@ are the metrics of the literature.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import expit
 
 from noisyfit.dynamics._column_file import ColumnFile, StoredColumn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
 
 Column = np.ndarray | StoredColumn
 

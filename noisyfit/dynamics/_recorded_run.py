@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
-from noisyfit.data import Rows
 from noisyfit.dynamics._container import TrainingDynamics
 from noisyfit.dynamics._recorder import DynamicsRecorder
 from noisyfit.training import NoisyNet, map_logits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+
+    from noisyfit.data import Rows
 
 N_FOLDS = 5
 

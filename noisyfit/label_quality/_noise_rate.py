@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import math
 from copy import copy
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from noisyfit.data import check_mask
-from noisyfit.dynamics import TrainingDynamics
 from noisyfit.mixture import GaussianMixture1D
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from noisyfit.dynamics import TrainingDynamics
 
 _LEVELS = 2048
 _SEPARATED = 2.0

@@ -5,10 +5,9 @@ from __future__ import annotations
 import warnings
 from abc import ABCMeta, abstractmethod
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.special import expit
 from sklearn.base import BaseEstimator
@@ -27,6 +26,9 @@ from noisyfit.mixture._location_scale import (
     log_odds,
     starting_splits,
 )
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 # Share of a component's weight on one value that makes it an atom.
 ONE_VALUE = 0.9

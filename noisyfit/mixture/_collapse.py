@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from numpy.typing import ArrayLike
 from sklearn.utils import check_array, check_consistent_length, gen_batches
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 BLOCK = 2**16  # rows at a time: temporaries stay in the cache, memory stays flat
 

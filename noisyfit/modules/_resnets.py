@@ -6,12 +6,15 @@ resolution of small images in their stem: a 3x3 convolution of stride 1, without
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 from torch.nn.functional import pad, relu
 
 from noisyfit.modules._default import conv, conv_bn_relu
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 
 class CIFARResNet18(nn.Module):

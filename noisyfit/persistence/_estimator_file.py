@@ -8,9 +8,7 @@ reader trusts.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from skorch.history import History
@@ -21,6 +19,10 @@ from noisyfit.modules import module_call
 from noisyfit.persistence._object_tree import Decoder, Encoder, import_name, import_value
 from noisyfit.persistence._tensor_file import read_tensors, write_tensors
 from noisyfit.training import NoisyNet, resolve_device
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
 
 FORMAT, VERSION = "noisyfit.estimator", 1
 _ASIDE = ("module", "iterator_valid")  # of the net: stored beside its settings

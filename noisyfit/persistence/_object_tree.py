@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Callable, Iterable
 from pathlib import Path, PurePath
 from types import BuiltinFunctionType, FunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,6 +21,9 @@ from torch import nn
 
 from noisyfit.modules import SequenceLSTM
 from noisyfit.persistence._names import PLACES, STATES, identifier_of, is_own
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 # May be imported and handed on as values, such as optimizer=torch.optim.Adam: classes only.
 _KNOWN_CLASSES = ("torch.optim.", "torch.nn.modules.")

@@ -7,16 +7,19 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
 
-from noisyfit.base import BaseNoisyClassifier
 from noisyfit.review._report import label_report
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from noisyfit.base import BaseNoisyClassifier
 
 _TEMPLATE = "review_page.html"
 _LARGEST_SIDE = 512

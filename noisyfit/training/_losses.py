@@ -7,14 +7,17 @@ would have to be read back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from noisyfit.training._class_softmax import class_log_softmax, class_softmax
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def soft_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -15,6 +14,9 @@ from torch.func import functional_call
 
 from noisyfit.data import BatchLoader, Rows
 from noisyfit.training._schedule import CosineSchedule, StageSchedule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
 
 _ROWS_AT_ONCE = 16
 _FUSED_OPTIMIZERS = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)

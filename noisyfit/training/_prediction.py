@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
-from noisyfit.data import Rows
 from noisyfit.training._class_softmax import predicted_class
-from noisyfit.training._net import NoisyNet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+
+    from noisyfit.data import Rows
+    from noisyfit.training._net import NoisyNet
 
 
 def map_logits(

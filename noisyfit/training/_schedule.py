@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from skorch.callbacks import Callback
 
-from noisyfit.data import Rows
+if TYPE_CHECKING:
+    from noisyfit.data import Rows
 
 
 class StageSchedule(Callback, metaclass=ABCMeta):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +24,9 @@ from noisyfit.training import (
     soft_cross_entropy,
     squared_error,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class ThresholdSettings(NamedTuple):

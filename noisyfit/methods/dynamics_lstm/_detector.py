@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import as_file, files
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 
 from noisyfit._random import seeded, spawn_streams
 from noisyfit.dynamics import RECORDINGS, TrainingDynamics
@@ -18,6 +16,12 @@ from noisyfit.methods.dynamics_lstm._detector_training import train_detector
 from noisyfit.methods.dynamics_lstm._sequences import as_sequences, resample
 from noisyfit.modules import SequenceLSTM
 from noisyfit.training import resolve_device
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import ArrayLike
 
 ANY_RECORDING = "any"
 _PRETRAINED = "pretrained/dynamics_lstm.safetensors"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from noisyfit.persistence import read_tensors, write_tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import torch
+    from torch import nn
 
 FORMAT, VERSION = "noisyfit.DynamicsLSTM", 1
 _FIELDS: dict[str, Callable[[Any], bool]] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,8 +17,10 @@ from noisyfit._random import RandomStreams, seeded
 from noisyfit.data import Rows, TensorSource
 from noisyfit.methods.dynamics_lstm._grouped_loss import GroupedLoss
 from noisyfit.metrics import auroc, average_precision
-from noisyfit.modules import SequenceLSTM
 from noisyfit.training import NoisyNet, predict_logits
+
+if TYPE_CHECKING:
+    from noisyfit.modules import SequenceLSTM
 
 _HELD_OUT = 0.1
 _LEAST_STD = 1e-3

@@ -6,7 +6,7 @@ import copy
 import warnings
 from contextlib import closing
 from numbers import Real
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,13 +16,15 @@ from sklearn.base import clone
 from noisyfit._random import seeded
 from noisyfit._sklearn import Interval, StrOptions, fit_context
 from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask, Trainer, make_task
-from noisyfit.data import Rows
 from noisyfit.dynamics import RECORDINGS, RecordedRun, TrainingDynamics
 from noisyfit.label_quality import calibrate_judged, estimate_noise_rate, spare_last_rows
 from noisyfit.methods.dynamics_lstm._detector import ANY_RECORDING, DynamicsLSTM, check_marks
 from noisyfit.methods.dynamics_lstm._noise_rate import detector_noise_rate
 from noisyfit.noise import corrupt_labels, transition_matrix
 from noisyfit.training import EpochProgress, predict_classes
+
+if TYPE_CHECKING:
+    from noisyfit.data import Rows
 
 _FLIPPED_SHARE = 0.2
 _SMALLEST = 1e-12

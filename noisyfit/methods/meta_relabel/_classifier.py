@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from contextlib import closing
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,7 +13,6 @@ import torch
 from noisyfit._sklearn import Interval, StrOptions
 from noisyfit.augment import strong_view
 from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask, Trainer
-from noisyfit.data import View
 from noisyfit.dynamics import DynamicsRecorder, TrainingDynamics
 from noisyfit.label_quality import calibrate_judged
 from noisyfit.methods.meta_relabel._decisions import DecisionRecorder
@@ -24,6 +23,9 @@ from noisyfit.methods.meta_relabel._probe import lowest_loss_rows
 from noisyfit.methods.meta_relabel._schedule import n_cosine_cycles
 from noisyfit.methods.meta_relabel._settings import PAPER_RULES, MetaSettings
 from noisyfit.training import EpochProgress, NoisyNet, map_logits
+
+if TYPE_CHECKING:
+    from noisyfit.data import View
 
 
 class MetaRelabelClassifier(BaseNoisyClassifier):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from skorch.callbacks import Callback
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _SUMS = ("weight_sum_", "trust_sum_", "n_seen_")
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from noisyfit.methods.meta_relabel._look_ahead import Parameters
+if TYPE_CHECKING:
+    from noisyfit.methods.meta_relabel._look_ahead import Parameters
 
 RowLosses = Callable[[Mapping[str, Tensor]], tuple[Tensor, Tensor]]
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch.autograd.forward_ad import make_dual
@@ -31,7 +30,6 @@ from noisyfit.methods.meta_relabel._look_ahead import (
 )
 from noisyfit.methods.meta_relabel._probe import ProbeBatches
 from noisyfit.methods.meta_relabel._schedule import CosineCycles
-from noisyfit.methods.meta_relabel._settings import MetaSettings
 from noisyfit.training import (
     NoisyNet,
     class_softmax,
@@ -43,6 +41,11 @@ from noisyfit.training import (
     sharpen,
     soft_cross_entropy,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from noisyfit.methods.meta_relabel._settings import MetaSettings
 
 _TRIAL_ROWS = 8
 
