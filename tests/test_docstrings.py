@@ -1,18 +1,13 @@
 """The docstrings of the estimators say the same of what is the same in all of them."""
 
 import pytest
+from _estimators import QUICK
 from sklearn.utils._testing import assert_docstring_consistency
 
-from noisyfit import (
-    DLTClassifier,
-    DynamicsLSTMDetector,
-    MetaRelabelClassifier,
-    MILDSelector,
-)
 from noisyfit.base import BaseNoisyClassifier
 
 pytest.importorskip("numpydoc")
-ESTIMATORS = [MILDSelector, DLTClassifier, DynamicsLSTMDetector, MetaRelabelClassifier]
+ESTIMATORS = [type(est) for est in QUICK]
 SAME = [
     *("module", "record_folder", "checkpoint", "batch_size", "standardize", "device"),
     *("random_state", "verbose", "**net_params"),

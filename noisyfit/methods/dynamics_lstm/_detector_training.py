@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from scipy.optimize import brentq
 from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from skorch.callbacks import Callback
 from torch import nn
@@ -142,6 +141,8 @@ def _recalibrate(
     If the groups' levels run against the order within the groups, the best scale is negative and
     would reverse the ranking. The mean scale of the groups is used instead.
     """
+    from sklearn.linear_model import LogisticRegression  # slow to import, and for training only
+
     curve = LogisticRegression(C=np.inf).fit(log_odds[:, None], marks)
     scale, offset = float(curve.coef_[0, 0]), float(curve.intercept_[0])
     if scale <= 0:
