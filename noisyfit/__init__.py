@@ -18,4 +18,4 @@ __all__ = [
     "load",
     "show_versions",
 ]
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0.dev1"  # a checkpoint goes on under the version that began it

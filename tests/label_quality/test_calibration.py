@@ -9,9 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-from noisyfit.label_quality import break_ties, calibrate
-from noisyfit.methods.dynamics_lstm._noise_rate import detector_noise_rate
-from noisyfit.methods.mild._noise_rate import combine_noise_rates
+from noisyfit.label_quality import break_ties, calibrate, calibrate_judged
 
 few_levels = st.lists(
     st.tuples(st.integers(-20, 20), st.integers(-50, 50)), min_size=1, max_size=60
@@ -185,23 +183,11 @@ def test_a_given_rate_is_the_mean_and_keeps_the_order():
         assert len(np.unique(p)) == 500
 
 
-@pytest.mark.parametrize(
-    ("contradicted", "noisy_weight", "wrong_share", "rate"),
-    [
-        (0.3, 0.4, 0.9, 0.3),  # few errors: the mixture splits clean rows
-        (0.5, 0.4, 0.0, 0.5),  # easy rows: the network is to be believed
-        (0.5, 0.4, 0.125, 0.475),
-        (0.5, 0.4, 0.5, 0.4),  # hard rows: it is not
-        (0.5, 0.4, 0.8, 0.4),
-        (0.5, np.nan, 0.5, 0.5),  # no mixture
-    ],
-)
-def test_the_noise_rate_trusts_the_network_where_clean_rows_are_easy(
-    contradicted, noisy_weight, wrong_share, rate
-):
-    assert combine_noise_rates(contradicted, noisy_weight, wrong_share) == pytest.approx(rate)
-
-
-def test_the_noise_rate_trusts_the_gap_of_losses_once_groups_are_separated():
-    rates = [detector_noise_rate(0.2, 0.4, separation) for separation in (0, 2, 2.5, 3, 4, 9)]
-    np.testing.assert_allclose(rates, [0.2, 0.2, 0.25, 0.3, 0.4, 0.4])
+def test_rows_that_somebody_verified_have_no_part():
+    rng = np.random.default_rng(0)
+    scores, wrong = rng.normal(size=50), rng.random(50) < 0.3
+    trusted = np.arange(50) < 20
+    p = calibrate_judged(np.where(trusted, np.nan, scores), wrong, 0.3, trusted)
+    assert (p[trusted] == 0).all()
+    np.testing.assert_array_equal(p[~trusted], calibrate(scores[~trusted], wrong[~trusted], 0.3))
+    assert (calibrate_judged(scores, wrong, 0.3, np.ones(50, dtype=bool)) == 0).all()
