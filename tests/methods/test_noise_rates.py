@@ -1,5 +1,6 @@
 """How methods settle their noise rate from estimates that err for different reasons."""
 
+import numpy as np
 import pytest
 
 from noisyfit.methods.dynamics_lstm._noise_rate import detector_noise_rate

@@ -239,6 +239,9 @@ def test_a_file_of_the_first_version_stays_readable():
     assert est.noise_scores_.shape == (120,)
     assert (est.predict(X) == Y).mean() == 0.9
     assert est.dynamics_.n_epochs == 6 * est.n_rounds_
+    # The mixture in it still has the parameters `solver` and `init`, which are no more.
+    assert repr(est.mixtures_[0]) == "WeibullMixture()"
+    assert "solver" not in est.mixtures_[0].get_params()
     est.fit(X, Y)
 
 
