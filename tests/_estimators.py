@@ -15,38 +15,24 @@ QUICK = [
 ]
 """One instance of each estimator, for our own checks; tests fit clones."""
 
+SMALL = {
+    "max_epochs": 3,
+    "batch_size": 16,
+    "lr": 0.1,
+    "module__hidden": (8,),
+    "optimizer__momentum": 0.5,
+}
 CHECKED = [
+    # As they come, so that scikit-learn's checks see the default settings once.
     MILDSelector(),
-    MILDSelector(
-        rounds=2, max_epochs=10, batch_size=16, module__hidden=(32,), optimizer__momentum=0.5
-    ),
     DLTClassifier(),
-    DLTClassifier(
-        strategy="last_epoch",
-        noise_rate=0.1,
-        max_epochs=20,
-        batch_size=16,
-        module__hidden=(32,),
-        optimizer__momentum=0.5,
-    ),
     DynamicsLSTMDetector(),
-    DynamicsLSTMDetector(
-        recording="held_out",
-        remove=0.1,
-        max_epochs=10,
-        batch_size=16,
-        module__hidden=(32,),
-        optimizer__momentum=0.5,
-    ),
     MetaRelabelClassifier(max_epochs=10),  # its steps take ten times as long as the others'
-    MetaRelabelClassifier(
-        relabel=False,
-        consistency=1.0,
-        meta_gradient="double_backward",
-        max_epochs=6,
-        batch_size=32,
-        module__hidden=(32,),
-        optimizer__momentum=0.5,
-    ),
+    # The other choices of each method, with a small network, a few epochs, and parameters that
+    # belong to the network and the optimizer.
+    MILDSelector(rounds=2, **SMALL),
+    DLTClassifier(strategy="last_epoch", noise_rate=0.1, **SMALL),
+    DynamicsLSTMDetector(recording="held_out", remove=0.1, **SMALL),
+    MetaRelabelClassifier(relabel=False, consistency=1.0, meta_gradient="double_backward", **SMALL),
 ]
-"""Instances for scikit-learn's checks: defaults, and parameters of the network and optimizer."""
+"""Instances for scikit-learn's checks."""

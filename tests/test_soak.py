@@ -37,8 +37,6 @@ def test_200_fits_hold_on_to_nothing(tmp_path):
         clone(quick).set_params(max_epochs=4, record_folder=tmp_path, random_state=None)
         for quick in QUICK
     ]
-    for quick in est:
-        quick.set_params(**{"warmup_epochs": 1} if "probe_epochs" in quick.get_params() else {})
     for _ in range(10):  # what libraries keep, they keep from the first fits on
         for one in est:
             one.fit(X, Y, trusted=np.arange(120) > 100)
