@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import sklearn
 import torch
+from _generators import global_states
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
@@ -132,9 +133,9 @@ def test_shuffle_deals_at_random_and_random_state_repeats_it():
     assert tests(shuffle=True, random_state=0) == tests(shuffle=True, random_state=0)
     assert tests(shuffle=True, random_state=0) != tests(shuffle=True, random_state=1)
     assert tests(shuffle=True, random_state=0) != tests()
-    state = np.random.get_state()[1].tolist()  # noqa: NPY002
+    before = global_states()
     tests(shuffle=True, random_state=0)
-    assert np.random.get_state()[1].tolist() == state  # noqa: NPY002
+    assert global_states() == before
 
 
 def test_the_mask_comes_from_either_place_or_twice_the_same():

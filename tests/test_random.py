@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from _generators import global_states
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,15 +27,6 @@ def draws(streams):
     made.append(torch.rand(16, generator=streams.shuffle).numpy())
     made.append(streams.split.random(16))
     return np.array(made)
-
-
-def global_states():
-    return (
-        torch.get_rng_state().tolist(),
-        np.random.get_state()[1].tolist(),  # noqa: NPY002
-        np.random.get_state()[2],  # noqa: NPY002
-        random.getstate(),
-    )
 
 
 @settings(max_examples=30)

@@ -277,18 +277,28 @@ def test_option_a_shortcut_takes_every_other_pixel():
     assert not out[:, 16:].any()
 
 
-def test_pre_activation_block_by_its_formula():
-    net = PreActResNet18(n_classes=10).eval()
-    same, wider = net.layers[3], net.layers[5]
-    x = torch.randn(2, 64, 6, 6)
+@pytest.mark.parametrize(
+    ("net", "params", "places", "kept_shape"),
+    [
+        (PreActResNet18, {}, (3, 5), "activation"),
+        (WideResNet, {"depth": 16, "width": 1}, (1, 3), "input"),
+    ],
+    ids=["pre-activation", "wide"],
+)
+def test_block_by_its_formula(net, params, places, kept_shape):
+    layers = net(n_classes=10, **params).eval().layers
+    same, wider = (layers[i] for i in places)
+    channels = same.bn1.num_features
+    x = torch.randn(2, channels, 6, 6)
     with torch.no_grad():
         for block in (same, wider):
             block.bn1.running_mean.fill_(0.2)  # makes the activation differ from the input
             a = torch.relu(block.bn1(x))
             residual = block.conv2(torch.relu(block.bn2(block.conv1(a))))
-            shortcut = a if block is same else wider.shortcut(a)
+            passed_on = {"activation": a, "input": x}[kept_shape]
+            shortcut = passed_on if block is same else wider.shortcut(a)
             torch.testing.assert_close(block(x), residual + shortcut)
-    assert wider.shortcut.weight.shape == (128, 64, 1, 1)
+    assert wider.shortcut.weight.shape == (2 * channels, channels, 1, 1)
 
 
 def test_bottleneck_block_by_its_formula():
@@ -310,20 +320,6 @@ def test_bottleneck_block_by_its_formula():
     kernels = [conv.kernel_size for conv in (wider.conv1, wider.conv2, wider.conv3)]
     assert kernels == [(1, 1), (3, 3), (1, 1)]
     assert wider.conv1.stride == (2, 2)
-
-
-def test_wide_block_by_its_formula():
-    net = WideResNet(n_classes=10, depth=16, width=1).eval()
-    same, wider = net.layers[1], net.layers[3]
-    x = torch.randn(2, 16, 6, 6)
-    with torch.no_grad():
-        for block in (same, wider):
-            block.bn1.running_mean.fill_(0.2)
-            a = torch.relu(block.bn1(x))
-            residual = block.conv2(torch.relu(block.bn2(block.conv1(a))))
-            shortcut = x if block is same else wider.shortcut(a)
-            torch.testing.assert_close(block(x), residual + shortcut)
-    assert wider.shortcut.weight.shape == (32, 16, 1, 1)
 
 
 def test_wide_resnet_keeps_the_resolution_in_its_first_stage():

@@ -1,12 +1,11 @@
 """Hard samples: Eq. 9 on linear models whose gradient is known, and what is done to an image."""
 
-import random
-
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from _estimators import QUICK
+from _generators import global_states
 from scipy import sparse
 from scipy.special import softmax
 from sklearn.base import clone
@@ -53,15 +52,6 @@ def images(n=40, dtype=np.uint8):
     X = np.random.default_rng(0).integers(0, 256, size=(n, 2, 3, 3), dtype=np.uint8)
     X[0], X[1] = 0, 255
     return X if dtype == np.uint8 else (X / 255).astype(dtype), np.arange(n) % 2
-
-
-def global_states():
-    return (
-        torch.get_rng_state().tolist(),
-        np.random.get_state()[1].tolist(),  # noqa: NPY002
-        np.random.get_state()[2],  # noqa: NPY002
-        random.getstate(),
-    )
 
 
 # -- adversarial ---------------------------------------------------------------------------------

@@ -1,12 +1,10 @@
 """Label corruption: the matrices, the draws, the counts, and what stays untouched."""
 
-import random
-
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-import torch
+from _generators import global_states
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -352,14 +350,9 @@ def test_a_generator_is_advanced(sample, make):
 @samplers
 @pytest.mark.parametrize("random_state", [None, 0])
 def test_global_generators_stay_untouched(sample, random_state):
-    numpy_before, torch_before = np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
-    python_before = random.getstate()
+    before = global_states()
     sample(random_state)
-    numpy_after = np.random.get_state()  # noqa: NPY002
-    assert_array_equal(numpy_before[1], numpy_after[1])
-    assert numpy_before[2:] == numpy_after[2:]
-    assert torch.equal(torch_before, torch.get_rng_state())
-    assert python_before == random.getstate()
+    assert global_states() == before
 
 
 def test_an_integer_seed_shares_no_stream_with_a_split_of_the_same_seed():
