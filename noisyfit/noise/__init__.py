@@ -1,10 +1,10 @@
 """Problems with a known answer: wrong labels, foreign rows, hard rows."""
 
 from noisyfit.noise._hard_samples import hard_samples
+from noisyfit.noise._instance_dependent import instance_dependent_noise
 from noisyfit.noise._label_noise import (
     CorruptedLabels,
     corrupt_labels,
-    instance_dependent_noise,
     noise_generator,
     transition_matrix,
 )
