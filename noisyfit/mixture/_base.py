@@ -1,4 +1,4 @@
-"""What the mixtures of `noisyfit.mixture` share: the fit template and all that is read from it."""
+"""The base class of the mixtures: how they are fitted, and what is read from the fit."""
 
 from __future__ import annotations
 
@@ -20,23 +20,27 @@ from noisyfit.mixture._collapse import BLOCK, check_values, collapse
 from noisyfit.mixture._location_scale import (
     Family,
     Solution,
-    climb,
     hold,
     log_joint,
     log_odds,
+    maximize_likelihood,
     starting_splits,
 )
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-# Share of a component's weight on one value that makes it an atom.
+# Proportion of a component's weight on one value that makes it an atom.
 ONE_VALUE = 0.9
 COINCIDE = "the two components coincide"
 
 
 class Mixture1D(BaseEstimator, metaclass=ABCMeta):
-    """Template: collapse the rows, climb from several starts, keep the best, order by mean."""
+    """Base of the two mixtures: a subclass names the family and its variable.
+
+    A fit collapses the rows, searches for a local maximum of the likelihood from several starts,
+    keeps the best one, and orders the components by their means.
+    """
 
     _family: ClassVar[Family]
     _min_distinct: ClassVar[int]
@@ -53,11 +57,11 @@ class Mixture1D(BaseEstimator, metaclass=ABCMeta):
 
     @abstractmethod
     def _transform(self, x: np.ndarray) -> np.ndarray:
-        """Return t, the variable of which the mixture is a location-scale mixture."""
+        """Return t, the variable in which the components are a location-scale family."""
 
     @abstractmethod
     def _inverse(self, t: np.ndarray) -> np.ndarray:
-        """Return x."""
+        """Return the x that `_transform` maps to `t`."""
 
     @abstractmethod
     def _log_jacobian(self, x: np.ndarray) -> np.ndarray | float:
@@ -101,22 +105,22 @@ class Mixture1D(BaseEstimator, metaclass=ABCMeta):
         Warns
         -----
         ConvergenceWarning
-            If the best start was still climbing after `max_iter` iterations.
+            If the likelihood still rose after `max_iter` iterations from the best start.
         """
         values, mass = collapse(x, sample_weight)
         self._check_support(values)
         t, w = self._transform(values), mass / mass.sum()
-        centre = w @ t
-        unit, spreads = self._range(t - centre, w)
-        t = (t - centre) / unit
-        n_rows = max(mass.sum(), len(values))  # weights may be normalised to any sum
+        center = w @ t
+        unit, spreads = self._range(t - center, w)
+        t = (t - center) / unit
+        n_rows = max(mass.sum(), len(values))  # weights may be normalized to any sum
         if len(values) < self._min_distinct:
             values_got = "value" if len(t) == 1 else "values"
             why = f"{len(t)} distinct {values_got}: two components need {self._min_distinct}"
             best = self._single(t, w, spreads)
         else:
             if self.warm_start and hasattr(self, "_locations"):
-                starts = [self._last_summit(centre, unit, spreads)]
+                starts = [self._last_maximum(center, unit, spreads)]
             else:
                 splits = starting_splits(values, w, n_rows)
                 starts = [self._split_at(t, w, k, spreads) for k in splits]
@@ -132,7 +136,7 @@ class Mixture1D(BaseEstimator, metaclass=ABCMeta):
                 ConvergenceWarning,
                 stacklevel=3,
             )
-        locations, widths = best.locations * unit + centre, best.spreads * unit
+        locations, widths = best.locations * unit + center, best.spreads * unit
         order = np.argsort(self._means(locations, widths), kind="stable")
         self._locations, self._spreads = locations[order], widths[order]
         self.degenerate_, self.weights_ = why, best.weights[order]
@@ -147,19 +151,19 @@ class Mixture1D(BaseEstimator, metaclass=ABCMeta):
         self, t: np.ndarray, w: np.ndarray, split: int, spreads: tuple[float, float]
     ) -> Solution:
         sides = (slice(None, split), slice(split, None))
-        start = np.array([self._family.maximise(t[s], w[s], spreads) for s in sides])
+        start = np.array([self._family.maximize(t[s], w[s], spreads) for s in sides])
         weights = np.clip([w[s].sum() for s in sides], self.min_weight, 1 - self.min_weight)
         return Solution(start[:, 0], start[:, 1], weights)
 
-    def _last_summit(self, centre: float, unit: float, spreads: tuple[float, float]) -> Solution:
+    def _last_maximum(self, center: float, unit: float, spreads: tuple[float, float]) -> Solution:
         widths = np.clip(self._spreads / unit, *spreads)
         weights = np.clip(self.weights_, self.min_weight, 1 - self.min_weight)
-        return Solution((self._locations - centre) / unit, widths, weights)
+        return Solution((self._locations - center) / unit, widths, weights)
 
     def _climb(
         self, t: np.ndarray, w: np.ndarray, start: Solution, spreads: tuple[float, float]
     ) -> Solution:
-        return climb(
+        return maximize_likelihood(
             t,
             w,
             self._family,
@@ -171,28 +175,28 @@ class Mixture1D(BaseEstimator, metaclass=ABCMeta):
         )
 
     def _single(self, t: np.ndarray, w: np.ndarray, spreads: tuple[float, float]) -> Solution:
-        location, spread = self._family.maximise(t, w, spreads)
+        location, spread = self._family.maximize(t, w, spreads)
         return Solution(np.full(2, location), np.full(2, spread), np.array([1.0, 0.0]))
 
-    def _fault(self, summit: Solution) -> str:
-        if summit.weights.min() < 1.01 * self.min_weight:
+    def _fault(self, found: Solution) -> str:
+        if found.weights.min() < 1.01 * self.min_weight:
             return f"an empty component: its weight fell to {self.min_weight:g}"
-        gaps = np.abs([np.diff(summit.locations), np.diff(summit.spreads)])
-        return COINCIDE if gaps.max() < 1e-6 * summit.spreads.min() else ""
+        gaps = np.abs([np.diff(found.locations), np.diff(found.spreads)])
+        return COINCIDE if gaps.max() < 1e-6 * found.spreads.min() else ""
 
     def _on_atom(
-        self, summit: Solution, t: np.ndarray, w: np.ndarray, spreads: tuple[float, float]
+        self, found: Solution, t: np.ndarray, w: np.ndarray, spreads: tuple[float, float]
     ) -> np.ndarray:
-        joint = log_joint(t, self._family, *summit[:3])
-        share = w * np.exp(joint - np.logaddexp(*joint))
-        atom = share.max(axis=1) > ONE_VALUE * share.sum(axis=1)
-        return atom & (summit.spreads < 1.01 * spreads[0])
+        joint = log_joint(t, self._family, *found[:3])
+        weight = w * np.exp(joint - np.logaddexp(*joint))
+        atom = weight.max(axis=1) > ONE_VALUE * weight.sum(axis=1)
+        return atom & (found.spreads < 1.01 * spreads[0])
 
-    def _merit(self, summit: Solution, *context: Any) -> tuple[bool, bool, float]:
-        # The likelihood has no bound where a component shrinks onto one value: only the bound on
-        # its spread gives it a value there, which must not be compared with an honest summit.
-        atoms = bool(self._on_atom(summit, *context).any())
-        return not self._fault(summit), not atoms, summit.log_likelihood
+    def _merit(self, found: Solution, *context: Any) -> tuple[bool, bool, float]:
+        # The likelihood has no bound where a component shrinks onto one value. Only the bound on
+        # its spread makes it finite there, and that must not be compared with other local maxima.
+        atoms = bool(self._on_atom(found, *context).any())
+        return not self._fault(found), not atoms, found.log_likelihood
 
     def _log_joint(self, x: np.ndarray, weights: np.ndarray) -> np.ndarray:
         joint = log_joint(self._transform(x), self._family, self._locations, self._spreads, weights)
@@ -211,8 +215,8 @@ class Mixture1D(BaseEstimator, metaclass=ABCMeta):
         x : array-like of shape (n_samples,)
             Finite values; outside the support the limit at its edge is returned.
         monotone : bool, default=True
-            Hold the posterior where it would fall as `x` grows (see Notes of the class). False
-            gives Bayes' rule as it is.
+            Keep the posterior constant where it would fall as `x` grows (see Notes of the class).
+            False gives Bayes' rule as it is.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Rows as weighted distinct values: the preparation that `noisyfit.mixture` shares and exports."""
+"""What is done to the values before a mixture is fitted: moved above zero, and collapsed."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def shift_positive(scores: ArrayLike, zero_value: float = 0.1) -> tuple[np.ndarr
     scores : array-like of shape (n_samples,)
         Finite scores.
     zero_value : float, default=0.1
-        Stands for a shifted score of exactly 0. It should be below the step between scores (2
-        for MILD's counts), else the smallest score overtakes its neighbours.
+        Takes the place of a shifted score of exactly 0. It should be below the step between scores
+        (2 for MILD's counts), else the smallest score overtakes its neighbours.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def shift_positive(scores: ArrayLike, zero_value: float = 0.1) -> tuple[np.ndarr
 def collapse(
     x: ArrayLike, sample_weight: ArrayLike | None = None, *, max_exact: int = 10_000
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Summarise rows as weighted distinct values, in one pass without a sort.
+    """Summarize rows as weighted distinct values, in one pass without a sort.
 
     Up to `max_exact` rows the summary is exact. Longer inputs are binned by the leading bits of
     the floating-point number ``x - min(x)``: 1024 bins to each power of two, fine near the minimum
@@ -106,7 +106,7 @@ def collapse(
         weights = np.bincount(inverse, w).astype(np.float64)
     else:
         values, weights = _bin(x, w)
-    # Less than this share of the total would become 0 once the weights are normalised.
+    # Less than this fraction of the total would become 0 once the weights are normalized.
     kept = weights > weights.sum() * np.finfo(np.float64).tiny
     return values[kept], weights[kept]
 

@@ -1,10 +1,10 @@
 """Two-component location-scale mixtures on weighted values: the mathematics of `noisyfit.mixture`.
 
-Pure functions. A component is ``kernel((t - location) /
-spread) / spread``. The normal density is one with ``t = x``; the Weibull density is one with
-``t = log(x)``, ``location = log(scale)`` and ``spread = 1 / shape``, because the logarithm of a
-Weibull variable has the smallest-extreme-value (Gumbel) density. Both families therefore share
-one likelihood and one gradient. Weights ``w`` sum to one, values ``t`` ascend.
+Pure functions, for `_base.py` and `_mixtures.py`. The density of a component is
+``kernel((t - location) / spread) / spread``. The normal density is one with ``t = x``; the Weibull
+density is one with ``t = log(x)``, ``location = log(scale)`` and ``spread = 1 / shape``, because
+the logarithm of a Weibull variable has the smallest-extreme-value (Gumbel) density. Both families
+therefore share one likelihood and one gradient. Weights ``w`` sum to one, values ``t`` ascend.
 """
 
 from collections.abc import Callable
@@ -19,8 +19,8 @@ from threadpoolctl import threadpool_limits
 MAX_EXPONENT = 100.0
 # Beyond the logarithm of any positive double.
 LARGEST_LOG = 800.0
-# Projected gradient of the mean log-likelihood that counts as zero: a line search that ends
-# in rounding noise this close to the optimum has converged.
+# A projected gradient of the mean log-likelihood below this counts as zero: a line search that
+# ends in rounding errors this close to the optimum has converged.
 FLAT = 1e-5
 
 
@@ -30,12 +30,12 @@ class Family(NamedTuple):
     log_kernel: Callable[[np.ndarray], np.ndarray]
     score: Callable[[np.ndarray], np.ndarray]  # derivative of log_kernel
     difference: Callable[[np.ndarray, np.ndarray], np.ndarray]  # log_kernel(z2) - log_kernel(z1)
-    maximise: Callable[..., np.ndarray]  # (t, w, spreads) -> maximum-likelihood (location, spread)
+    maximize: Callable[..., np.ndarray]  # (t, w, spreads) -> maximum-likelihood (location, spread)
     turning_point: Callable[[np.ndarray, np.ndarray], float]  # of the log odds of two components
 
 
 class Solution(NamedTuple):
-    """One local maximum of the likelihood, or where to start to climb one."""
+    """A local maximum of the likelihood, or the parameters from which one is searched for."""
 
     locations: np.ndarray
     spreads: np.ndarray
@@ -113,24 +113,25 @@ GUMBEL = Family(
     log_kernel=lambda z: z - np.exp(np.minimum(z, MAX_EXPONENT)),
     score=lambda z: 1 - np.exp(np.minimum(z, MAX_EXPONENT)),
     difference=_gumbel_difference,
-    maximise=_fit_gumbel,
+    maximize=_fit_gumbel,
     turning_point=_gumbel_turning_point,
 )
 NORMAL = Family(
     log_kernel=lambda z: -0.5 * z**2 - 0.5 * np.log(2 * np.pi),
     score=lambda z: -z,
     difference=lambda z1, z2: 0.5 * (z1 - z2) * (z1 + z2),
-    maximise=_fit_normal,
+    maximize=_fit_normal,
     turning_point=_normal_turning_point,
 )
 
 
 def kde_chord_split(x: np.ndarray, w: np.ndarray, n_rows: float) -> float:
-    """Return the dividing point where a kernel density estimate sags furthest from a chord.
+    """Return the value where a kernel density estimate lies furthest below a chord.
 
-    The chords run from the highest peak to the density at either end of the data; the peak is
-    sought on 100 points from 20 % below to 20 % above the range. SciPy's `gaussian_kde` has
-    no frequency weights: it would take its bandwidth from the number of distinct values.
+    The chords run from the highest peak of the density to its values at both ends of the data. The
+    peak is searched for on 100 points from 20 % below to 20 % above the range. SciPy's
+    `gaussian_kde` has no frequency weights: it would take its bandwidth from the number of distinct
+    values.
     """
     v = (x - x[0]) / (x[-1] - x[0])
     width = n_rows**-0.2 * np.sqrt(w @ (v - w @ v) ** 2 * n_rows / (n_rows - 1))
@@ -140,18 +141,18 @@ def kde_chord_split(x: np.ndarray, w: np.ndarray, n_rows: float) -> float:
 
     grid = np.linspace(-0.2, 1.2, 100)
     peak = grid[np.argmax(density(grid))]
-    sags = []
-    for end in (1.0, 0.0):  # the right side is kept unless the left sags more
+    gaps = []
+    for end in (1.0, 0.0):  # the right side is kept unless the gap at the left is larger
         line = np.linspace(end, peak, 100)
         height = density(line)
         gap = np.abs(height - np.linspace(height[0], height[-1], 100))
-        sags.append((gap.max(), line[np.argmax(gap)]))
-    _, divide = max(sags, key=lambda sag: sag[0])
+        gaps.append((gap.max(), line[np.argmax(gap)]))
+    _, divide = max(gaps, key=lambda gap: gap[0])
     return float(x[0] + divide * (x[-1] - x[0]))
 
 
 def starting_splits(x: np.ndarray, w: np.ndarray, n_rows: float) -> list[int]:
-    """Return how many of the values go left in each start: the KDE split, then quantiles."""
+    """Return, for each start, how many of the values go left: KDE split, then quantiles."""
     splits = [int(np.searchsorted(x, kde_chord_split(x, w, n_rows)))]
     splits += [int(i) for i in np.searchsorted(np.cumsum(w), (0.2, 0.5, 0.8)) + 1]
     side = 2 if len(x) >= 4 else 1
@@ -178,17 +179,17 @@ def negative_log_likelihood(
     weights = np.exp(-np.logaddexp(0, [theta[4], -theta[4]]))
     joint = log_joint(t, family, locations, spreads, weights)
     total = np.logaddexp(joint[0], joint[1])
-    share = w * np.exp(joint - total)
+    weight = w * np.exp(joint - total)
     z = (t - locations[:, None]) / spreads[:, None]
     psi = family.score(z)
     grad = np.empty(5)
-    grad[0:4:2] = (share * psi).sum(1) / spreads
-    grad[1:4:2] = (share * (1 + z * psi)).sum(1)
-    grad[4] = weights[1] - share[1].sum()
+    grad[0:4:2] = (weight * psi).sum(1) / spreads
+    grad[1:4:2] = (weight * (1 + z * psi)).sum(1)
+    grad[4] = weights[1] - weight[1].sum()
     return float(-w @ total), grad
 
 
-def climb(
+def maximize_likelihood(
     t: np.ndarray,
     w: np.ndarray,
     family: Family,
@@ -199,7 +200,7 @@ def climb(
     max_iter: int,
     tol: float,
 ) -> Solution:
-    """Maximise the joint likelihood by bounded quasi-Newton steps."""
+    """Maximize the joint likelihood by bounded quasi-Newton steps."""
     # The location bounds exclude nothing: where the gradient vanishes a location is a (power)
     # mean of the values under the component.
     location, spread = (t[0], t[-1]), tuple(np.log(spreads))
@@ -233,7 +234,7 @@ def climb(
 def log_odds(
     t: np.ndarray, family: Family, locations: np.ndarray, spreads: np.ndarray, weights: np.ndarray
 ) -> np.ndarray:
-    """Return the log odds of component 2, finite-safe in tails where both densities underflow."""
+    """Return the log odds of component 2; in tails where both densities underflow, too."""
     z = (t - locations[:, None]) / spreads[:, None]
     with np.errstate(divide="ignore"):
         prior = np.diff(np.log(weights) - np.log(spreads))[0]

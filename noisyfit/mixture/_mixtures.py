@@ -38,11 +38,11 @@ class WeibullMixture(Mixture1D):
     Parameters
     ----------
     warm_start : bool, default=False
-        Start from where the last fit ended, and nowhere else: much faster for values like the last.
+        Start from the result of the last fit alone. Much faster if the values are like the last.
     max_iter : int, default=2000
-        Iterations of the solver from each start.
+        Most iterations of the solver from each start.
     tol : float, default=1e-10
-        The solver stops when the mean log-likelihood gains less in an iteration.
+        The solver stops after an iteration in which the mean log-likelihood gains less than this.
     max_shape : float, default=50.0
         Largest shape. It keeps a component from shrinking onto one value of discrete scores, where
         the likelihood has no bound.
@@ -56,15 +56,15 @@ class WeibullMixture(Mixture1D):
     log_likelihood_ : float
         Sum of ``weight * log P(x)`` over the collapsed values.
     converged_ : bool
-        Whether the solver met `tol`.
+        Whether the solver converged within `max_iter` iterations.
     n_iter_ : int
-        Iterations from the winning start.
+        Iterations from the start with the best result.
     on_atom_ : ndarray of shape (2,), bool
         Whether a component sits on a single value of discrete scores, held by `max_shape` alone.
     degenerate_ : str
         Empty, or why these are not two components: fewer than 4 distinct values or components that
         coincide (a single Weibull is then stored twice, with weights 1 and 0), or an empty
-        component. Ask it before a threshold is used.
+        component. Check it before a threshold is used.
 
     See Also
     --------
@@ -72,12 +72,15 @@ class WeibullMixture(Mixture1D):
 
     Notes
     -----
-    A summit with an empty component or one on a single value loses against any other; among
-    the rest the highest likelihood wins. MILD's code takes the summit nearest its one start.
+    The likelihood is maximized by bounded quasi-Newton steps from four starts. The first is that of
+    MILD's code: the values are split where a kernel density estimate lies furthest below a chord
+    from its peak. The others split them at their 20, 50 and 80 % quantiles. A local maximum with an
+    empty component or one on a single value loses against any other; among the rest the highest
+    likelihood wins. MILD's code takes the local maximum that it reaches from its one start.
 
-    The log odds of two Weibull densities turn at most once: if the noisy component is the
-    narrower they fall again to the right, if it is the wider they rise again to the left.
-    `posterior` holds its value beyond that point: the running maximum (there, minimum) over the
+    The log odds of two Weibull densities have at most one turning point: if the noisy component is
+    the narrower they fall again to the right of it, if it is the wider they rise again to the left.
+    Beyond that point `posterior` stays constant. It is the running maximum (or minimum) over the
     whole support, which unlike one over a batch does not depend on the other rows.
 
     References
@@ -154,11 +157,11 @@ class GaussianMixture1D(Mixture1D):
     Parameters
     ----------
     warm_start : bool, default=False
-        Start from where the last fit ended, and nowhere else: much faster for values like the last.
+        Start from the result of the last fit alone. Much faster if the values are like the last.
     max_iter : int, default=2000
-        Iterations of the solver from each start.
+        Most iterations of the solver from each start.
     tol : float, default=1e-10
-        The solver stops when the mean log-likelihood gains less in an iteration.
+        The solver stops after an iteration in which the mean log-likelihood gains less than this.
     min_std : float, default=1e-3
         Smallest standard deviation of a component, in units of that of `x`. It keeps a component
         from shrinking onto one value, where the likelihood has no bound.
@@ -172,9 +175,9 @@ class GaussianMixture1D(Mixture1D):
     log_likelihood_ : float
         Sum of ``weight * log density`` over the collapsed values.
     converged_ : bool
-        Whether the solver met `tol`.
+        Whether the solver converged within `max_iter` iterations.
     n_iter_ : int
-        Iterations from the winning start.
+        Iterations from the start with the best result.
     on_atom_ : ndarray of shape (2,), bool
         Whether a component sits on a single value, held by `min_std` alone.
     degenerate_ : str
@@ -183,13 +186,13 @@ class GaussianMixture1D(Mixture1D):
 
     See Also
     --------
-    WeibullMixture : The same with Weibull components, where *Notes* say how a summit is chosen.
+    WeibullMixture : The same with Weibull components; *Notes* say which local maximum is chosen.
     sklearn.mixture.GaussianMixture : Any number of components and features, without weights.
 
     Notes
     -----
-    The posterior of two normals of unequal width turns once, far out on the side of the
-    narrower one; `posterior` holds its value beyond that point.
+    The posterior of two normals of unequal width has one turning point, far out on the side of the
+    narrower one. Beyond that point `posterior` stays constant.
 
     Examples
     --------
@@ -203,8 +206,8 @@ class GaussianMixture1D(Mixture1D):
     """
 
     # scikit-learn's GaussianMixture takes no sample weights, so it cannot fit collapsed values, and
-    # its cost grows with the rows. The EM that the Weibull mixture needs fits normals as it is;
-    # a test holds it to scikit-learn's answer.
+    # its cost grows with the rows. What fits the Weibull mixture fits normals as it is; a test
+    # holds it to scikit-learn's answer.
     _family = NORMAL
     _min_distinct = 2
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
