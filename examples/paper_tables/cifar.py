@@ -1,4 +1,4 @@
-"""What every CIFAR-10 table shares: images, noisy labels, splits, result lines, parallel runs.
+"""What all CIFAR-10 tables have in common: images, noisy labels, runs, result lines, command line.
 
 The folder of the images holds torchvision's ``cifar-10-batches-py``, or ``cifar10_jpeg_full.npz``
 (all 60,000 images as JPEG of quality 75: slightly harder than the originals). CIFAR-10N's labels
@@ -7,11 +7,14 @@ are read from ``cifar_noisy_labels.npz`` or the JPEG file.
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import math
 import multiprocessing
 import platform
+import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import cache
 from pathlib import Path
@@ -29,7 +32,6 @@ from noisyfit.noise._label_noise import CIFAR10_ASYMMETRIC
 from noisyfit.training import predict_logits
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable
 
 # Images and labels
@@ -162,7 +164,7 @@ def by_validation(epochs: list[dict]) -> int:
 
 
 def plain(value):
-    """Plain numbers for JSON, which knows no NaN."""
+    """Return plain numbers for JSON, which knows no NaN."""
     if isinstance(value, tuple):
         return [plain(v) for v in value]
     value = value.item() if isinstance(value, np.generic) else value
@@ -186,6 +188,18 @@ def hardware(device: torch.device) -> dict:
     }
 
 
+def circumstances(
+    options: dict, start: float, device: torch.device, precision: torch.dtype | None
+) -> dict:
+    """Return how long a run took that began at `start`, and on what: the end of a result line."""
+    return {
+        "seconds": time.time() - start,
+        "hardware": hardware(device),
+        "precision": str(precision or torch.float32),
+        "jobs": options["jobs"],
+    }
+
+
 def append(path: str, line: dict) -> None:
     """Append one JSON line at once, so that parallel processes do not mix."""
     with Path(path).open("a") as file:
@@ -199,6 +213,7 @@ def read(path: str) -> list[dict]:
 
 
 def markdown(head: list[str], rows: list[list]) -> str:
+    """Return a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
@@ -214,7 +229,29 @@ def machine(r: dict) -> str:
     )
 
 
+def machines(results: list[dict]) -> str:
+    """Say what the results were run with, a line for each machine and setting."""
+    return "\n".join(f"Run with {one}." for one in sorted({machine(r) for r in results}))
+
+
 # Runs
+
+
+def epoch_report(name: str, config: dict, options: dict, start: float) -> Callable[[dict], None]:
+    """Return a function that writes each epoch's scores to OUT.partial and prints every tenth."""
+
+    def report(scores: dict) -> None:
+        append(options["out"] + ".partial", config | {"partial": scores})
+        if scores["epoch"] % 10 == 0:
+            print(name, scores, f"{time.time() - start:.0f} s", flush=True)
+
+    return report
+
+
+def use_threads(options: dict) -> None:
+    """Give this process its processors, and let cuDNN search for its fastest kernels."""
+    torch.set_num_threads(options["threads"])
+    torch.backends.cudnn.benchmark = True
 
 
 def train_all(run: Callable, todo: list[dict], args: argparse.Namespace) -> None:
@@ -234,3 +271,63 @@ def train_all(run: Callable, todo: list[dict], args: argparse.Namespace) -> None
                 print(f"FAILED {futures[future]}: {future.exception()!r}", flush=True)
     if failed:
         raise SystemExit(f"{len(failed)} of {len(todo)} runs failed; call again to repeat them.")
+
+
+# Command line
+
+FILES = """\
+DIR holds torchvision's ``cifar-10-batches-py``, or ``cifar10_jpeg_full.npz`` (all 60,000 images as
+JPEG of quality 75: slightly harder than the originals; every result names the images it was
+measured on). A finished result is one JSON line in --out; a run that is called again skips what is
+there with the same configuration.
+"""
+
+
+def command_line(
+    description: str, out: str, settings: list[str] | None = None
+) -> argparse.ArgumentParser:
+    """Return a parser with the arguments of all tables.
+
+    `out` is the default file of results, `settings` are the kinds of noise to choose from.
+    """
+    parser = argparse.ArgumentParser(
+        description=f"{description}\n{FILES}", formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", help="folder with the images")
+    if settings:
+        parser.add_argument(
+            "--settings", nargs="+", choices=settings, default=settings, metavar="NAME"
+        )
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, on one device")
+    parser.add_argument("--small", action="store_true", help="a size for a CPU, see above")
+    parser.add_argument("--out", default=out)
+    parser.add_argument("--limit", type=int, help=argparse.SUPPRESS)  # images, to try the script
+    return parser
+
+
+def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Return the arguments; training needs the folder of the images."""
+    args = parser.parse_args()
+    if not args.table and args.data is None:
+        parser.error("--data is needed")
+    return args
+
+
+def amount_of_data(args: argparse.Namespace, n_train: int, n_eval: int) -> dict:
+    """Return that part of a configuration; `n_train` and `n_eval` are the numbers of --small."""
+    return {
+        "n_train": args.limit or (n_train if args.small else 45_000),
+        "n_eval": args.limit or (n_eval if args.small else 10_000),
+        "images": source(args.data),
+    }
+
+
+def train_missing(run: Callable, configurations: list[dict], args: argparse.Namespace) -> None:
+    """Train the configurations that have no result in --out yet."""
+    done = [line["config"] for line in read(args.out)]
+    todo = [config for config in configurations if config not in done]
+    print(f"{len(todo)} runs to do, {len(done)} results in {args.out}", flush=True)
+    train_all(run, todo, args)

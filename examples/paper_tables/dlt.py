@@ -7,10 +7,7 @@ accuracy on the 10,000 test images and on 5,000 validation images.
     python examples/paper_tables/dlt.py --data DIR --small --out dlt_small.jsonl
     python examples/paper_tables/dlt.py --table --out dlt.jsonl
 
-DIR holds torchvision's ``cifar-10-batches-py``, or ``cifar10_jpeg_full.npz`` (all 60,000 images as
-JPEG of quality 75; every result names the images it was measured on). A finished result is one JSON
-line in --out; a run that is called again skips what is there with the same configuration. The
-accuracies of finished epochs go to OUT.partial at once.
+--help says what DIR holds. The accuracies of finished epochs go to OUT.partial at once.
 
 What is reported: the mean accuracy of the last ten epochs, as the paper's "last", and that of the
 epoch with the best accuracy on *noisy* validation labels; the paper's "best" is the best test
@@ -32,30 +29,20 @@ reproduction.
 
 from __future__ import annotations
 
-import argparse
 import time
+from typing import TYPE_CHECKING
 
+import cifar
 import numpy as np
-import torch
-from cifar import (
-    EpochScores,
-    append,
-    by_validation,
-    hardware,
-    machine,
-    markdown,
-    plain,
-    read,
-    source,
-    split,
-    train_all,
-)
 
 from noisyfit import DLTClassifier
 from noisyfit.augment import RandomCropFlip
 from noisyfit.metrics import detection_report
 from noisyfit.modules import ConvNet, PreActResNet18
 from noisyfit.training import resolve_device
+
+if TYPE_CHECKING:
+    import argparse
 
 # Setting: (best, last) test accuracy in per cent of DLT with the sliding window, with the last
 # epoch, and of plain training, Table 1; and the estimated noise rate, Table 5.
@@ -74,17 +61,10 @@ LAST_EPOCHS = 10
 
 def run(config: dict, options: dict) -> dict:
     """Train once and return the result line."""
-    torch.set_num_threads(options["threads"])
-    torch.backends.cudnn.benchmark = True
-    data = split(config, options["data"])
+    cifar.use_threads(options)
+    data = cifar.split(config, options["data"])
     name = f"{config['setting']} seed {config['seed']} {config['method']}"
     start = time.time()
-
-    def report(scores: dict) -> None:
-        append(options["out"] + ".partial", config | {"partial": scores})
-        if scores["epoch"] % 10 == 0:
-            print(name, scores, f"{time.time() - start:.0f} s", flush=True)
-
     estimator = DLTClassifier(
         MODULES[config["module"]],
         **config["parameters"],
@@ -96,7 +76,7 @@ def run(config: dict, options: dict) -> dict:
         random_state=data.training_seed,
     )
     device = resolve_device(options["device"])
-    scores = EpochScores(data, device, report)
+    scores = cifar.EpochScores(data, device, cifar.epoch_report(name, config, options, start))
     wrong = data.given != data.y
     print(name, f"starts: {wrong.mean():.2%} of {len(wrong)} labels wrong", flush=True)
     estimator.set_params(callbacks=[scores]).fit(data.X, data.given)
@@ -108,20 +88,17 @@ def run(config: dict, options: dict) -> dict:
     )
     return {
         "config": config,
-        "noise_rate": plain(wrong.mean()),
+        "noise_rate": cifar.plain(wrong.mean()),
         "estimated_noise_rate": estimator.noise_rate_,
         "interval": estimator.noise_rate_interval_,
         "epochs": scores.epochs,
         "detection": detection,
-        "seconds": time.time() - start,
-        "hardware": hardware(device),
-        "precision": str(estimator.net_.precision or torch.float32),
-        "jobs": options["jobs"],
+        **cifar.circumstances(options, start, device, estimator.net_.precision),
     }
 
 
 def table(results: list[dict]) -> str:
-    """Markdown table of all results beside the paper's figures; accuracies in per cent."""
+    """Return a Markdown table of all results beside the paper's figures; accuracies in per cent."""
     head = [
         *("setting", "method", "seed", "wrong labels", "images", "epochs", "**last ten**"),
         *("by noisy val", "best test epoch", "paper last", "paper best", "AUROC", "F1"),
@@ -131,7 +108,7 @@ def table(results: list[dict]) -> str:
     key = lambda r: (order.index(r["config"]["setting"]), r["config"]["method"])  # noqa: E731
     for r in sorted(results, key=key):
         config, epochs, detection = r["config"], r["epochs"], r["detection"]
-        chosen = by_validation(epochs)
+        chosen = cifar.by_validation(epochs)
         same_network = config["module"] == "PreActResNet18"
         best, last = PAPER[config["setting"]][config["method"]] if same_network else ("-", "-")
         estimated = config["parameters"]["noise_rate"] == "auto"
@@ -150,15 +127,14 @@ def table(results: list[dict]) -> str:
                 f"{r['seconds'] / 60:.1f}",
             ]
         )
-    machines = sorted({machine(r) for r in results})
-    return markdown(head, body) + "\n\n" + "\n".join(f"Run with {one}." for one in machines)
+    return f"{cifar.markdown(head, body)}\n\n{cifar.machines(results)}"
 
 
 SHOWN = ("auroc", "mask_f1")
 
 
 def configurations(args: argparse.Namespace) -> list[dict]:
-    """All runs that the command line asks for."""
+    """List all runs that the command line asks for."""
     methods = [] if args.baseline == "only" else args.strategies
     methods = [*methods, "plain"] if args.baseline else methods
     epochs = args.epochs or (20 if args.small else 300)
@@ -193,44 +169,25 @@ def configurations(args: argparse.Namespace) -> list[dict]:
                         "lr": 0.02,
                         "batch_size": 128,
                         "precision": args.precision,
-                        "n_train": args.limit or (10_000 if args.small else 45_000),
-                        "n_eval": args.limit or 10_000,
-                        "images": source(args.data),
+                        **cifar.amount_of_data(args, n_train=10_000, n_eval=10_000),
                     }
                 )
     return made
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", help="folder with the images")
-    parser.add_argument("--settings", nargs="+", choices=PAPER, default=list(PAPER), metavar="NAME")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument(
-        "--strategies", nargs="+", choices=["window", "epoch"], default=["window", "epoch"]
-    )
+    parser = cifar.command_line(__doc__, out="dlt.jsonl", settings=list(PAPER))
+    strategies = ["window", "epoch"]
+    parser.add_argument("--strategies", nargs="+", choices=strategies, default=strategies)
     parser.add_argument("--epochs", type=int, help="300 by default")
     parser.add_argument("--estimation-epochs", type=int, help="as --epochs by default")
     parser.add_argument("--noise-rate", choices=["auto", "nominal"], default="auto")
     parser.add_argument("--baseline", nargs="?", const="also", choices=["also", "only"])
-    parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, on one device")
-    parser.add_argument("--small", action="store_true", help="a size for a CPU, see above")
-    parser.add_argument("--out", default="dlt.jsonl")
     parser.add_argument("--table", action="store_true", help="only print --out")
-    parser.add_argument("--limit", type=int, help=argparse.SUPPRESS)  # images, to try the script
-    args = parser.parse_args()
+    args = cifar.parse(parser)
     if not args.table:
-        if args.data is None:
-            parser.error("--data is needed")
-        done = [line["config"] for line in read(args.out)]
-        todo = [config for config in configurations(args) if config not in done]
-        print(f"{len(todo)} runs to do, {len(done)} results in {args.out}", flush=True)
-        train_all(run, todo, args)
-    print(table(read(args.out)))
+        cifar.train_missing(run, configurations(args), args)
+    print(table(cifar.read(args.out)))
 
 
 if __name__ == "__main__":

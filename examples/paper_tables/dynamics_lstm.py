@@ -8,13 +8,10 @@ and measures its accuracy on the test images (Table 1).
     python examples/paper_tables/dynamics_lstm.py --data DIR --small --out dynamics_lstm_small.jsonl
     python examples/paper_tables/dynamics_lstm.py --table --out dynamics_lstm.jsonl
 
-DIR holds torchvision's ``cifar-10-batches-py``, or ``cifar10_jpeg_full.npz`` (all 60,000 images as
-JPEG of quality 75; every result names the images it was measured on). A finished result is one JSON
-line in --out; a run that is called again skips what is there with the same configuration. The
-folder OUT.partial keeps the recorded dynamics and trained detectors, which are made again without
-it. A detector that ships with other weights is measured by the same call, without recording again;
-after any other change of the library, --again --methods NAME does the same. Tables show the newest
-results.
+--help says what DIR holds. The folder OUT.partial keeps the recorded dynamics and trained
+detectors, which are made again without it. A detector that ships with other weights is measured by
+the same call, without recording again; after any other change of the library, --again --methods
+NAME does the same. Tables show the newest results.
 
 One recorded run on all rows serves everything: its network is "Standard", its dynamics are ranked.
 
@@ -24,7 +21,7 @@ One recorded run on all rows serves everything: its network is "Standard", its d
 - LSTM, shipped: the detector that comes with noisyfit. It sees no clean label here, but CIFAR-10 is
   one of the data sets that it was trained on.
 - AUM and the trained LSTM leave out as many rows as there are wrong labels, where the paper chose
-  the share by hand; the shipped one is told no noise rate and estimates it.
+  their number by hand; the shipped one is told no noise rate and estimates it.
 - Oracle trains on the rows whose label is right.
 
 Noise as in the paper's code: "symmetric" draws from the nine other classes, so that symmetric-0.4
@@ -44,7 +41,6 @@ a check that the script works, not a reproduction. Six settings take 31 training
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
@@ -54,9 +50,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, NamedTuple
 
+import cifar
 import numpy as np
-import torch
-from cifar import hardware, machine, markdown, plain, read, source, split, train_all
 
 from noisyfit import DynamicsLSTM, DynamicsLSTMDetector
 from noisyfit.data import fit_scaler, make_rows
@@ -68,6 +63,7 @@ from noisyfit.noise import corrupt_labels, transition_matrix
 from noisyfit.training import predict_logits, resolve_device, resolve_precision
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterator
 
 # Setting: test accuracy in per cent, Table 1. Figures 3 and 4 give no numbers.
@@ -109,7 +105,7 @@ class Data(NamedTuple):
 
 def load(config: dict, folder: str) -> Data:
     """Take the rows that the other tables take for this seed, and corrupt their labels."""
-    rows = split(config | {"setting": "symmetric-0"}, folder)
+    rows = cifar.split(config | {"setting": "symmetric-0"}, folder)
     # The first three streams are those of the split.
     noise, *streams = np.random.SeedSequence(config["seed"]).spawn(7)[3:]
     given = rows.y
@@ -220,7 +216,7 @@ def by_detector(config: dict, options: dict, data: Data, dynamics: TrainingDynam
     if config["method"] == "shipped":
         choice = {}
     else:
-        # A little less than the share: 5000 * (1 - 0.8) is 999.99.
+        # A little less than the proportion: 5000 * (1 - 0.8) is 999.99.
         choice = {"remove": wrong.mean() - 1e-9}
         choice["detector"] = trained_detector(config, options, data)
     network = estimator(config, options, data.retraining_seed, OfRecords, **choice)
@@ -263,8 +259,7 @@ def measure(config: dict, options: dict, data: Data) -> dict:
 
 def run(config: dict, options: dict) -> dict:
     """Train once, at most after what the run needs from OUT.partial, and return the result line."""
-    torch.set_num_threads(options["threads"])
-    torch.backends.cudnn.benchmark = True
+    cifar.use_threads(options)
     method, start = config["method"], time.time()
     data = load(config, options["data"])
     wrong = data.given != data.y
@@ -277,17 +272,15 @@ def run(config: dict, options: dict) -> dict:
             config = config | {"weights": shipped_weights()}
         measured = measure(config, options, data)
         keep = measured.pop("keep")
-        measured |= {"kept": len(keep), "kept_right": plain(1 - wrong[keep].mean())}
+        measured |= {"kept": len(keep), "kept_right": cifar.plain(1 - wrong[keep].mean())}
     print(name, measured, f"{time.time() - start:.0f} s", flush=True)
     device = resolve_device(options["device"])
+    precision = resolve_precision(config["precision"], device, True)
     return {
         "config": config,
-        "noise_rate": plain(wrong.mean()),
+        "noise_rate": cifar.plain(wrong.mean()),
         **measured,
-        "seconds": time.time() - start,
-        "hardware": hardware(device),
-        "precision": str(resolve_precision(config["precision"], device, True) or torch.float32),
-        "jobs": options["jobs"],
+        **cifar.circumstances(options, start, device, precision),
     }
 
 
@@ -312,7 +305,7 @@ def newest(results: list[dict]) -> list[dict]:
 
 
 def table(results: list[dict]) -> str:
-    """Markdown tables of the newest results; shares and accuracies in per cent."""
+    """Return Markdown tables of the newest results; proportions in per cent."""
     head = [
         *("setting", "method", "seed", "wrong labels", "images", "epochs", "kept"),
         *("of them right", "rate found", "**last epoch**", "paper", "min"),
@@ -341,9 +334,8 @@ def table(results: list[dict]) -> str:
         if "ranking" in r:
             values = [f"{r['ranking'][figure.__name__]:.4f}" for figure in FIGURES]
             figures.append([config["setting"], RANKINGS[method], config["seed"], wrong, *values])
-    parts = [markdown(head, body), markdown(figures_head, figures), NOTE]
-    machines = sorted({machine(r) for r in results})
-    return "\n\n".join([*parts, "\n".join(f"Run with {one}." for one in machines)])
+    parts = [cifar.markdown(head, body), cifar.markdown(figures_head, figures), NOTE]
+    return "\n\n".join([*parts, cifar.machines(results)])
 
 
 NOTE = (
@@ -358,7 +350,7 @@ NOTE = (
 
 
 def configurations(args: argparse.Namespace) -> list[dict]:
-    """All runs that the command line asks for."""
+    """List all runs that the command line asks for."""
     small = args.small
     if small:
         parameters = {"optimizer__momentum": 0.9, "optimizer__weight_decay": 5e-4}
@@ -373,9 +365,7 @@ def configurations(args: argparse.Namespace) -> list[dict]:
         "batch_size": 64 if small else 128,
         "recording": args.recording,
         "precision": args.precision,
-        "n_train": args.limit or (5000 if small else 45_000),
-        "n_eval": args.limit or (2000 if small else 10_000),
-        "images": source(args.data),
+        **cifar.amount_of_data(args, n_train=5000, n_eval=2000),
     }
     made = []
     for seed in args.seeds:
@@ -391,35 +381,22 @@ def configurations(args: argparse.Namespace) -> list[dict]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", help="folder with the images")
-    parser.add_argument("--settings", nargs="+", choices=PAPER, default=list(PAPER), metavar="NAME")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser = cifar.command_line(__doc__, out="dynamics_lstm.jsonl", settings=list(PAPER))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--epochs", type=int, help="200 by default")
     parser.add_argument("--recording", default="training", choices=["training", "evaluation"])
-    parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, on one device")
-    parser.add_argument("--small", action="store_true", help="a size for a CPU, see above")
-    parser.add_argument("--out", default="dynamics_lstm.jsonl")
     parser.add_argument("--table", action="store_true", help="only print --out")
     parser.add_argument("--again", action="store_true", help="also what --out has already")
-    parser.add_argument("--limit", type=int, help=argparse.SUPPRESS)  # images, to try the script
-    args = parser.parse_args()
+    args = cifar.parse(parser)
     if not args.table:
-        if args.data is None:
-            parser.error("--data is needed")
         # What others build on comes first, and the detector that ships, which may change, last.
         for stage in (["detector"], ["standard"], ["aum", "trained", "oracle"], ["shipped"]):
-            done = [line["config"] for line in read(args.out)]
+            done = [line["config"] for line in cifar.read(args.out)]
             todo = [config for config in configurations(args) if config["method"] in stage]
             todo = [config for config in todo if args.again or config not in done]
             print(f"{', '.join(stage)}: {len(todo)} runs to do", flush=True)
-            train_all(run, todo, args)
-    print(table(read(args.out)))
+            cifar.train_all(run, todo, args)
+    print(table(cifar.read(args.out)))
 
 
 if __name__ == "__main__":

@@ -7,10 +7,7 @@ epoch, the accuracy on the 10,000 test images and on 5,000 validation images.
     python examples/paper_tables/meta_relabel.py --data DIR --small --out meta_relabel_small.jsonl
     python examples/paper_tables/meta_relabel.py --table --out meta_relabel.jsonl
 
-DIR holds torchvision's ``cifar-10-batches-py``, or ``cifar10_jpeg_full.npz`` (all 60,000 images as
-JPEG of quality 75; every result names the images it was measured on). A finished result is one JSON
-line in --out; a run that is called again skips what is there with the same configuration. The
-accuracies of finished epochs go to OUT.partial at once.
+--help says what DIR holds. The accuracies of finished epochs go to OUT.partial at once.
 
 --tables 1 is uniform noise with 1, 5 and 10 trusted images of each class, 3 is asymmetric noise
 with 10, 9 are the ablations M-1 to M-10. **The paper's Table 9 is on CIFAR-100**; here the same
@@ -23,9 +20,9 @@ with the same optimizer.
 "Symmetric" draws from all ten classes, as the paper's uniform noise does: symmetric-0.4 makes 36 %
 of the labels wrong. Wrong labels are counted among the images that are not trusted. What is
 reported: the accuracy after the last epoch, where the cosine cycles end, and that of the epoch with
-the best accuracy on *noisy* validation labels; never the best test epoch. "trust": the share of
-epochs in which the given label was preferred to the pseudo-label (lambda), for right and for wrong
-labels (Figure 4).
+the best accuracy on *noisy* validation labels; never the best test epoch. "trust": the
+proportion of epochs in which the given label was preferred to the pseudo-label (lambda), for right
+and for wrong labels (Figure 4).
 
 Differences to the paper: 45,000 training images, trusted ones included, since 5,000 are held out;
 --schedule paper is 200 epochs of cycles that end with the training, where the paper has about 400;
@@ -40,26 +37,12 @@ a learning rate of 0.02: a check that the script works, not a reproduction.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from pathlib import Path
 
+import cifar
 import numpy as np
-import torch
-from cifar import (
-    EpochScores,
-    append,
-    by_validation,
-    hardware,
-    machine,
-    markdown,
-    plain,
-    read,
-    source,
-    split,
-    train_all,
-)
 
 from noisyfit import MetaRelabelClassifier
 from noisyfit.augment import Cutout, RandomCropFlip
@@ -68,8 +51,13 @@ from noisyfit.modules import ConvNet, ResNet29v2, WideResNet
 from noisyfit.training import resolve_device
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+from typing import TYPE_CHECKING
+
 from comparison import choose_trusted
 from comparison import plain as plain_training
+
+if TYPE_CHECKING:
+    import argparse
 
 MODULES = {"ResNet29v2": ResNet29v2, "WideResNet": WideResNet, "ConvNet": ConvNet}
 WEIGHT_DECAY = {"ResNet29v2": 2e-4, "WideResNet": 5e-4, "ConvNet": 5e-4}
@@ -170,9 +158,8 @@ def estimator(config: dict, options: dict, seed: int):
 
 def run(config: dict, options: dict) -> dict:
     """Train once and return the result line."""
-    torch.set_num_threads(options["threads"])
-    torch.backends.cudnn.benchmark = True
-    data = split(config, options["data"])
+    cifar.use_threads(options)
+    data = cifar.split(config, options["data"])
     # The first three streams are those of the split.
     choice = np.random.default_rng(np.random.SeedSequence(config["seed"]).spawn(4)[3])
     trusted = choose_trusted(data.y, config["trusted"] // 10, choice)
@@ -181,14 +168,8 @@ def run(config: dict, options: dict) -> dict:
     name = f"{config['module']} {config['setting']} seed {config['seed']} {config['method']}"
     name += f" {config['trusted']} trusted"
     start = time.time()
-
-    def report(scores: dict) -> None:
-        append(options["out"] + ".partial", config | {"partial": scores})
-        if scores["epoch"] % 10 == 0:
-            print(name, scores, f"{time.time() - start:.0f} s", flush=True)
-
     device = resolve_device(options["device"])
-    scores = EpochScores(data, device, report)
+    scores = cifar.EpochScores(data, device, cifar.epoch_report(name, config, options, start))
     print(name, f"starts: {wrong[others].mean():.2%} of {others.sum()} labels wrong", flush=True)
     fitted = estimator(config, options, data.training_seed).set_params(callbacks=[scores])
     fitted.fit(data.X, given, **({} if config["method"] == PLAIN else {"trusted": trusted}))
@@ -204,18 +185,15 @@ def run(config: dict, options: dict) -> dict:
         if values is not None:
             for label, rows in (("right", others & ~wrong), ("wrong", wrong)):
                 mean = values[rows].mean() if rows.any() else None
-                measured[f"{attribute}{label}"] = plain(mean)
+                measured[f"{attribute}{label}"] = cifar.plain(mean)
     return {
         "config": config,
-        "noise_rate": plain(wrong[others].mean()),
+        "noise_rate": cifar.plain(wrong[others].mean()),
         "estimated_noise_rate": None if config["method"] == PLAIN else fitted.noise_rate_,
         "meta_gradient": getattr(fitted, "meta_gradient_", None),
         "epochs": scores.epochs,
         **measured,
-        "seconds": time.time() - start,
-        "hardware": hardware(device),
-        "precision": str(fitted.net_.precision or torch.float32),
-        "jobs": options["jobs"],
+        **cifar.circumstances(options, start, device, fitted.net_.precision),
     }
 
 
@@ -223,7 +201,7 @@ def run(config: dict, options: dict) -> dict:
 
 
 def tables(results: list[dict]) -> str:
-    """Markdown tables of all results beside the paper's figures; accuracies in per cent."""
+    """Return Markdown tables of all results beside the paper's figures; accuracies in per cent."""
     chosen = {
         "Table 1, uniform noise.": ("1", (FULL, PLAIN)),
         "Table 3, asymmetric noise.": ("3", (FULL, PLAIN)),
@@ -237,9 +215,8 @@ def tables(results: list[dict]) -> str:
             if r["config"]["setting"] in SETTINGS[table] and r["config"]["method"] in methods
         ]
         if rows:
-            parts += [title, markdown(HEAD, [row(r, table) for r in rows])]
-    machines = sorted({machine(r) for r in results})
-    return "\n\n".join([*parts, "\n".join(f"Run with {one}." for one in machines)])
+            parts += [title, cifar.markdown(HEAD, [row(r, table) for r in rows])]
+    return "\n\n".join([*parts, cifar.machines(results)])
 
 
 HEAD = [
@@ -258,10 +235,10 @@ def place(r: dict) -> tuple:
 
 
 def row(r: dict, table: str) -> list:
-    """Figures of a result, for a table of the paper."""
+    """Return the figures of a result, for a table of the paper."""
     config, epochs = r["config"], r["epochs"]
     method, setting, n_trusted = config["method"], config["setting"], config["trusted"]
-    chosen, paper, rate = by_validation(epochs), "-", r["estimated_noise_rate"]
+    chosen, paper, rate = cifar.by_validation(epochs), "-", r["estimated_noise_rate"]
     if table != "9" and method == FULL:
         paper = PAPER.get((config["module"], n_trusted), {}).get(setting, "-")
     elif n_trusted == TRUSTED.get(method) and config["module"] == "WideResNet":
@@ -284,7 +261,7 @@ def row(r: dict, table: str) -> list:
 
 
 def configurations(args: argparse.Namespace) -> list[dict]:
-    """All runs that the command line asks for, each once."""
+    """List all runs that the command line asks for, each once."""
     wanted: list[tuple] = []
     for table in args.tables:
         for setting in SETTINGS[table]:
@@ -313,9 +290,7 @@ def configurations(args: argparse.Namespace) -> list[dict]:
             "weight_decay": WEIGHT_DECAY[module],
             "batch_size": 100,
             "precision": args.precision,
-            "n_train": args.limit or (5_000 if args.small else 45_000),
-            "n_eval": args.limit or (2_000 if args.small else 10_000),
-            "images": source(args.data),
+            **cifar.amount_of_data(args, n_train=5_000, n_eval=2_000),
         }
         for seed in args.seeds
         for module in (["ConvNet"] if args.small else args.networks)
@@ -324,36 +299,21 @@ def configurations(args: argparse.Namespace) -> list[dict]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cifar.command_line(__doc__, out="meta_relabel.jsonl")
     networks = ["ResNet29v2", "WideResNet"]
-    parser.add_argument("--data", help="folder with the images")
     parser.add_argument("--tables", nargs="+", choices=list(SETTINGS), default=list(SETTINGS))
     parser.add_argument("--networks", nargs="+", choices=networks, default=networks)
     parser.add_argument("--trusted", nargs="+", type=int, choices=[10, 50, 100], help="in all")
     parser.add_argument("--methods", nargs="+", choices=[PLAIN, *ABLATIONS], metavar="NAME")
     parser.add_argument("--baseline", action="store_true", help="also plain training")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--schedule", choices=list(SCHEDULES), default="paper", help=f"{SCHEDULES}")
     parser.add_argument("--epochs", type=int, help="in place of --schedule")
-    parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, on one device")
-    parser.add_argument("--small", action="store_true", help="a size for a CPU, see above")
-    parser.add_argument("--out", default="meta_relabel.jsonl")
     parser.add_argument("--table", action="store_true", help="only print --out")
-    parser.add_argument("--limit", type=int, help=argparse.SUPPRESS)  # images, to try the script
     parser.set_defaults(trusted=[10, 50, 100])
-    args = parser.parse_args()
+    args = cifar.parse(parser)
     if not args.table:
-        if args.data is None:
-            parser.error("--data is needed")
-        done = [line["config"] for line in read(args.out)]
-        todo = [config for config in configurations(args) if config not in done]
-        print(f"{len(todo)} runs to do, {len(done)} results in {args.out}", flush=True)
-        train_all(run, todo, args)
-    print(tables(read(args.out)))
+        cifar.train_missing(run, configurations(args), args)
+    print(tables(cifar.read(args.out)))
 
 
 if __name__ == "__main__":

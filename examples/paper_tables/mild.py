@@ -8,12 +8,8 @@ the 10,000 test images and on the 5,000 validation images.
     python examples/paper_tables/mild.py --data DIR --small --out mild_small.jsonl
     python examples/paper_tables/mild.py --table --out mild.jsonl           (or --table rounds)
 
-DIR holds torchvision's ``cifar-10-batches-py``, or ``cifar10_jpeg_full.npz`` (all 60,000 images as
-JPEG of quality 75: slightly harder than the originals; every result names the images it was
-measured on). CIFAR-10N's labels are read from ``cifar_noisy_labels.npz`` or the JPEG file.
-
-A finished result is one JSON line in --out; a run that is called again skips what is there with the
-same configuration. Finished rounds go to OUT.partial at once.
+--help says what DIR holds; CIFAR-10N's labels are read from its ``cifar_noisy_labels.npz`` or from
+the JPEG file. Finished rounds go to OUT.partial at once.
 
 What is reported: accuracy at the end of the last round, and of the round with the best accuracy on
 *noisy* validation labels (the paper had clean ones, so that choice is given as well); never the
@@ -32,12 +28,11 @@ first one of 20, plain training 40 epochs: a check that the script works, not a 
 
 from __future__ import annotations
 
-import argparse
 import time
+from typing import TYPE_CHECKING
 
+import cifar
 import numpy as np
-import torch
-from cifar import append, hardware, machine, markdown, plain, read, source, split, train_all
 from skorch.callbacks import Callback
 
 from noisyfit import MILDSelector
@@ -46,6 +41,9 @@ from noisyfit.data import make_rows
 from noisyfit.metrics import detection_report
 from noisyfit.modules import CIFARResNet34, ConvNet
 from noisyfit.training import predict_logits
+
+if TYPE_CHECKING:
+    import argparse
 
 # Setting: test accuracy in per cent of MILD and of plain training, Tables 1 and 6.
 PAPER = {
@@ -94,19 +92,18 @@ class RoundScores(Callback):
             start += len(x)
             for key, y in labels.items():
                 scores[f"{name}_{key}"] = (part == y).mean()
-        self.rounds.append({name: plain(value) for name, value in scores.items()})
+        self.rounds.append({name: cifar.plain(value) for name, value in scores.items()})
         self.report(self.rounds[-1])
 
 
 def run(config: dict, options: dict) -> dict:
     """Train once and return the result line."""
-    torch.set_num_threads(options["threads"])
-    torch.backends.cudnn.benchmark = True
-    rows = split(config, options["data"])
+    cifar.use_threads(options)
+    rows = cifar.split(config, options["data"])
     name = f"{config['setting']} seed {config['seed']} {config['method']}"
 
     def report(scores: dict) -> None:
-        append(options["out"] + ".partial", config | {"partial": scores})
+        cifar.append(options["out"] + ".partial", config | {"partial": scores})
         show = {k: round(v, 4) if isinstance(v, float) else v for k, v in scores.items()}
         print(name, show, f"{time.time() - start:.0f} s", flush=True)
 
@@ -134,9 +131,9 @@ def run(config: dict, options: dict) -> dict:
     print(name, f"starts: {1 - is_clean.mean():.2%} of {len(rows.y)} labels wrong", flush=True)
     start = time.time()
     estimator.fit(rows.X, rows.given)
-    seconds = time.time() - start
+    where = cifar.circumstances(options, start, estimator.net_.device, estimator.net_.precision)
     for measured, selected in zip(scores.rounds, estimator.rounds_, strict=True):
-        measured |= {key: plain(value) for key, value in selected._asdict().items()}
+        measured |= {key: cifar.plain(value) for key, value in selected._asdict().items()}
     detection = detection_report(
         ~is_clean,
         estimator.noise_scores_,
@@ -151,10 +148,7 @@ def run(config: dict, options: dict) -> dict:
         "n_epochs": len(estimator.history_),
         "rounds": scores.rounds,
         "detection": detection,
-        "seconds": seconds,
-        "hardware": hardware(estimator.net_.device),
-        "precision": str(estimator.net_.precision or torch.float32),
-        "jobs": options["jobs"],
+        **where,
     }
 
 
@@ -162,7 +156,7 @@ def run(config: dict, options: dict) -> dict:
 
 
 def table(results: list[dict]) -> str:
-    """Markdown table of all results beside the paper's figures; all accuracies in per cent."""
+    """Return a Markdown table of all results beside the paper's figures; accuracies in per cent."""
     head = [
         *("setting", "method", "seed", "wrong labels", "images", "rounds x epochs", "kept"),
         *("precision", "recall", "**last round**", "by noisy val", "by clean val", "paper"),
@@ -194,17 +188,22 @@ def table(results: list[dict]) -> str:
                 f"{r['seconds'] / 60:.1f}",
             ]
         )
-    machines = sorted({machine(r) for r in results})
-    return markdown(head, rows) + "\n\n" + "\n".join(f"Run with {one}." for one in machines)
+    return f"{cifar.markdown(head, rows)}\n\n{cifar.machines(results)}"
 
 
 def round_table(results: list[dict]) -> str:
-    """Markdown table of every round of MILD; shares and accuracies in per cent."""
+    """Return a Markdown table of every round of MILD; proportions in per cent."""
     head = [
         *("setting", "seed", "round", "kept", "precision", "recall", "test", "noisy val"),
         *("clean val", "threshold", "mean of clean", "mean of noisy"),
     ]
-    shares = ["precision", "recall", "test_accuracy", "val_noisy_accuracy", "val_clean_accuracy"]
+    measured = [
+        "precision",
+        "recall",
+        "test_accuracy",
+        "val_noisy_accuracy",
+        "val_clean_accuracy",
+    ]
     rows = []
     for r in _sorted(results):
         for one in r["rounds"] if r["config"]["method"] == "mild" else []:
@@ -212,11 +211,11 @@ def round_table(results: list[dict]) -> str:
             rows.append(
                 [
                     *(r["config"]["setting"], r["config"]["seed"], one["round"], one["kept"]),
-                    *(f"{100 * one[key]:.2f}" for key in shares),
+                    *(f"{100 * one[key]:.2f}" for key in measured),
                     *("-" if value is None else f"{value:.2f}" for value in units),
                 ]
             )
-    return markdown(head, rows)
+    return cifar.markdown(head, rows)
 
 
 def _sorted(results: list[dict]) -> list[dict]:
@@ -232,7 +231,7 @@ def _label(result: dict) -> tuple:
 
 
 def configurations(args: argparse.Namespace) -> list[dict]:
-    """All runs that the command line asks for."""
+    """List all runs that the command line asks for."""
     methods = {None: ["mild"], "also": ["mild", "standard"], "only": ["standard"]}[args.baseline]
     small = args.small
     made = []
@@ -258,45 +257,27 @@ def configurations(args: argparse.Namespace) -> list[dict]:
                         "weight_decay": 5e-3,
                         "batch_size": 128,
                         "precision": args.precision,
-                        "n_train": args.limit or (20_000 if small else 45_000),
-                        "n_eval": args.limit or 10_000,
-                        "images": source(args.data),
+                        **cifar.amount_of_data(args, n_train=20_000, n_eval=10_000),
                     }
                 )
     return made
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cifar.command_line(__doc__, out="mild.jsonl", settings=list(PAPER))
     rounds = lambda text: text if text == "auto" else int(text)  # noqa: E731
-    parser.add_argument("--data", help="folder with the images")
-    parser.add_argument("--settings", nargs="+", choices=PAPER, default=list(PAPER), metavar="NAME")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--rounds", type=rounds, help='a number or "auto"; 27 by default')
     parser.add_argument("--first-epochs", type=int, help="by default 70, and 10 for symmetric-0.5")
     parser.add_argument("--epochs", type=int, help="of each later round; 20 by default")
     parser.add_argument("--baseline", nargs="?", const="also", choices=["also", "only"])
     parser.add_argument("--baseline-epochs", type=int, help="120 by default")
-    parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, on one device")
-    parser.add_argument("--small", action="store_true", help="a size for a CPU, see above")
-    parser.add_argument("--out", default="mild.jsonl")
     parser.add_argument(
         "--table", nargs="?", const="final", choices=["final", "rounds"], help="only print --out"
     )
-    parser.add_argument("--limit", type=int, help=argparse.SUPPRESS)  # images, to try the script
-    args = parser.parse_args()
+    args = cifar.parse(parser)
     if not args.table:
-        if args.data is None:
-            parser.error("--data is needed")
-        done = [line["config"] for line in read(args.out)]
-        todo = [config for config in configurations(args) if config not in done]
-        print(f"{len(todo)} runs to do, {len(done)} results in {args.out}", flush=True)
-        train_all(run, todo, args)
-    print((round_table if args.table == "rounds" else table)(read(args.out)))
+        cifar.train_missing(run, configurations(args), args)
+    print((round_table if args.table == "rounds" else table)(cifar.read(args.out)))
 
 
 if __name__ == "__main__":
