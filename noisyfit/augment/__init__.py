@@ -1,4 +1,4 @@
-"""Batched views of images and vectors, drawn anew for every row."""
+"""Random views of batches of images and vectors, drawn anew for every row."""
 
 from noisyfit.augment._images import BrightnessContrast, Cutout, PerImage, RandomCropFlip
 from noisyfit.augment._vectors import FeatureJitter, FeatureMask

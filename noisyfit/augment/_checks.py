@@ -1,4 +1,4 @@
-"""What the parameters of the views and their inputs may be."""
+"""Checks of the parameters of the views and of their inputs."""
 
 from __future__ import annotations
 

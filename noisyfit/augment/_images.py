@@ -1,4 +1,4 @@
-"""Batched random views of images, for `noisyfit.augment`."""
+"""Random views of batches of images."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class RandomCropFlip:
         Zeros added on each side, at least 0. The crop back to the image's own size starts at an
         offset drawn uniformly from ``0 .. 2 * padding`` in both directions.
     flip : bool, default=True
-        Whether images are mirrored left to right, each with probability 1/2. Mirrored digits
-        and letters are other signs.
+        Whether images are mirrored left to right, each with probability 1/2. Not for digits and
+        letters, whose mirror images are no digits and letters.
 
     Notes
     -----
     The scheme of He et al. (CVPR 2016, Section 4.2). Zero is black in ``uint8``, which is
-    normalised later, and the mean in standardised floats. A ``uint8`` batch of 128 x 3 x 32 x 32
+    normalized later, and the mean in standardized floats. A ``uint8`` batch of 128 x 3 x 32 x 32
     takes 0.15 ms on one server core, or 0.5 ms between training steps, with cold caches. Other
     ways took 0.35 to 1.1 ms (gathering pixels), 0.6 ms (``Tensor.unfold``), 1.3 ms (one mask per
     offset) and 2.5 ms (``grid_sample``) where this took 0.15 ms.
@@ -68,14 +68,14 @@ class Cutout:
     Parameters
     ----------
     size : int
-        Side of the square in pixels, at least 1. Its centre is drawn uniformly from the pixels,
-        so a part may lie outside the image.
+        Side of the square in pixels, at least 1. Its center is drawn uniformly from the pixels,
+        so that a part of it may lie outside the image.
 
     Notes
     -----
-    DeVries and Taylor (arXiv:1708.04552), who take 16 for CIFAR-10 and fill standardised images
-    with 0, the mean of the data. Here the filling is each image's own channel means, which tell
-    as little in ``uint8`` as in floating point.
+    DeVries and Taylor (arXiv:1708.04552), who take 16 for CIFAR-10 and fill standardized images
+    with 0, the mean of the data. Here each image is filled with the means of its own channels,
+    which works for ``uint8`` as well as for floating point.
 
     Examples
     --------
@@ -116,8 +116,8 @@ class BrightnessContrast:
 
     Notes
     -----
-    Unlike torchvision's ColorJitter it takes the plain mean, not that of a grey copy, cuts
-    ``uint8`` once, at the end, and floats never, as their range is unknown.
+    Unlike torchvision's ColorJitter it takes the plain mean of an image, not that of a grey copy.
+    It clips ``uint8`` values once, at the end, and floats never, as their range is unknown.
 
     Examples
     --------
@@ -156,16 +156,16 @@ class PerImage:
     Raises
     ------
     ValueError
-        When called with what is no batch of images, if `transform` changes shape or dtype, and
-        where it is one of torchvision's policies (AutoAugment, RandAugment, TrivialAugmentWide,
-        AugMix), if images are not ``uint8`` of 1 or 3 channels.
+        When called with something other than a batch of images, or if `transform` changes shape or
+        dtype. For torchvision's policies (AutoAugment, RandAugment, TrivialAugmentWide, AugMix)
+        also if the images are not ``uint8`` of 1 or 3 channels.
 
     Notes
     -----
-    torchvision's policies draw from the generator of the CPU wherever the images are. Images one
-    by one are slow: a ``uint8`` batch of 128 x 3 x 32 x 32 takes 80 times as long under RandAugment
-    as with `RandomCropFlip`, and 50 times under AutoAugment (24, 15 and 0.3 ms side by side on one
-    server core).
+    torchvision's policies draw from the generator of the CPU, on whatever device the images are.
+    Taking images one by one is slow: a ``uint8`` batch of 128 x 3 x 32 x 32 takes 80 times as long
+    with RandAugment as with `RandomCropFlip`, and 50 times with AutoAugment (24, 15 and 0.3 ms side
+    by side on one server core).
 
     Examples
     --------
@@ -217,18 +217,18 @@ def _random_crop(x: Tensor, padding: int) -> Tensor:
 
 
 def _random_flip(x: Tensor) -> Tensor:
-    """Pick every image, by chance, from the batch or from its mirror image."""
+    """Mirror every image with probability 1/2."""
     flipped = torch.rand(len(x), device=x.device) < 0.5
     pick = torch.arange(len(x), device=x.device) + len(x) * flipped
-    # Copying whole images takes half the time of torch.where with its broadcast mask.
+    # To copy whole images takes half the time of torch.where with its broadcast mask.
     both = torch.cat((x, x.flip(-1)))
-    if x.stride(1) == 1:  # channels-last, of which index_select knows nothing
+    if x.stride(1) == 1:  # channels-last, which index_select would not keep
         return both.permute(0, 2, 3, 1).index_select(0, pick).permute(0, 3, 1, 2)
     return both.index_select(0, pick)
 
 
 def _cast(values: Tensor, dtype: torch.dtype) -> Tensor:
-    """Convert `values`, a temporary, which is overwritten."""
+    """Convert `values` to a dtype, rounded and clipped to its range; `values` is overwritten."""
     if dtype.is_floating_point:
         return values.to(dtype)
     info = torch.iinfo(dtype)
@@ -241,7 +241,7 @@ def _check_images(x: Tensor, who: object) -> None:
 
 
 def _check_policy_images(x: Tensor, transform: object) -> None:
-    """Refuse what torchvision's policies take in silence, or at some draws only."""
+    """Refuse images that torchvision's policies handle wrongly, or fail on at some draws only."""
     from torchvision.transforms import v2
 
     policies = (v2.AutoAugment, v2.RandAugment, v2.TrivialAugmentWide, v2.AugMix)

@@ -1,4 +1,4 @@
-"""Batched random views of vectors, for `noisyfit.augment`; and what both modules check."""
+"""Random views of batches of vectors."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class FeatureJitter:
 
     @classmethod
     def from_data(cls, X: Tensor | ArrayLike, scale: float = 0.1) -> FeatureJitter:
-        """Take the spreads from the rows of `X`, of shape (n_samples, n_features)."""
+        """Take the standard deviations from the rows of `X`, of shape (n_samples, n_features)."""
         X = torch.as_tensor(X)
         return cls(X.to(float_dtype(X)).std(0, correction=0), scale)
 
@@ -76,9 +76,9 @@ class FeatureMask:
     -----
     The replacement is a draw from the feature's marginal distribution, as in SCARF (Bahri et
     al., ICLR 2022) and VIME (Yoon et al., NeurIPS 2020), not its mean: a drawn value is one that
-    occurs (a category stays a category) and nothing has to be fitted. The marginal is that of
-    the batch, the row itself included, so a batch of one row stays as it is. The mask is VIME's:
-    SCARF replaces a fixed number of features in each row.
+    occurs (a category stays a category) and nothing has to be fitted. The marginal distribution is
+    that of the batch, the row itself included, so that a batch of one row stays as it is. As in
+    VIME each feature is masked independently; SCARF replaces a fixed number in each row.
 
     Examples
     --------

@@ -1,9 +1,9 @@
-"""Batched augmentation on the device: the weak and strong views of a batch of rows.
+"""Augmentation of batches on the device: the weak and the strong view.
 
-Every transform is a small picklable callable ``x -> x`` over a whole batch: images
-``(n, channels, height, width)`` or vectors ``(n, features)``. It draws anew for every row from
-torch's global generator of ``x.device`` (seed it under ``torch.random.fork_rng``), never waits
-for the device, and keeps shape, dtype and memory format. ``torchvision.transforms.v2.Compose``
+Every transform is a small picklable callable ``x -> x`` on a whole batch of images ``(n, channels,
+height, width)`` or vectors ``(n, features)``. It draws anew for every row, from torch's global
+generator of ``x.device`` (seed it under ``torch.random.fork_rng``), never waits for the device, and
+keeps shape, dtype and memory format. ``torchvision.transforms.v2.Compose``
 chains transforms; those of torchvision fit in too, but draw once per *batch*, unless `PerImage`
 hands them the images one by one.
 """
@@ -34,11 +34,22 @@ def weak_view(
 ) -> Callable[[Tensor], Tensor] | None:
     """Return the augmentation of plain training for rows of `shape`.
 
-    Images ``(channels, height, width)`` are shifted by up to an eighth of their shorter side, at
-    least one pixel of several, and flipped if they have 3 channels: those of one are often digits,
-    and of other channels nothing is known. Vectors ``(n_features,)`` get a `FeatureMask` of a tenth
-    and `FeatureJitter` if `feature_std`, the standard deviation of each feature, is given. All
-    other rows get None, no augmentation.
+    Images ``(channels, height, width)`` are shifted by up to an eighth of their shorter side, but
+    by at least one pixel if they have several. They are flipped if they have 3 channels: images of
+    one channel are often digits, and of other channels nothing is known. Vectors ``(n_features,)``
+    get a `FeatureMask` of a tenth and `FeatureJitter` if `feature_std` is given.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Shape of one row.
+    feature_std : Tensor of shape (n_features,), default=None
+        For vectors: standard deviation of each feature.
+
+    Returns
+    -------
+    callable or None
+        Takes and returns a batch; None, no augmentation, for all other rows.
 
     Examples
     --------
@@ -73,13 +84,13 @@ def strong_view(
     Parameters
     ----------
     shape : sequence of int
-        Of one row.
+        Shape of one row.
     feature_std : Tensor of shape (n_features,), default=None
-        For vectors.
+        For vectors: standard deviation of each feature.
     policy : {"randaugment", "autoaugment"} or None, default=None
         For ``uint8`` images of 1 or 3 channels: `PerImage` with torchvision's RandAugment of two
         operations [1]_ or AutoAugment with its CIFAR-10 policy [2]_, then the weak view and the
-        `Cutout`. Five to eight times as long as without: images are taken one by one.
+        `Cutout`. It takes five to eight times as long, as images are taken one by one.
 
     Returns
     -------
@@ -94,9 +105,9 @@ def strong_view(
 
     Notes
     -----
-    Policy, flip and crop, cutout: the order of Zhang et al. [3]_, Section 5.1, who crop and flip
+    Policy, flip and crop, cutout is the order of Zhang et al. [3]_, Section 5.1, who crop and flip
     the image before the policy, too. In their Section 6, policies drawn at random, as RandAugment
-    does, came out almost as accurate as AutoAugment's learned ones.
+    does, were almost as accurate as the learned ones of AutoAugment.
 
     References
     ----------

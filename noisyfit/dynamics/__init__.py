@@ -1,4 +1,4 @@
-"""What training did to each row: recorded, kept, and summed up."""
+"""Training dynamics: what a network did with each row, epoch by epoch."""
 
 from noisyfit.dynamics._container import TrainingDynamics
 from noisyfit.dynamics._recorded_run import RecordedRun

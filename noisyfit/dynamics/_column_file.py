@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 class ColumnFile:
-    """A temporary file to which columns are added, and which goes when none of them is left.
+    """A temporary file for columns; it is deleted when no column of it is in use any more.
 
     Parameters
     ----------
     folder : str or Path
-        An existing folder. The file has no name there, or one that the system takes away.
+        An existing folder. The file has no name there, or one that the system removes by itself.
 
     Notes
     -----
-    One file and one handle for all columns: to map each of them would take a handle an epoch.
+    All columns share one file and one handle: mapping each of them would take a handle an epoch.
 
     Examples
     --------
@@ -41,7 +41,7 @@ class ColumnFile:
         self._end = 0
 
     def add(self, column: np.ndarray) -> StoredColumn:
-        """Write a column, and return what reads it."""
+        """Write a column, and return an object that reads it."""
         data = np.ascontiguousarray(column).view(np.uint8).data
         with self._lock:
             start = self._end
@@ -53,7 +53,7 @@ class ColumnFile:
         return StoredColumn(self, start, column.dtype, len(column))
 
     def read(self, start: int, values: np.ndarray) -> None:
-        """Fill an array with what lies at a byte."""
+        """Fill an array with the bytes of the file from position `start` on."""
         data = values.view(np.uint8).data
         with self._lock:
             self._file.seek(start)
@@ -66,7 +66,7 @@ class ColumnFile:
 
 
 class StoredColumn:
-    """Reads slices of a column from its file."""
+    """A column in a file, which reads slices of itself."""
 
     def __init__(self, file: ColumnFile, start: int, dtype: np.dtype, length: int) -> None:
         self._file, self._start, self.dtype, self._length = file, start, dtype, length
@@ -80,5 +80,5 @@ class StoredColumn:
 
     @property
     def nbytes(self) -> int:
-        """Bytes in the file."""
+        """Size of the column in the file, in bytes."""
         return self._length * self.dtype.itemsize

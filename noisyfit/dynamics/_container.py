@@ -33,8 +33,8 @@ class TrainingDynamics:
     quantities : sequence of {"correct", "given_prob", "margin", "loss"}
         What is recorded. ``"correct"`` costs one bit a row and epoch, the others two bytes.
     folder : str, Path or None, default=None
-        Folder for a temporary file that holds the records of more rows and epochs than memory
-        would; it goes with the object. Copies and pickles hold them in memory. None: in memory.
+        Folder for a temporary file with the records, where they are too many for memory. The file
+        is deleted with the object. Copies and pickles hold the records in memory, as None does.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class TrainingDynamics:
     Notes
     -----
     A row that was not recorded in an epoch, because a selection had dropped it, is NaN there.
-    Values are stored as float16 and saturate at 65504 in size.
+    Values are stored as float16, cut off at plus and minus 65504.
 
     Examples
     --------
@@ -98,7 +98,7 @@ class TrainingDynamics:
 
     @property
     def relative_prob(self) -> np.ndarray:
-        r"""Probability of the given label as against its strongest rival alone, from the margin.
+        r"""Probability of the given label if only it and its strongest rival could be right.
 
         :math:`p_y / (p_y + \max_{c \ne y} p_c)`, the logistic function of the margin:
         (n_samples, n_epochs), in [0, 1]; above one half where the prediction is the given label.
@@ -141,12 +141,12 @@ class TrainingDynamics:
         self._trained.append(None if trained.all() else self._stored(np.packbits(trained)))
 
     def epochs(self, start: int = 0, stop: int | None = None) -> TrainingDynamics:
-        """Return the records of the epochs ``start`` to ``stop``, without copying them.
+        """Return the records of the epochs of a slice, without copying them.
 
         Parameters
         ----------
         start, stop : int
-            As in a slice.
+            First epoch, and the one after the last, as in a slice; None: to the end.
 
         Returns
         -------
@@ -165,7 +165,7 @@ class TrainingDynamics:
         Parameters
         ----------
         start, stop : int
-            At least 0; records end where the rows do.
+            First row, and the one after the last, at least 0. Beyond the last row there are none.
 
         Returns
         -------
@@ -192,7 +192,7 @@ class TrainingDynamics:
         Parameters
         ----------
         quantities : sequence of {"correct", "given_prob", "margin", "loss"}
-            What to keep; all of them have been recorded.
+            Those to return; they must have been recorded.
 
         Returns
         -------
@@ -207,13 +207,13 @@ class TrainingDynamics:
 
     @classmethod
     def combine(cls, parts: Sequence[TrainingDynamics]) -> TrainingDynamics:
-        """Put records of different rows over the same epochs together.
+        """Merge records of different rows over the same epochs.
 
         Parameters
         ----------
         parts : sequence of TrainingDynamics
-            Of equally many rows, epochs and the same quantities. Where several have recorded a row
-            in an epoch, the last counts.
+            Records of the same number of rows and epochs and of the same quantities. Where several
+            have recorded a row in an epoch, the last one counts.
 
         Returns
         -------
@@ -236,7 +236,7 @@ class TrainingDynamics:
         Parameters
         ----------
         later : TrainingDynamics
-            Of equally many rows and the same quantities.
+            Records of the same number of rows and of the same quantities.
         """
         for name, columns in self._columns.items():
             columns.extend(later._columns[name])
@@ -255,7 +255,8 @@ class TrainingDynamics:
         Parameters
         ----------
         quantity : {"correct", "given_prob", "margin", "loss"}
-            Mean ``given_prob`` is the confidence of data maps, mean ``correct`` their correctness.
+            What to average. The mean of ``given_prob`` is the confidence of data maps, that of
+            ``correct`` their correctness.
 
         Returns
         -------
@@ -268,29 +269,32 @@ class TrainingDynamics:
         return _divide(total, self.trained_epochs())
 
     def aum(self) -> np.ndarray:
-        """Area under the margin (Pleiss et al. 2020): mean margin; **low** means suspicious.
+        """Compute the area under the margin (Pleiss et al. 2020); **low** means suspicious.
 
         Returns
         -------
         ndarray of shape (n_samples,), in logits
+            Mean of the margin over the epochs in which the row was trained.
         """
         return self.mean("margin")
 
     def confidence(self) -> np.ndarray:
-        """Data-map confidence (Swayamdipta et al. 2020): mean probability of the given label.
+        """Compute the confidence of data maps (Swayamdipta et al. 2020).
 
         Returns
         -------
-        ndarray of shape (n_samples,), in [0, 1]; **low** means suspicious
+        ndarray of shape (n_samples,), in [0, 1]
+            Mean probability of the given label; **low** means suspicious.
         """
         return self.mean("given_prob")
 
     def variability(self) -> np.ndarray:
-        """Data-map variability: standard deviation of the given label's probability.
+        """Compute the variability of data maps (Swayamdipta et al. 2020).
 
         Returns
         -------
         ndarray of shape (n_samples,), in [0, 0.5]
+            Standard deviation of the given label's probability over the epochs.
         """
         mean = self.confidence()
         total = np.zeros(self.n_samples)
@@ -304,8 +308,8 @@ class TrainingDynamics:
         Returns
         -------
         ndarray of shape (n_samples,), int64
-            A row that was never correct gets ``n_epochs``, more than any that was, as in the paper
-            where such rows count as forgotten infinitely often.
+            A row that was never correct gets ``n_epochs``, more than any row that was. In the paper
+            such rows count as forgotten infinitely often.
         """
         events = np.zeros(self.n_samples, dtype=np.int64)
         was_correct = np.zeros(self.n_samples, dtype=bool)
@@ -319,7 +323,7 @@ class TrainingDynamics:
         return events
 
     def nbytes(self) -> int:
-        """Size of the records in bytes, in memory or in their file."""
+        """Return the size of the records in bytes, in memory or in their file."""
         columns = [c for cs in self._columns.values() for c in cs]
         return sum(c.nbytes for c in columns + [t for t in self._trained if t is not None])
 

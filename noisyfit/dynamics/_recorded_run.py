@@ -1,4 +1,4 @@
-"""`RecordedRun`: train on all rows and record their dynamics, in sample or held out."""
+"""`RecordedRun`: train on all rows and record their dynamics, in sample or out-of-fold."""
 
 from __future__ import annotations
 
@@ -21,39 +21,40 @@ N_FOLDS = 5
 
 
 class RecordedRun:
-    """Training in stages, with the dynamics of every row recorded in one of three ways.
+    """Training in stages that records the dynamics of every row, in one of three ways.
 
     Parameters
     ----------
     make_net : callable
-        Makes an initialised net from a list of callbacks.
+        Takes a list of callbacks and returns an initialized net.
     rows : Rows
         All rows.
     y : ndarray of shape (n_samples,), int64
-        Their given labels, encoded.
+        Given labels, encoded as class indices.
     quantities : tuple of {"correct", "given_prob", "margin", "loss"}
-        What to record.
+        What is recorded of every row and epoch.
     recording : {"training", "evaluation", "held_out"}
-        The first two as in `noisyfit.dynamics.DynamicsRecorder`, of one net that trains on all
-        rows. ``"held_out"``: five nets, each of which leaves out a fifth of each class; a row's
-        dynamics are those of the net that does not train on it.
+        ``"training"`` and ``"evaluation"``: one net trains on all rows and is recorded as by
+        `noisyfit.dynamics.DynamicsRecorder`. ``"held_out"``: five nets each leave out a fifth of
+        each class, and the dynamics of a row are out-of-fold: those of the net that does not train
+        on it.
     random_state : numpy.random.Generator
-        Deals the rows to the folds.
+        Generator of the random order in which rows are dealt to the folds.
     keeps_net : bool, default=True
-        Whether, for ``"held_out"``, a sixth net trains on all rows.
+        Whether, for ``"held_out"``, a sixth net trains on all rows and is kept.
     folder : str, Path or None, default=None
-        Where temporary files hold the records; None: in memory.
+        Folder of the temporary files that hold the records; None: records in memory.
 
     Attributes
     ----------
     net : NoisyNet or None
         The net that trains on all rows; None for ``"held_out"`` unless `keeps_net`.
     fold : ndarray of shape (n_samples,), int64
-        Net that leaves the row out; -1 for rows that none does: all of them where one net is
-        recorded in sample, and those that are the only one of their class, without which no net
-        could know it.
+        Number of the net that leaves the row out; -1 for a row that no net leaves out. These are
+        all rows where one net is recorded in sample, and otherwise the rows that are the only one
+        of their class, as without them no net could learn the class.
     dynamics : TrainingDynamics
-        Over all stages so far.
+        The records of all stages so far.
 
     Examples
     --------
@@ -113,14 +114,14 @@ class RecordedRun:
 
     @staticmethod
     def n_nets(recording: str, *, keeps_net: bool = True) -> int:
-        """Count the nets that a run trains: what it costs in plain runs, near enough.
+        """Count the nets that a run trains, each of which takes about as long as a plain fit.
 
         Parameters
         ----------
         recording : {"training", "evaluation", "held_out"}
-            As for the class.
+            As in the class.
         keeps_net : bool, default=True
-            As for the class.
+            As in the class.
 
         Returns
         -------
@@ -129,23 +130,23 @@ class RecordedRun:
         return N_FOLDS + keeps_net if recording == "held_out" else 1
 
     def train_stage(self, keep: np.ndarray, epochs: int) -> None:
-        """Train every net on, on the kept rows that are not its own to leave out.
+        """Continue the training of every net, on the kept rows that it does not leave out.
 
         Parameters
         ----------
         keep : ndarray of shape (n_samples,), bool
-            Rows that take part. Others have no record in these epochs.
+            Rows that take part. The others have no record in these epochs.
         epochs : int
-            Length of the stage, see `noisyfit.training.NoisyNet.train_stage`.
+            Number of epochs, see `noisyfit.training.NoisyNet.train_stage`.
         """
         start = self.dynamics.n_epochs
         for fold, net in enumerate(self._nets):
             if self.recording == "held_out":
-                # A row in no fold is looked at by the first net, which trains on it.
+                # The first net, which trains on it, also records a row that is in no fold.
                 own = (self.fold == fold) | ((self.fold == -1) & (fold == 0))
                 self._recorders[fold].held_out = self.rows.subset(keep & own)
             others = keep & (self.fold != fold)
-            # All rows that are left may belong to one fold.
+            # All rows that are left may belong to one fold: its net then trains on them.
             net.train_stage(self.rows.subset(others if others.any() else keep), epochs)
         if self.recording == "held_out" and self.net is not None:
             self.net.train_stage(self.rows.subset(keep), epochs)
@@ -155,7 +156,7 @@ class RecordedRun:
     def map_logits(
         self, function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     ) -> np.ndarray:
-        """Compute something from the logits of all rows by the nets that were recorded.
+        """Apply a function to the logits of all rows, by the nets that were recorded.
 
         Parameters
         ----------
@@ -165,7 +166,7 @@ class RecordedRun:
         Returns
         -------
         ndarray of shape (n_samples, ...)
-            For ``"held_out"`` from the logits of the net that left the row out.
+            For ``"held_out"`` the logits are out-of-fold: those of the net that left the row out.
         """
         if len(self._nets) == 1:
             return map_logits(self._nets[0], self.rows, function)
@@ -180,7 +181,7 @@ class RecordedRun:
         return values[np.argsort(order)]
 
     def history(self) -> list[dict[str, Any]]:
-        """List the epochs of the net that trains on all rows; without one, of all nets."""
+        """List the epochs of the net that trains on all rows, or of all nets without one."""
         if self.net is not None:
             return self.net.epoch_history()
         histories = enumerate(net.epoch_history() for net in self._nets)
@@ -195,12 +196,12 @@ def deal_folds(y: np.ndarray, random_state: np.random.Generator) -> np.ndarray:
     y : ndarray of shape (n_samples,), int64
         Encoded labels.
     random_state : numpy.random.Generator
-        Draws the order of the rows within a class.
+        Generator of the random order.
 
     Returns
     -------
     ndarray of shape (n_samples,), int64
-        From 0 to 4; -1 for a row that is the only one of its class.
+        Fold of each row, 0 to 4; -1 for a row that is the only one of its class.
 
     Examples
     --------

@@ -23,24 +23,24 @@ class DynamicsRecorder(Callback):
     Parameters
     ----------
     n_samples : int or None, default=None
-        Rows of the whole data set; None: as many as the rows of the first data set recorded.
+        Rows of the whole data set; None: as many as the first recorded data set has.
     record : sequence of {"correct", "given_prob", "margin", "loss"}, default=("correct",)
-        What to record.
+        What is recorded of every row and epoch, as in `TrainingDynamics`.
     mode : {"training", "evaluation", "held_out"}, default="training"
         ``"training"`` takes the values from the forward pass of the training step: before the
-        update, on the augmented input, with batch normalisation in training mode. It costs no pass
-        of its own. ``"evaluation"`` makes one more pass over the training rows after each epoch.
-        ``"held_out"`` makes that pass over the rows of `held_out` instead, which the net should
-        not be trained on; `noisyfit.dynamics.RecordedRun` covers all rows that way.
+        update, on the augmented input, with batch normalization in training mode. This needs no
+        additional forward pass. ``"evaluation"`` makes one more pass over the training rows after
+        each epoch. ``"held_out"`` makes that pass over the rows of `held_out` instead, which the
+        net should not be trained on; `noisyfit.dynamics.RecordedRun` covers all rows that way.
     held_out : Rows or torch Dataset with labels, default=None
-        What is recorded in mode ``"held_out"``.
+        Rows to record in mode ``"held_out"``.
     folder : str, Path or None, default=None
-        Where a temporary file holds the records; None: in memory.
+        Folder of a temporary file that holds the records; None: records in memory.
 
     Attributes
     ----------
     dynamics_ : TrainingDynamics
-        The records, filled epoch by epoch.
+        The records of all epochs so far.
 
     Notes
     -----
@@ -122,7 +122,7 @@ class DynamicsRecorder(Callback):
     def on_batch_end(
         self, net: Any, batch: Any = None, training: bool = False, y_pred: Any = None, **kwargs: Any
     ) -> None:
-        """Take the values of one training batch; nothing leaves the device."""
+        """Keep the values of one training batch, on the device."""
         if not training or self.mode != "training":
             return
         inputs, y = batch
@@ -143,8 +143,8 @@ class DynamicsRecorder(Callback):
         del self._epoch, self._pending
 
     def _keep(self, ids: torch.Tensor, logits: torch.Tensor, y: torch.Tensor) -> None:
-        # A dozen small operations a batch would cost more than a small network's step; they are
-        # done for many batches at once.
+        # A dozen small operations after each batch would take longer than a training step of a
+        # small network; they are done for many batches at once.
         self._pending.append((ids, logits.detach(), y))
         self._n_pending += logits.numel()
         if self._n_pending > _PENDING_LOGITS:
@@ -174,9 +174,10 @@ class DynamicsRecorder(Callback):
 class SelectionQuality(Callback):
     """skorch callback that compares a method's split of each batch with the truth.
 
-    Adds to each epoch of ``history_`` the ``kept_precision``, the share of right labels among the
-    kept ones, and the ``kept_recall``, the share of the right labels that was kept; NaN where
-    nothing was split or there is none.
+    It adds two numbers to each epoch of ``history_``: ``kept_precision``, the proportion of right
+    labels among the kept ones, and ``kept_recall``, the proportion of the right labels that was
+    kept. Each is NaN in an epoch without a split, and where it would be a
+    division by zero.
 
     Parameters
     ----------
@@ -201,7 +202,7 @@ class SelectionQuality(Callback):
         self.is_right = is_right
 
     def on_train_begin(self, net: Any, X: Any = None, **kwargs: Any) -> None:
-        """Refuse what is no mask of the data set."""
+        """Refuse an `is_right` that is not a mask of the data set."""
         check_mask(self.is_right, "is_right", len(X.source), such_as=", such as y_given == y_true")
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
@@ -210,13 +211,13 @@ class SelectionQuality(Callback):
         self._counts = torch.zeros(3, device=net.device)
 
     def on_batch_end(self, net: Any, batch: Any = None, kept: Any = None, **kwargs: Any) -> None:
-        """Count the kept, the right and the kept right rows; nothing leaves the device."""
+        """Count the kept, the right and the kept right rows, on the device."""
         if kept is not None:
             right = self._right[batch[0]["index"]]
             self._counts += torch.stack([kept.sum(), right.sum(), (kept & right).sum()])
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        """Write the epoch's shares to the history."""
+        """Write precision and recall of the epoch to the history."""
         n_kept, n_right, n_both = self._counts.tolist()
         net.history.record("kept_precision", n_both / n_kept if n_kept else float("nan"))
         net.history.record("kept_recall", n_both / n_right if n_right else float("nan"))
@@ -231,7 +232,7 @@ def given_label_statistics(
     Parameters
     ----------
     logits : tensor of shape (n_rows, n_classes)
-        Outputs of a network.
+        Outputs of the network.
     y : tensor of shape (n_rows,), int64
         Given labels.
     quantities : sequence of {"correct", "given_prob", "margin", "loss"}

@@ -1,4 +1,4 @@
-"""From a ranking to probabilities: break ties, calibrate on a verdict."""
+"""From a ranking to probabilities: break ties, then calibrate on yes-or-no verdicts."""
 
 from __future__ import annotations
 
@@ -6,29 +6,26 @@ import numpy as np
 from scipy.optimize import brentq, minimize
 from scipy.special import expit, log_expit
 
+# Bounds of a and b in the fit, and of b when it is moved so that the mean is the given rate.
 _SLOPES = (1.0, 10.0)
-
-
 _OFFSETS = (-12.0, 12.0)
-
-
 _RATE_OFFSETS = (-20.0, 20.0)
 
 
 def break_ties(values: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Spread tied values by a second criterion without touching the order of distinct ones.
+    """Separate tied values by a second criterion; the order of distinct values stays.
 
     Parameters
     ----------
     values : ndarray of shape (n_samples,)
-        Typically few distinct values.
+        Values to separate, typically with few distinct ones.
     order : ndarray of shape (n_samples,)
-        Decides among equal values; only its ranks count.
+        Second criterion, which orders equal values; only its ranks count.
 
     Returns
     -------
     ndarray of shape (n_samples,), float64
-        Within less than half the gap to the neighbouring value.
+        Each moved by less than half the distance to the nearest other value.
 
     Examples
     --------
@@ -48,16 +45,16 @@ def break_ties(values: np.ndarray, order: np.ndarray) -> np.ndarray:
 
 
 def calibrate(scores: np.ndarray, wrong: np.ndarray, rate: float | None = None) -> np.ndarray:
-    r"""Turn scores into probabilities by a logistic curve fitted to a yes-or-no verdict.
+    r"""Turn scores into probabilities by a logistic curve fitted to yes-or-no verdicts.
 
     Parameters
     ----------
     scores : ndarray of shape (n_samples,)
         Higher means more suspicious.
     wrong : ndarray of shape (n_samples,), bool
-        Verdict on each row.
+        Verdict on each row: True where its label is taken for wrong.
     rate : float or None, default=None
-        Mean that the probabilities shall have; None: that of `wrong`.
+        Mean that the probabilities should have; None: that of `wrong`.
 
     Returns
     -------
@@ -68,8 +65,8 @@ def calibrate(scores: np.ndarray, wrong: np.ndarray, rate: float | None = None) 
     -----
     Platt scaling: :math:`p = 1/(1 + e^{-(a s + b)})` by maximum likelihood on the smoothed targets
     :math:`(n_1 + 1)/(n_1 + 2)` and :math:`1/(n_0 + 2)`. The scores are scaled to [-1, 1] first, and
-    a is kept in [1, 10], so that neither a verdict that depends on nothing nor one that the scores
-    separate perfectly flattens the ranking. A given rate moves b, as a change of prior does.
+    a is kept in [1, 10]: neither verdicts that do not depend on the scores nor verdicts that the
+    scores separate perfectly flatten the ranking. A given rate moves b, as a change of prior does.
 
     References
     ----------

@@ -1,8 +1,8 @@
-r"""How many labels are wrong, from the gap between early and late losses (Yang et al. 2021).
+r"""The proportion of wrong labels from the gap between early and late losses (Yang et al. 2021).
 
 A network learns right labels first. In the early epochs of plain training wrong labels have large
-losses, and once everything is memorised none has: what a row's loss fell by in between tells the
-two groups apart.
+losses, and once everything is memorised none has. By how much the loss of a row fell in between
+tells the two groups apart.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 _LEVELS = 2048
 _SEPARATED = 2.0
-_MEMORISED = 0.01  # nats
+_MEMORIZED = 0.01  # nats
 
 
 class NoiseRateEstimate(NamedTuple):
-    """What a run of plain training says about the share of wrong labels.
+    """An estimate of the proportion of wrong labels, from a run of plain training.
 
     Examples
     --------
@@ -39,16 +39,16 @@ class NoiseRateEstimate(NamedTuple):
     """
 
     rate: float
-    """Share of wrong labels, in [0, 1]."""
+    """Proportion of wrong labels, in [0, 1]."""
     interval: tuple[float, float]
-    """Where groups are separated, a 95 % bootstrap interval over the rows; else from 0 to the share
-    of labels that the network contradicts in its second epoch."""
+    """A 95 % bootstrap interval over the rows if the groups are separated, else from 0 to the
+    proportion of labels that the network contradicts in its second epoch."""
     early_epoch: int
     """Last epoch of the early stage, counted from 1."""
     separation: float
     """Ashman's D between the two groups of loss gaps."""
     contradicted: float
-    """Share of labels that differ from the early predictions in most epochs."""
+    """Proportion of labels that differ from the prediction in most of the early epochs."""
 
 
 def loss_gap_noise_rate(early: ArrayLike, late: ArrayLike, threshold: float = 0.5) -> float:
@@ -57,22 +57,22 @@ def loss_gap_noise_rate(early: ArrayLike, late: ArrayLike, threshold: float = 0.
     Parameters
     ----------
     early, late : array-like of shape (n_samples,)
-        Loss of each row's given label, in any unit.
+        Loss of each row's given label in the two stages, in any unit.
     threshold : float, default=0.5
         :math:`\theta`, in (0, 1).
 
     Returns
     -------
     float
-        In [0, 1]; 0 where all gaps are equal. Two components always find something to split:
-        `estimate_noise_rate` checks that they are two groups.
+        In [0, 1]; 0 where all gaps are equal. A mixture of two components splits any values:
+        `estimate_noise_rate` checks that there are two groups.
 
     Notes
     -----
     With the gaps :math:`d_i = l_i^{early} - l_i^{late}` and :math:`\phi_i` the posterior of the
-    component with the smaller mean in a mixture of two normals, the rate is the share of rows with
-    :math:`\phi_i < \theta`. The paper calls that set the clean one and its share the noise rate,
-    two slips that cancel.
+    component with the smaller mean in a mixture of two normals, the rate is the proportion of rows
+    with :math:`\phi_i < \theta`. The paper calls that set the clean one and its proportion the
+    noise rate, two slips that cancel.
 
     Gaps are rounded to one of 2,048 levels between the smallest and the largest.
 
@@ -115,16 +115,16 @@ def estimate_noise_rate(
     Parameters
     ----------
     dynamics : TrainingDynamics
-        With ``"loss"`` and ``"correct"`` for every epoch; from any estimator that trained on all
-        rows.
+        Records of ``"loss"`` and ``"correct"`` for every epoch, of any estimator that trained on
+        all rows.
     threshold : float, default=0.5
         :math:`\theta` of Eq. 8.
     judged : ndarray of shape (n_samples,), bool, or None
-        Rows to estimate the rate of; None: all.
+        Rows whose labels are counted; None: all.
     n_bootstrap : int, default=100
-        Bootstrap samples of the rows.
+        Number of bootstrap samples of the rows.
     random_state : Generator, int or None, default=None
-        Draws the bootstrap samples.
+        Makes the bootstrap samples repeatable.
 
     Returns
     -------
@@ -132,28 +132,30 @@ def estimate_noise_rate(
 
     Notes
     -----
-    *Early stage*. A row's early loss is its mean over the epochs 2 to e, which is steadier than
+    *Early stage*. A row's early loss is its mean over the epochs 2 to e, which varies less than
     that of a single epoch. e is chosen from the data, from 5 to half of the epochs: the one whose
-    mixture has the largest ratio of variance between the components to variance within. Wrong
-    labels of one kind, as in pair noise, are learned soon after, hence no more than half.
+    mixture has the largest ratio of variance between the components to variance within. It is at
+    most half, as wrong labels of one kind, such as those of pair noise, are learned soon after.
 
     *Late stage*. The paper trains until everything is memorised and late losses are 0. If the mean
-    loss of the last epoch is below 0.01 nats, its losses are used. In a shorter run they are not:
-    wrong labels still have large ones there, which would cancel what is looked for, and 0 stands
-    for what memorisation would have brought.
+    loss of the last epoch is below 0.01 nats, its losses are used. In a shorter run they are not,
+    as wrong labels still have large losses there, which would cancel the early ones. 0 is used
+    instead, the loss after memorisation.
 
-    *Units*. Losses of clean rows are spread like an exponential, whose tail a normal component does
-    not cover and would count as noise; square roots of the losses are nearly normal.
+    *Units*. The losses of clean rows are distributed like an exponential. A normal component does
+    not cover the tail of it, and the rows there would count as noise. Square roots of the losses
+    are nearly normal.
 
-    *When there is nothing to see*. Two components always find something to split. Where they are
-    not separated, :math:`D = \sqrt 2 |\mu_2 - \mu_1| / \sqrt{\sigma_1^2 + \sigma_2^2} \le 2` [1]_,
-    the share of labels that the early predictions contradict takes the place of Eq. 8; where they
-    are, that share is an upper bound. A share of contradicted labels is noise and the network's own
-    mistakes together, so that the interval then reaches down to 0, and up to what is contradicted
-    in the second epoch, before much can have been memorised.
+    *Groups that are not separated*. A mixture of two components splits any values. Where
+    :math:`D = \sqrt 2 |\mu_2 - \mu_1| / \sqrt{\sigma_1^2 + \sigma_2^2} \le 2` [1]_, the components
+    are not separated, and the proportion of labels that the early predictions contradict takes the
+    place of Eq. 8. Where they are separated, that proportion is an upper bound. Contradicted labels
+    are wrong labels and the network's own mistakes together. Without separation the interval
+    therefore reaches down to 0, and up to the proportion contradicted in the second epoch, before
+    much can have been memorised.
 
-    The bootstrap tells what another sample of rows would give. It knows nothing of a method's bias:
-    wrong labels that the network takes for right ones early on are not counted in any sample.
+    The bootstrap tells what another sample of rows would give. It does not see the bias of the
+    method: wrong labels that the network predicts early on are not counted in any sample.
 
     References
     ----------
@@ -191,8 +193,8 @@ def estimate_noise_rate(
         )
     if (loss < 0).any():
         raise ValueError(f"Losses must be at least 0. Got {loss.min():g}.")
-    memorised = loss[:, -1].mean() < _MEMORISED
-    late = np.sqrt(loss[:, -1]) if memorised else np.zeros(len(loss))
+    memorized = loss[:, -1].mean() < _MEMORIZED
+    late = np.sqrt(loss[:, -1]) if memorized else np.zeros(len(loss))
     stages = [_Stage.fit(loss, wrong, late, stop) for stop in _early_stops(dynamics.n_epochs)]
     stage = max(stages, key=lambda s: s.ratio)
 
@@ -221,7 +223,7 @@ def _check_threshold(threshold: float) -> None:
 
 
 class _Stage(NamedTuple):
-    """An early stage, and the mixture of its loss gaps."""
+    """An early stage of training, and the mixture fitted to its loss gaps."""
 
     stop: int
     values: np.ndarray
@@ -231,7 +233,7 @@ class _Stage(NamedTuple):
 
     @classmethod
     def fit(cls, loss: np.ndarray, wrong: np.ndarray, late: np.ndarray, stop: int) -> _Stage:
-        epochs = slice(min(1, stop - 1), stop)  # the losses of the first epoch are those of guesses
+        epochs = slice(min(1, stop - 1), stop)  # in the first epoch the network still guesses
         values, level = _levels(np.sqrt(loss[:, epochs].mean(axis=1)) - late)
         mixture = GaussianMixture1D().fit(values, sample_weight=np.bincount(level))
         return cls(stop, values, level, wrong[:, epochs].mean(axis=1) > 0.5, mixture)
@@ -244,7 +246,7 @@ class _Stage(NamedTuple):
 
     @property
     def ratio(self) -> float:
-        """Variance between the components over the variance within."""
+        """Variance between the components, divided by the variance within."""
         weights, means, stds = self.mixture.weights_, self.mixture.means_, self.mixture.stds_
         within = weights @ stds**2
         return float(weights.prod() * np.diff(means)[0] ** 2 / within) if within > 0 else 0.0
@@ -258,7 +260,7 @@ class _Stage(NamedTuple):
 
 
 def _early_stops(n_epochs: int) -> list[int]:
-    """List ends of early stages to try: each of the epochs 5 to 12, then ever fewer."""
+    """List the early stages to try by their last epoch: 5 to 12, then in growing steps."""
     last = min(n_epochs, max(5, n_epochs // 2))
     stops = [*range(min(5, last), min(last, 12) + 1)]
     while stops[-1] < last:
@@ -267,7 +269,7 @@ def _early_stops(n_epochs: int) -> list[int]:
 
 
 def _levels(gaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Round to few levels, which the mixture's cost grows with; returns them and their numbers."""
+    """Round to few levels, to keep the mixture fast; return them and the level of each gap."""
     low, high = gaps.min(), gaps.max()
     step = (high - low) / (_LEVELS - 1) or 1.0
     occupied, level = np.unique(np.rint((gaps - low) / step), return_inverse=True)

@@ -1,4 +1,4 @@
-"""How many labels are wrong in words, and how far a review has to go."""
+"""How many rows a review has to look at, and a summary of the labels in words."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sklearn.utils import check_array
 
 
 def expected_errors_found(noise_scores: npt.ArrayLike) -> np.ndarray:
-    """Compute the expected share of all wrong labels among the most suspicious rows.
+    """Compute the expected proportion of all wrong labels among the most suspicious rows.
 
     Parameters
     ----------
@@ -20,8 +20,9 @@ def expected_errors_found(noise_scores: npt.ArrayLike) -> np.ndarray:
     Returns
     -------
     ndarray of shape (n_samples + 1,), float64
-        Entry n: the share that a review of the n highest scores finds. It rises from 0 to 1; where
-        no label is expected to be wrong all entries are 1.
+        Entry n is the proportion of the wrong labels that a review of the n highest scores is
+        expected to find. It rises from 0 to 1; where no label is expected to be wrong all entries
+        are 1.
 
     Examples
     --------
@@ -34,18 +35,19 @@ def expected_errors_found(noise_scores: npt.ArrayLike) -> np.ndarray:
 
 
 def review_length(noise_scores: npt.ArrayLike, share: float = 0.9) -> int:
-    """Count the most suspicious rows to review so that a share of the errors is expected found.
+    """Count the most suspicious rows that a review needs, to find a proportion of the errors.
 
     Parameters
     ----------
     noise_scores : array-like of shape (n_samples,)
         Probability that each given label is wrong.
     share : float, default=0.9
-        Of all wrong labels, in [0, 1].
+        Proportion of all wrong labels that is expected to be found, in [0, 1].
 
     Returns
     -------
     int
+        Number of rows, those of the highest scores.
 
     Examples
     --------
@@ -72,21 +74,22 @@ def summarize(
     Parameters
     ----------
     name : str
-        Of the estimator.
+        Name of the estimator.
     classes : ndarray of shape (n_classes,)
-        Labels of the classes.
+        Names of the classes.
     noise_scores : ndarray of shape (n_samples,)
-        Probability that each label is wrong.
+        Probability that each given label is wrong.
     n_rejected, n_trusted : int
-        How many labels were rejected, and how many are trusted.
+        Numbers of rows whose label was rejected, and of trusted rows.
     noise_rate : float
         Estimated proportion of wrong labels.
     confusions : list of tuple
-        Of `frequent_confusions`.
+        Result of `frequent_confusions`.
 
     Returns
     -------
     str
+        Lines of text without a line end after the last one.
 
     Examples
     --------

@@ -1,23 +1,23 @@
-"""What no selection may drop: trusted rows, and the last rows of a class."""
+"""Rows that no selection may drop: trusted rows, and the last rows of a class."""
 
 from __future__ import annotations
 
 import numpy as np
 
-_MIN_SHARE_OF_CLASS = 0.1
+_MIN_FRACTION_OF_CLASS = 0.1
 
 
 def spare_last_rows(
     drop: np.ndarray, C: np.ndarray, y: np.ndarray, class_sizes: np.ndarray, trusted: np.ndarray
 ) -> np.ndarray:
-    """Take trusted rows, and the last tenth of a class, out of the rows to drop.
+    """Keep trusted rows, and at least a tenth of each class, out of the rows to drop.
 
     Parameters
     ----------
     drop : ndarray of shape (n_rows,), bool
-        Rows beyond the threshold.
+        Rows that a threshold would drop.
     C : ndarray of shape (n_rows,)
-        Metric; the rows with the smallest stay.
+        Metric of the selection; the rows of a class with the smallest values stay.
     y : ndarray of shape (n_rows,), int64
         Given labels.
     class_sizes : ndarray of shape (n_classes,), int64
@@ -28,6 +28,7 @@ def spare_last_rows(
     Returns
     -------
     ndarray of shape (n_rows,), bool
+        The rows to drop that remain.
 
     Examples
     --------
@@ -38,7 +39,7 @@ def spare_last_rows(
     array([ True, False, False])
     """
     drop = drop & ~trusted
-    least = np.ceil(_MIN_SHARE_OF_CLASS * class_sizes).astype(np.int64)
+    least = np.ceil(_MIN_FRACTION_OF_CLASS * class_sizes).astype(np.int64)
     kept = np.bincount(y[~drop], minlength=len(class_sizes))
     for c in np.flatnonzero(kept < least):
         candidates = np.flatnonzero(drop & (y == c))

@@ -1,4 +1,4 @@
-"""How labels were corrupted: the transition matrix, by estimate."""
+"""Estimates of how labels were corrupted: the transition matrix and its largest entries."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def estimate_transition_matrix(
     Parameters
     ----------
     given : array-like of shape (n_samples,), int
-        Codes of the given labels, 0 to ``n_classes - 1``.
+        Class indices of the given labels, 0 to ``n_classes - 1``.
     predicted : array-like of shape (n_samples,), int
-        Codes that a robust network predicts.
+        Class indices that a robust network predicts.
     noise_scores : array-like of shape (n_samples,)
         Probability that each given label is wrong.
     n_classes : int
@@ -32,10 +32,10 @@ def estimate_transition_matrix(
 
     Notes
     -----
-    Row i counts with its noise score :math:`s_i` as one of its predicted class and with
-    :math:`1 - s_i` as one of its given class. Where both agree it counts for that class whatever
-    its score: which other class it might be of is not known. The estimate is as good as scores
-    and predictions; errors that the network makes itself show as confusions.
+    A row of noise score :math:`s_i` counts as :math:`s_i` rows of its predicted class and as
+    :math:`1 - s_i` rows of its given class. Where both classes agree, the row counts for that class
+    whatever its score, as nothing is known of another class. The estimate is as good as scores and
+    predictions: mistakes of the network show as confusions, too.
 
     Examples
     --------
@@ -61,21 +61,21 @@ def frequent_confusions(
 ) -> list[tuple[int, int, float]]:
     """List the largest entries beside the diagonal of `estimate_transition_matrix`.
 
-    The matrix itself, of the size of the classes squared, is not made.
+    The matrix itself, which has ``n_classes ** 2`` entries, is not made.
 
     Parameters
     ----------
     given, predicted, noise_scores : array-like of shape (n_samples,)
         As for `estimate_transition_matrix`.
     n_confusions : int, default=5
-        How many at most.
+        Largest number of confusions to list.
     min_share : float, default=0.005
-        Entries below are left out.
+        Entries below this are left out.
 
     Returns
     -------
     list of tuple
-        True class, given label, and the share of the class that was given the label.
+        True class, given label, and the proportion of the class that was given the label.
 
     Examples
     --------

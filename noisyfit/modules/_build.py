@@ -15,7 +15,7 @@ from noisyfit.modules._default import MLP, ConvNet
 def build_module(
     module: Any, params: dict[str, Any], *, example: torch.Tensor, n_classes: int
 ) -> nn.Module:
-    """Return a network for inputs like `example`, initialised from torch's global generator.
+    """Build a network for inputs like `example`, initialized from torch's global generator.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def build_module(
     ValueError
         If the network fails on the example or returns another shape than (n_rows, n_classes).
     TypeError
-        If it cannot be built with these parameters, or is no torch.nn.Module.
+        If it cannot be built with these parameters, or is not a torch.nn.Module.
     """
     if isinstance(module, nn.Module):
         if params:
@@ -68,23 +68,25 @@ def build_module(
 def module_call(
     module: Any, params: dict[str, Any], row_shape: tuple[int, ...], n_classes: int
 ) -> tuple[Any, dict[str, Any]]:
-    """Say what to call with which arguments, to get a network for rows of a shape.
+    """Find the call that builds a network for rows of a shape.
 
     Parameters
     ----------
     module : torch.nn.Module class, callable returning one, or None
-        What the user asked for; None: a default.
+        As in `build_module`.
     params : dict
         The user's ``module__*`` parameters.
     row_shape : tuple of int
         Shape of a row as the network gets it.
     n_classes : int
-        Number of classes.
+        Number of logits that the network has to return.
 
     Returns
     -------
     factory : callable
+        What to call.
     arguments : dict
+        The arguments to call it with.
     """
     is_image = len(row_shape) == 3
     factory = module or (ConvNet if is_image else MLP)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 
 class MLP(nn.Module):
-    """Multilayer perceptron: stacks of Linear, ReLU and, if wanted, BatchNorm and Dropout.
+    """Multilayer perceptron of Linear, ReLU and, if wanted, BatchNorm and Dropout.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class MLP(nn.Module):
     dropout : float, default=0.0
         Probability of dropping a hidden unit, in [0, 1].
     batch_norm : bool, default=False
-        Whether a BatchNorm stands before every ReLU.
+        Whether a BatchNorm precedes every ReLU.
 
     Examples
     --------
@@ -65,8 +65,8 @@ class ConvNet(nn.Module):
     """Small convolutional net for images of any size, made for sides of 8 to 64 pixels.
 
     Three stages of two 3x3 convolutions, each with BatchNorm and ReLU, and a 2x2 max-pool; then
-    the mean over the remaining pixels and a linear layer. The pools round up: an odd line at the
-    border is not lost, and even one pixel passes.
+    the mean over the remaining pixels and a linear layer. The pools round up, so that an odd line
+    at the border is not lost and an image may have a single pixel.
 
     Parameters
     ----------
@@ -119,7 +119,8 @@ class SequenceLSTM(nn.Module):
     Notes
     -----
     The detector of Jia et al. (Learning from training dynamics, AAAI 2023). As in their code
-    every LSTM weight matrix, its four gates together, starts orthogonal, every LSTM bias at 0.01.
+    every LSTM weight matrix, its four gates together, is initialized as an orthogonal matrix, and
+    every LSTM bias at 0.01.
 
     Examples
     --------
@@ -144,16 +145,16 @@ class SequenceLSTM(nn.Module):
 
 
 def conv(channels: int, width: int, side: int = 3, stride: int = 1) -> nn.Conv2d:
-    """Make a convolution without bias that keeps the sides, at He's initialisation.
+    """Make a convolution without bias, padded to keep the sides, in He's initialization.
 
     Parameters
     ----------
     channels, width : int
-        Channels that go in and come out.
+        Numbers of input and output channels.
     side : int, default=3
-        Of the kernel, in pixels.
+        Side of the kernel in pixels.
     stride : int, default=1
-        Step between two places of the kernel.
+        Step of the kernel in pixels.
 
     Returns
     -------
@@ -177,7 +178,7 @@ def conv_bn_relu(channels: int, width: int) -> list[nn.Module]:
     Parameters
     ----------
     channels, width : int
-        Channels that go in and come out.
+        Numbers of input and output channels.
 
     Returns
     -------

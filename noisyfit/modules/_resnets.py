@@ -1,7 +1,7 @@
 """Residual networks for small images: each maps ``(n, n_channels, height, width)`` to logits.
 
-Plain ``nn.Module`` classes, picklable and deep-copyable, for images of any size. They keep the
-resolution of small images in their stem: a 3x3 convolution of stride 1, without max-pool.
+Plain ``nn.Module`` classes, picklable and deep-copyable, for images of any size. Their stem is a 3x3
+convolution of stride 1 without max-pool, which keeps the resolution of small images.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class CIFARResNet34(CIFARResNet18):
 
 
 class _ResidualNet(nn.Module):
-    """Layers, mean over the pixels, linear layer."""
+    """A network of layers, the mean over the pixels, and a linear layer."""
 
     def __init__(self, layers: Sequence[nn.Module], channels: int, n_classes: int) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class _ResidualNet(nn.Module):
 def _stages(
     block: Callable[[int, int, int], nn.Module], channels: int, widths: Sequence[int], depth: int
 ) -> list[nn.Module]:
-    """Stages of `depth` blocks; each stage but the first halves the sides."""
+    """Make stages of `depth` blocks; each stage but the first halves the sides."""
     blocks = []
     for stage, width in enumerate(widths):
         for i in range(depth):
@@ -127,10 +127,10 @@ class PreActResNet18(_ResidualNet):
     Notes
     -----
     It departs from He et al. (Identity mappings in deep residual networks, ECCV 2016) in three
-    points, kept because many results on noisy labels were made so: BatchNorm and ReLU stand in
-    the stem as well as in the first block, but not before the pooling; and every shortcut, not
-    only one that changes shape, branches off after the block's first ReLU. Convolutions start
-    at He's initialisation, as torchvision's do.
+    points, kept because many results on noisy labels come from this network: BatchNorm and ReLU
+    follow the convolution of the stem, though the first block begins with them, too; there are none
+    before the pooling; and every shortcut, not only one that changes the shape, branches off after
+    the block's first ReLU. Convolutions start at He's initialization, as torchvision's do.
 
     Examples
     --------
@@ -231,7 +231,7 @@ class ResNet29v2(_ResidualNet):
     ``cifar10_resnet.py``, itself after He et al. (Identity mappings in deep residual networks,
     ECCV 2016). Stages have 64, 128 and 256 channels, their bottlenecks 16, 64 and 128. Unlike in
     Keras' script, and as in the code of Zhang et al., convolutions have no bias. Convolutions
-    start at He's initialisation.
+    start at He's initialization.
 
     Examples
     --------
@@ -246,7 +246,7 @@ class ResNet29v2(_ResidualNet):
 
 
 class _WideBlock(_PreActBlock):
-    """Pre-activation block; a shortcut that keeps the shape takes the input as it is."""
+    """Pre-activation block whose shortcut passes the input on unchanged where the shape stays."""
 
     def forward(self, x: Tensor) -> Tensor:
         active = relu(self.bn1(x))
@@ -264,14 +264,14 @@ class WideResNet(_ResidualNet):
     n_channels : int, default=3
         Channels of the images.
     depth : int, default=28
-        Number of convolutions on the longest way, 6 n + 4 for n blocks in each stage.
+        Number of convolutions on the longest path: 6 n + 4 for n blocks in each stage.
     width : int, default=10
-        Factor of the channels.
+        Factor by which the number of channels grows.
 
     Raises
     ------
     ValueError
-        For another depth.
+        If `depth` is not 6 n + 4 for a positive n.
 
     Notes
     -----

@@ -1,4 +1,4 @@
-"""Problems with a known answer: wrong labels, foreign rows, hard rows."""
+"""Problems with a known answer: wrong labels, rows of no class, and hard rows."""
 
 from noisyfit.noise._hard_samples import hard_samples
 from noisyfit.noise._instance_dependent import instance_dependent_noise

@@ -1,7 +1,7 @@
-"""Hard samples with a known answer: rows that are labelled rightly and are easily mistaken.
+"""Hard samples: rows with right labels that are easily taken for wrong ones.
 
-Wrong labels on purpose are made by `noisyfit.noise`. Hard samples are the counter-test: their loss
-is large although their label is right, and a detector that goes by losses should keep them.
+They are the counter-test to wrong labels. Their loss is large although their label is right, and a
+detector that goes by losses should keep them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def hard_samples(
     epsilon: float = 0.1,
     random_state: int | np.random.RandomState | None = None,
 ) -> np.ndarray:
-    r"""Make a hard copy of every row; the labels stay right.
+    r"""Make a copy of every row that is hard to classify; the labels stay right.
 
     The two kinds of Yang et al. [1]_, Section 3.3: images with a part of their content missing, and
     rows moved towards the wrong side of a trained network's decision boundary.
@@ -43,24 +43,24 @@ def hard_samples(
     X : array-like of shape (n_samples, n_features), or images (n_samples, channels, height, width)
         Images are ``uint8`` or float, everything else is float.
     y : array-like of shape (n_samples,)
-        True labels. ``"incomplete"`` looks at their number only.
+        True labels. ``"incomplete"`` uses only their number.
     kind : {"incomplete", "adversarial"}, default="incomplete"
         What makes a row hard:
 
-        - ``"incomplete"``: random cropping and resizing, rotation and shear, and the erasing of a
-          rectangle, all three drawn anew for each image;
+        - ``"incomplete"``: random cropping and resizing, rotation and shear, and erasing of a
+          rectangle, each drawn anew for every image;
         - ``"adversarial"``: the fast gradient sign method against `model`, see Notes.
     strength : float, default=0.5
         How much ``"incomplete"`` takes away, in (0, 1]. A crop leaves out up to ``0.75 * strength``
-        of the area; images turn by up to ``60 * strength`` degrees either way and are sheared by up
-        to half of that; a tenth to a half of `strength` of the area is erased.
+        of the area; images are rotated by up to ``60 * strength`` degrees either way and sheared by
+        up to half of that; a tenth to a half of `strength` of the area is erased.
     model : noisyfit estimator, default=None
-        Fitted on rows like `X`; ``"adversarial"`` needs one. It is left as it is, in evaluation
-        mode.
+        Estimator fitted on rows like `X`, which ``"adversarial"`` needs. Its network is not changed
+        and is left in evaluation mode.
     epsilon : float, default=0.1
         :math:`\epsilon`, how far ``"adversarial"`` moves each value, above 0. ``uint8`` images: as
-        a share of their range, they move by ``round(255 * epsilon)`` grey levels. Tables that
-        `model` has standardised: in standard deviations of the columns that it was fitted on.
+        a fraction of their range, they move by ``round(255 * epsilon)`` grey levels. Tables that
+        `model` has standardized: in standard deviations of the columns that it was fitted on.
         Everything else, such as float images: in the units of `X`.
     random_state : int, RandomState instance or None, default=None
         Makes ``"incomplete"`` repeatable; ``"adversarial"`` draws nothing. The global generators
@@ -75,10 +75,10 @@ def hard_samples(
     Raises
     ------
     ValueError
-        For inputs that cannot be used, labels that `model` does not know, a `model` that is missing
-        or not fitted, and an `epsilon` below half a grey level of ``uint8`` images.
+        For unusable inputs, labels that `model` does not know, a `model` that is missing or not
+        fitted, and an `epsilon` below half a grey level of ``uint8`` images.
     TypeError
-        For sparse rows, and for a `model` that is no noisyfit estimator.
+        For sparse rows, and for a `model` that is not a noisyfit estimator.
 
     See Also
     --------
@@ -91,17 +91,17 @@ def hard_samples(
 
     .. math:: x_i^{adv} = x_i + \epsilon \cdot \mathrm{sign}(\nabla_x J(x_i, y_i))
 
-    Two things are done differently, to the same effect. The loss is a rising function of the
-    log-odds against the label, :math:`\log \sum_{c \ne y} e^{f_c} - f_y` with the logits f. Their
-    gradient has the same sign, and does not vanish in float32 for rows that the network is sure of.
-    And it is taken by the standardised inputs, each of which rises with its raw value, which again
-    leaves the sign as it is.
+    Two things are done differently, without changing the sign. Instead of the loss, the gradient
+    is taken of the log-odds against the label, :math:`\log \sum_{c \ne y} e^{f_c} - f_y` with the
+    logits f. The loss is an increasing function of them, but its gradient vanishes in float32 for
+    rows that the network is sure of. And the gradient is taken with respect to the standardized
+    inputs, each of which increases with its raw value.
 
     The paper names no :math:`\epsilon`. A column that was constant in training is not moved.
 
     *Incomplete*. The paper names the transforms without their parameters. Rotation and shear are
-    one transform here, as the other affine ones would repeat the crop's. What comes in from beyond
-    the border, and what is erased, is 0: black in ``uint8``, the mean in standardised floats.
+    the affine transform here: its translation and scaling would repeat the crop. Pixels from beyond
+    the border and erased ones are 0: black in ``uint8``, the mean in standardized floats.
 
     References
     ----------
@@ -148,7 +148,7 @@ def hard_samples(
 def _incomplete(
     X: np.ndarray, strength: float, random_state: int | np.random.RandomState | None
 ) -> np.ndarray:
-    """Return cropped, turned and partly erased images."""
+    """Return cropped, rotated and partly erased images."""
     # Imported here, as it takes as long as importing torch.
     from torchvision.transforms import v2
 
@@ -178,7 +178,7 @@ def _incomplete(
 def _adversarial(
     X: np.ndarray, rows: Any, codes: np.ndarray, model: Any, step: float | np.ndarray
 ) -> np.ndarray:
-    """Return the rows moved by `step` along the sign of the loss's gradient, Eq. 9."""
+    """Return the rows moved by `step` along the sign of the gradient of the loss, Eq. 9."""
     module = model.net_.module_.eval()
     hard = np.empty_like(X)
     for batch, _ in BatchLoader(rows, _BATCH_SIZE):
@@ -190,7 +190,7 @@ def _adversarial(
 
 
 def _gradient_sign(module: torch.nn.Module, x: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
-    """Sign of the cross-entropy's gradient by the inputs: of the shape of `x`, -1, 0 or 1."""
+    """Return the sign of the cross-entropy's gradient by the inputs: -1, 0 or 1, like `x`."""
     with torch.enable_grad():
         logits = module(x.requires_grad_())
         label = one_hot(codes.to(x.device), logits.shape[1]).bool()

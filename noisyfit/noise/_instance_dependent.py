@@ -48,7 +48,7 @@ def instance_dependent_noise(
     y : array-like of shape (n_samples,)
         True labels of at least two classes: integers (gaps are fine), strings or booleans.
     rate : float in [0, 1]
-        Centre of the flip rates before truncation; 0 leaves all labels as they are.
+        Center of the flip rates before truncation; 0 leaves all labels as they are.
     random_state : int, Generator, RandomState or None, default=None
         As in `corrupt_labels`.
     classes : array-like of shape (n_classes,), default=None
@@ -71,7 +71,7 @@ def instance_dependent_noise(
 
     Notes
     -----
-    Deviation from the paper: features are centred, scaled to unit variance and multiplied by
+    Deviation from the paper: features are centered, scaled to unit variance and multiplied by
     ``logit_scale / sqrt(number of features that vary)`` before the projection. Pixels in [0, 1] are
     many and positive, so that softmax(p) is nearly one-hot and much the same for all rows of a
     class: in a draw at rate .4 on 25,000 CIFAR-10 images, on average 70 % of a class's wrong labels
@@ -130,7 +130,7 @@ def instance_dependent_noise(
 
 
 def _standardization(X: Any, logit_scale: float | None) -> tuple[np.ndarray, np.ndarray]:
-    """Per-feature mean and factor with which (X - mean) * factor has row norms near the scale."""
+    """Return mean and factor of each feature: (X - mean) * factor has row norms near the scale."""
     if logit_scale is None:
         return np.zeros(X.shape[1]), np.ones(X.shape[1])
     scaler = StandardScaler(with_mean=False)  # still computes the mean, and accepts sparse X
@@ -141,6 +141,6 @@ def _standardization(X: Any, logit_scale: float | None) -> tuple[np.ndarray, np.
 
 
 def _draw(p: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Draw one column index a row, with the row's probabilities."""
+    """Draw one column index for each row, with the probabilities of the row."""
     cdf = np.cumsum(p, axis=1)
     return (rng.random((len(p), 1)) * cdf[:, -1:] >= cdf[:, :-1]).sum(axis=1)

@@ -1,4 +1,4 @@
-"""Label corruption with a known answer: wrong labels on purpose, and the mask of where they are.
+"""Label corruption by a transition matrix, with the mask of the labels that became wrong.
 
 A noise model is a transition matrix T, ``T[i, j] = P(given label = j | true label = i)``, made by
 `transition_matrix` and sampled by `corrupt_labels`.
@@ -24,13 +24,13 @@ Kind = Literal["symmetric", "symmetric_with_self", "pair", "asymmetric", "superc
 RandomState = int | np.random.RandomState | np.random.Generator | None
 
 RATE = [Interval(Real, 0, 1, closed="both")]
-# Salts integer seeds, so that noise seeded with 0 shares no stream with a split or a training run
-# seeded with 0: noisy rows that coincide with the head of a shuffle ruin what is measured on them.
+# Added to integer seeds, so that noise of seed 0 shares no stream with a split or a training run of
+# seed 0: if the noisy rows were the first rows of a shuffle, no measurement on them would be valid.
 _STREAM = 0x6E6F697365
 
 
 class CorruptedLabels(NamedTuple):
-    """Corrupted labels and where they are wrong.
+    """Corrupted labels, and where they are wrong.
 
     Attributes
     ----------
@@ -68,8 +68,8 @@ def transition_matrix(
         Where a wrong label goes:
 
         - ``"symmetric"``: to one of the other classes, each with probability rate / (C - 1);
-        - ``"symmetric_with_self"``: the label is replaced, with probability `rate`, by a draw from
-          all C classes, its own included, so that only rate * (1 - 1 / C) of them end up wrong;
+        - ``"symmetric_with_self"``: to one of all C classes, its own included, each with
+          probability rate / C, so that only rate * (1 - 1 / C) of the labels end up wrong;
         - ``"pair"``: from class y to class (y + 1) mod C;
         - ``"asymmetric"``: from each class named in `mapping` to its partner;
         - ``"superclass"``: to one of the other classes of the same group, all equally likely.
@@ -78,8 +78,8 @@ def transition_matrix(
     rate : float in [0, 1]
         Probability that a label is replaced.
     mapping : dict of int to int, default=None
-        For ``"asymmetric"``: class index to the index it is confused with. Classes it does not
-        name stay clean. `CIFAR10_ASYMMETRIC` is the usual one for CIFAR-10.
+        For ``"asymmetric"``: the class index that each class index is confused with. Classes that
+        are not named stay clean. `CIFAR10_ASYMMETRIC` is the usual mapping for CIFAR-10.
     superclasses : array-like of shape (n_classes,), default=None
         For ``"superclass"``: the group of each class. A class alone in its group stays clean.
 
@@ -153,8 +153,8 @@ def corrupt_labels(
 ) -> CorruptedLabels:
     """Replace labels at random according to a transition matrix.
 
-    Every row is drawn once, from the matrix row of its original class, so flips never cascade:
-    a cat that became a dog is not considered again among the dogs.
+    Every label is drawn once, from the matrix row of its original class: a cat that became a dog is
+    not drawn again among the dogs.
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ def corrupt_labels(
         read nor changed.
     classes : array-like of shape (n_classes,), default=None
         The classes in the order of the matrix rows; by default the sorted distinct values of `y`.
-        Give it when some class is absent from `y`.
+        Needed where some class is absent from `y`.
     exact : bool, default=False
         If False each row is drawn independently, so that counts vary as multinomial counts do.
         If True the counts are fixed and only the choice of rows is random; see Notes.
@@ -220,7 +220,7 @@ def corrupt_labels(
 
 
 def _mapping_targets(mapping: Mapping[int, int], n_classes: int) -> np.ndarray:
-    """Bool (n_classes, n_classes): True where `mapping` sends the row's class."""
+    """Return a boolean matrix: True where `mapping` sends the class of the row."""
     if not isinstance(mapping, Mapping) or not mapping:
         raise ValueError(f"mapping must be a non-empty dict of class indices, got {mapping!r}.")
     targets = np.zeros((n_classes, n_classes), dtype=bool)
@@ -236,7 +236,7 @@ def _mapping_targets(mapping: Mapping[int, int], n_classes: int) -> np.ndarray:
 
 
 def _check_matrix(matrix: npt.ArrayLike, classes: np.ndarray) -> np.ndarray:
-    """Validate a transition matrix over `classes`; rows are scaled to sum to 1 in float64."""
+    """Check a transition matrix over `classes`, and scale its rows to sum to 1 in float64."""
     T = check_array(matrix, dtype=np.float64, input_name="matrix")
     if T.shape != (len(classes), len(classes)):
         raise ValueError(
@@ -253,7 +253,7 @@ def _check_matrix(matrix: npt.ArrayLike, classes: np.ndarray) -> np.ndarray:
 
 
 def encode(y: npt.ArrayLike, classes: npt.ArrayLike | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return the classes, in a dtype that holds the labels, and each row's index in them."""
+    """Return the classes, in a dtype that holds the labels, and the class index of each row."""
     if isinstance(y, list | tuple) and any(isinstance(label, str) for label in y):
         y = np.array(y, dtype=None if all(isinstance(label, str) for label in y) else object)
     y = np.asarray(y)
@@ -285,7 +285,8 @@ def noise_generator(random_state: RandomState) -> np.random.Generator:
     Parameters
     ----------
     random_state : int, Generator, RandomState or None
-        An int seeds a stream that no split and no training run with the same seed draws from.
+        Source of the draws. An int seeds a stream of its own: no split and no training run with the
+        same seed draws from it.
 
     Returns
     -------
@@ -316,9 +317,9 @@ def noise_generator(random_state: RandomState) -> np.random.Generator:
 
 
 def _largest_remainder(shares: np.ndarray, total: int, rng: np.random.Generator) -> np.ndarray:
-    """Integers that sum to `total`, each the floor or the ceiling of its share."""
+    """Round shares to integers that sum to `total`: each to its floor or its ceiling."""
     counts = np.floor(shares).astype(np.intp)
-    remainder = np.round(shares - counts, 9)  # equal shares tie whatever their float dust
+    remainder = np.round(shares - counts, 9)  # equal shares tie in spite of rounding errors
     order = np.lexsort((rng.random(len(shares)), -remainder))
     counts[order[: total - counts.sum()]] += 1
     return counts

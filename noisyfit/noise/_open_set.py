@@ -1,6 +1,6 @@
-"""Open-set noise with a known answer: rows that no label is right for.
+"""Open-set noise: rows of no class, for which no label is right.
 
-Wrong labels among the classes are made by `noisyfit.noise`. Here rows are replaced, not labels.
+Rows are replaced here, and labels stay.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from noisyfit.noise._label_noise import (
 
 
 class OpenSetRows(NamedTuple):
-    """Rows of which some are from outside of all classes, and which ones.
+    """Rows of which some belong to no class, and which ones.
 
     Attributes
     ----------
     X : ndarray or CSR matrix of shape (n_samples, ...)
         The rows after replacement, in the dtype and order of the original ones.
     replaced : ndarray of shape (n_samples,), bool
-        True where the row is from outside, so that its label is wrong whatever it is.
+        True where the row belongs to no class, so that its label is wrong whatever it is.
 
     Examples
     --------
@@ -54,11 +54,11 @@ def open_set_noise(
     y: npt.ArrayLike | None = None,
     random_state: RandomState = None,
 ) -> OpenSetRows:
-    """Replace a share of the rows by rows from outside of all classes; the labels stay.
+    """Replace a fraction of the rows by rows of no class; the labels stay.
 
-    Open-set noise is noise in the rows: what is seen belongs to none of the classes, so that no
-    label could be right [1]_. It is the noise of Table 5 of Zhang et al. [2]_, where the rows are
-    CIFAR-10's and those from outside CIFAR-100's and ImageNet's.
+    Open-set noise is noise in the rows: what they show belongs to none of the classes, so that no
+    label could be right [1]_. It is the noise of Table 5 of Zhang et al. [2]_, where rows of
+    CIFAR-10 are replaced by rows of CIFAR-100 and of ImageNet.
 
     Parameters
     ----------
@@ -68,9 +68,9 @@ def open_set_noise(
         Pool of rows of no class, each of the shape of a row of `X`. As many as are to be replaced
         are drawn, each at most once.
     rate : float in [0, 1)
-        Share of the rows to replace.
+        Fraction of the rows to replace.
     y : array-like of shape (n_samples,), default=None
-        Labels that stay with the rows. If given, the replaced rows are divided over the classes.
+        Labels of the rows, which stay. If given, each class gets its part of the replaced rows.
     random_state : int, Generator, RandomState or None, default=None
         As in `noisyfit.noise.corrupt_labels`.
 
@@ -91,7 +91,7 @@ def open_set_noise(
 
     See Also
     --------
-    noisyfit.noise.corrupt_labels : Labels that are wrong among the classes; may be added.
+    noisyfit.noise.corrupt_labels : Wrong labels among the classes; may be made in addition.
 
     Notes
     -----
@@ -146,7 +146,7 @@ def open_set_noise(
 
 
 def _check_pool(X_out: Any, X: Any) -> Any:
-    """Return the rows from outside in the type and dtype of the checked `X`."""
+    """Return the rows of no class in the type and dtype of the checked `X`."""
     is_sparse = sparse.issparse(X)
     accepted = "csr" if is_sparse else False
     pool = check_array(X_out, accept_sparse=accepted, allow_nd=True, input_name="X_out")
