@@ -1,7 +1,7 @@
 """Residual networks for small images: each maps ``(n, n_channels, height, width)`` to logits.
 
-Plain ``nn.Module`` classes, picklable and deep-copyable, for images of any size. Their stem is a 3x3
-convolution of stride 1 without max-pool, which keeps the resolution of small images.
+Plain ``nn.Module`` classes, picklable and deep-copyable, for images of any size. Their stem is a
+3x3 convolution of stride 1 without max-pool, which keeps the resolution of small images.
 """
 
 from __future__ import annotations
