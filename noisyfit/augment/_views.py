@@ -10,6 +10,7 @@ hands them the images one by one.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from noisyfit.augment._images import (
@@ -27,6 +28,25 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _POLICIES = ("randaugment", "autoaugment")
+
+
+@dataclass(eq=False)
+class Chain:
+    """Call transforms one after the other, as torchvision's ``Compose`` does, without importing it.
+
+    Parameters
+    ----------
+    transforms : list of callables
+        Each takes and returns a batch.
+    """
+
+    transforms: list[Callable[[Tensor], Tensor]]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return what the last transform makes of the batch."""
+        for transform in self.transforms:
+            x = transform(x)
+        return x
 
 
 def weak_view(
@@ -61,9 +81,7 @@ def weak_view(
     True
     """
     if len(shape) == 1 and feature_std is not None:
-        from torchvision.transforms.v2 import Compose
-
-        return Compose([FeatureMask(0.1), FeatureJitter(feature_std)])
+        return Chain([FeatureMask(0.1), FeatureJitter(feature_std)])
     if len(shape) != 3:
         return None
     side = min(shape[1:])
@@ -126,25 +144,24 @@ def strong_view(
     >>> strong_view((1, 28, 28), policy="randaugment").transforms[1:]
     [RandomCropFlip(padding=3, flip=False), Cutout(size=14)]
     """
-    # Imported here, as it takes as long as importing torch.
-    from torchvision.transforms.v2 import Compose
-
     weak = weak_view(shape)
-    if policy is not None:
-        first = _policy_transform(policy, shape)
-        return Compose([first, weak, Cutout(max(1, min(shape[1:]) // 2))])
+    first = None if policy is None else _policy_transform(policy, shape)
     if weak is not None:
-        return Compose([weak, BrightnessContrast(), Cutout(max(1, min(shape[1:]) // 2))])
+        cutout = Cutout(max(1, min(shape[1:]) // 2))
+        return Chain(
+            [weak, BrightnessContrast(), cutout] if first is None else [first, weak, cutout]
+        )
     if len(shape) != 1 or feature_std is None:
         raise ValueError(
             "strong_view needs shape (channels, height, width), or (n_features,) and feature_std. "
             f"Got shape {tuple(shape)} and feature_std={feature_std}."
         )
-    return Compose([FeatureMask(), FeatureJitter(feature_std)])
+    return Chain([FeatureMask(), FeatureJitter(feature_std)])
 
 
 def _policy_transform(policy: str, shape: Sequence[int]) -> PerImage:
     """Return torchvision's policy of this name for images of `shape`."""
+    # Imported here, as it takes as long as importing torch.
     from torchvision.transforms import v2
 
     if policy not in _POLICIES:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from scipy import sparse
 from sklearn.preprocessing import StandardScaler
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _FAR = 1e18
 """Largest value that is squared: the squares of larger ones overflow, and clip to 0 or NaN."""
+_SMALL, _BLOCK = 2**20, 2**18
+"""Values of a table that is scaled at once, and of the blocks of a larger one: temporary copies of
+the first are no matter, and those of the latter stay in the cache."""
 
 
 class ImageScaler:
@@ -117,10 +125,14 @@ class TableScaler:
         -------
         TableScaler
         """
-        with np.errstate(over="ignore", invalid="ignore"):  # sklearn looks for NaN by a sum
-            self.scaler_ = StandardScaler(with_mean=not sparse.issparse(X)).fit(X)
-        squares = self._standardise(X)
-        squares = squares.multiply(squares) if sparse.issparse(squares) else squares**2
+        self.scaler_ = _column_statistics(X)
+        if sparse.issparse(X) and not X.has_canonical_format:
+            Z = self._standardise(X, np.positive)
+            squares = Z.multiply(Z)  # of elements, which may be the sum of several stored values
+        else:
+            squares = self._standardise(X, np.square)
+            if sparse.issparse(X):
+                squares.eliminate_zeros()  # with them, the sum would be rounded differently
         norm = float(np.sqrt(squares.sum() / X.shape[0]))
         self.shrink_ = np.float32(min(1.0, self.row_norm / norm) if norm > 0 else 1.0)
         return self
@@ -136,13 +148,60 @@ class TableScaler:
         Returns
         -------
         ndarray or CSR matrix, float32
+            The only copy of the table that is made. Arrays are C-contiguous.
         """
-        return (self._standardise(X) * self.shrink_).astype(np.float32)
+        shrink = partial(np.multiply, self.shrink_)
+        if not sparse.issparse(X):
+            return self._standardise(X, shrink, np.empty(X.shape, np.float32))
+        return self._standardise(X, shrink).astype(np.float32, copy=False)
 
-    def _standardise(self, X: Any) -> Any:
-        with np.errstate(over="ignore", invalid="ignore"):  # as in fit; inf is clipped next
-            Z = self.scaler_.transform(X)
-        values = Z.data if sparse.issparse(Z) else Z
-        np.clip(values, -_FAR, _FAR, out=values)
-        values /= np.sqrt(1 + (values / self.clip) ** 2)
-        return Z
+    def _standardise(self, X: Any, finish: Callable, out: np.ndarray | None = None) -> Any:
+        """Return what `finish` makes of the standardised values, a copy that is filled by blocks.
+
+        An array is filled into `out`, by default of the memory order and precision of `X`.
+        """
+        is_sparse, n_rows = sparse.issparse(X), X.shape[0]
+        if out is None:
+            dtype = np.float32 if X.dtype == np.float32 else np.float64
+            out = np.empty_like(X.data if is_sparse else X, dtype, subok=False)
+        n_blocks = 1 if out.size <= _SMALL else -(-out.size // _BLOCK)
+        step = max(1, -(-n_rows // n_blocks))
+        for start in range(0, n_rows, step):
+            place = slice(start, min(start + step, n_rows))
+            with np.errstate(over="ignore", invalid="ignore"):  # as in fit; inf is clipped next
+                values = self.scaler_.transform(X[place])
+            if is_sparse:
+                values = values.data
+                place = slice(X.indptr[place.start], X.indptr[place.stop])
+            np.clip(values, -_FAR, _FAR, out=values)
+            root = values / self.clip
+            np.square(root, out=root)
+            root += 1
+            values /= np.sqrt(root, out=root)
+            finish(values, out=out[place])
+        if is_sparse:
+            return type(X)((out, X.indices.copy(), X.indptr.copy()), shape=X.shape)
+        return out
+
+
+def _column_statistics(X: Any) -> StandardScaler:
+    """Fit scikit-learn's scaler, of a large table to a third of the columns at a time.
+
+    Its temporary copies are in float64, more than twice the size of a table. Columns do not
+    influence each other, but the sum of a single one is rounded differently than that of one among
+    others: parts have at least two.
+    """
+    is_sparse = sparse.issparse(X)
+    n_parts = 1 if is_sparse or X.size <= _SMALL else max(1, min(3, X.shape[1] // 2))
+    bounds = np.linspace(0, X.shape[1], n_parts + 1).astype(int)
+    with np.errstate(over="ignore", invalid="ignore"):  # sklearn looks for NaN by a sum
+        parts = [
+            StandardScaler(with_mean=not is_sparse).fit(X if n_parts == 1 else X[:, start:stop])
+            for start, stop in pairwise(bounds)
+        ]
+    scaler = parts[0]
+    if n_parts > 1:
+        scaler.n_features_in_ = X.shape[1]
+        for name in ("mean_", "var_", "scale_"):
+            setattr(scaler, name, np.concatenate([getattr(part, name) for part in parts]))
+    return scaler

@@ -42,7 +42,8 @@ class TensorSource:
     Parameters
     ----------
     X : ndarray of shape (n_samples, ...)
-        Copied. ``uint8`` images stay ``uint8``, a quarter of the memory.
+        Not copied if torch can share its memory, and never written to. ``uint8`` images stay
+        ``uint8``, a quarter of the memory.
     device : torch.device
         Where batches are to be.
 
@@ -59,7 +60,7 @@ class TensorSource:
 
     def __init__(self, X: np.ndarray, device: torch.device) -> None:
         self.device = device
-        tensor = torch.from_numpy(np.array(X, order="C"))  # torch takes no negative strides
+        tensor = _share(X)
         if device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(device)
             if X.nbytes <= self._share_of_free_memory * free:
@@ -171,6 +172,15 @@ class StreamSource:
         """Return the inputs of the rows `ids`, read in this process."""
         read = self.__getitems__((SINGLE_READS, ids.tolist()))
         return torch.stack([x for x, _ in read]).to(self.device)
+
+
+def _share(X: np.ndarray) -> torch.Tensor:
+    """Return an array as a tensor on the same memory, or on that of a copy if it has to be."""
+    flags = X.flags
+    fits = flags.c_contiguous and flags.writeable and flags.aligned  # torch warns of read-only
+    if not fits or any(stride < 0 or stride % X.itemsize for stride in X.strides):
+        X = np.array(X, order="C")
+    return torch.from_numpy(X)
 
 
 def _to_device(x: torch.Tensor, device: torch.device) -> torch.Tensor:

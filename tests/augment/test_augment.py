@@ -404,8 +404,24 @@ def test_weak_view_of_other_rows_is_none(shape):
 
 def test_strong_view_is_weak_view_and_more():
     view = strong_view((1, 28, 20))
-    assert isinstance(view, Compose)
     assert view.transforms == [weak_view((1, 28, 20)), BrightnessContrast(), Cutout(10)]
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        weak_view((5,), torch.ones(5)),
+        strong_view((5,), torch.ones(5)),
+        strong_view((3, 8, 8)),
+        strong_view((3, 8, 8), policy="randaugment"),
+    ],
+)
+def test_a_chain_is_what_compose_makes_of_its_transforms(view):
+    x = images() if len(view.transforms) == 3 else torch.randn(6, 5)
+    torch.manual_seed(1)
+    expected = Compose(view.transforms)(x)
+    torch.manual_seed(1)
+    assert torch.equal(pickle.loads(pickle.dumps(view))(x), expected)
 
 
 @pytest.mark.parametrize("shape", [(3, 32, 32), (1, 28, 20)])

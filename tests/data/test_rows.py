@@ -141,11 +141,40 @@ def test_a_shuffled_subset_yields_its_rows_only():
         assert torch.equal(x[:, 0], ids.float())
 
 
-def test_the_users_array_is_copied():
-    X = np.ones((4, 2), dtype=np.float32)
-    rows = Rows(TensorSource(X, CPU), torch.zeros(4, dtype=torch.int64))
-    X[:] = 5
-    assert collect(BatchLoader(rows, 2))[1].unique().tolist() == [1.0]
+def unaligned(X):
+    """Return an array like a field of records of 1 + 4 bytes."""
+    records = np.zeros(len(X), dtype=[("label", "u1"), ("x", "f4", X.shape[1:])])
+    records["x"] = X
+    return records["x"]
+
+
+@pytest.mark.parametrize(
+    ("change", "is_shared"),
+    [
+        (lambda X: X, True),
+        (lambda X: X[1:3], True),
+        (lambda X: X[::2], False),
+        (lambda X: X.T, False),
+        (lambda X: X[:1][::-1], False),  # a negative stride, which nobody walks along
+        (lambda X: X[:, ::-1], False),
+        (unaligned, False),
+        (lambda X: unaligned(X)[:1], False),
+    ],
+)
+def test_arrays_are_copied_only_where_torch_cannot_share_their_memory(change, is_shared):
+    X = change(np.arange(12, dtype=np.float32).reshape(4, 3))
+    source = TensorSource(X, CPU)
+    assert np.shares_memory(source.X.numpy(), X) == is_shared
+    gathered = source.gather(torch.arange(len(X)))
+    np.testing.assert_array_equal(gathered, X)
+    gathered.fill_(-1)
+    assert X.min() >= 0
+
+
+def test_a_read_only_array_is_copied_without_a_warning():
+    X = np.ones((4, 3), dtype=np.float32)
+    X.setflags(write=False)
+    assert not np.shares_memory(TensorSource(X, CPU).X.numpy(), X)
 
 
 def table(kind):

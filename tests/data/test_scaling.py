@@ -8,8 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
+from sklearn.preprocessing import StandardScaler
 
-from noisyfit.data import ImageScaler, TableScaler
+from noisyfit.data import ImageScaler, TableScaler, _scaling
 
 
 def test_image_scaler_standardises_each_channel():
@@ -99,6 +100,45 @@ def test_a_sparse_table_stays_sparse_and_is_not_centred():
     norm = np.sqrt((narrow.toarray() ** 2).sum(axis=1).mean())
     np.testing.assert_allclose(shrunk.toarray(), narrow.toarray() * 4 / norm, rtol=1e-5)
     assert np.abs(dense).max() < 3
+
+
+def scaled_at_once(X):
+    """Scale a table by the formula, with copies of all its values."""
+    scaler = StandardScaler(with_mean=not sparse.issparse(X)).fit(X)
+    Z = scaler.transform(X)
+    values = Z.data if sparse.issparse(Z) else Z
+    values /= np.sqrt(1 + (values / 3.0) ** 2)
+    squares = Z.multiply(Z) if sparse.issparse(Z) else Z**2
+    shrink = np.float32(min(1, 3 / np.sqrt(squares.sum() / X.shape[0])))
+    return scaler, (Z * shrink).astype(np.float32)
+
+
+@pytest.mark.parametrize("block", [1, 50, 1000])
+@pytest.mark.parametrize("n_features", [1, 2, 3, 5, 6, 17])
+@pytest.mark.parametrize(
+    "kind",
+    [np.asarray, np.asfortranarray, np.flipud, np.float64, sparse.csr_array],
+)
+def test_large_tables_are_scaled_in_parts_to_the_same_bits(monkeypatch, kind, n_features, block):
+    X = np.random.default_rng(0).normal(3, 5, size=(300, n_features)).astype(np.float32)
+    X[:, 3::4] = 7.3
+    X = kind(X * (X > 0) if "csr" in kind.__name__ else X)
+    then, expected = scaled_at_once(X)
+    monkeypatch.setattr(_scaling, "_SMALL", 0)
+    monkeypatch.setattr(_scaling, "_BLOCK", block)
+    scaler = TableScaler().fit(X)
+    Z = scaler.transform(X)
+    assert vars(scaler.scaler_).keys() == vars(then).keys()
+    for name, value in vars(then).items():
+        np.testing.assert_array_equal(getattr(scaler.scaler_, name), value)
+    assert Z.dtype == np.float32
+    assert type(Z) is type(expected)
+    if sparse.issparse(Z):
+        np.testing.assert_array_equal(Z.data, expected.data)
+        np.testing.assert_array_equal(Z.indices, expected.indices)
+    else:
+        np.testing.assert_array_equal(Z, expected)
+        assert Z.flags.c_contiguous
 
 
 def test_a_table_of_constants_is_no_trouble():

@@ -1,0 +1,146 @@
+"""Copies of X: what checking, scaling and holding rows takes beside what the user has passed."""
+
+import gc
+import tracemalloc
+import weakref
+
+import numpy as np
+import pytest
+import torch
+from _estimators import QUICK
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from torch.utils.data import TensorDataset
+
+from noisyfit.data import fit_scaler, make_rows
+from noisyfit.data._checks import check_X, check_X_y
+
+CPU = torch.device("cpu")
+RNG = np.random.default_rng(0)
+
+
+class Estimator(ClassifierMixin, BaseEstimator):
+    """Gets n_features_in_."""
+
+
+def table(dtype=np.float32, order="C", n_features=50):
+    return RNG.normal(size=(10_000_000 // n_features, n_features)).astype(dtype, order=order)
+
+
+def images(dtype):
+    shape = (4000, 3, 32, 32)
+    return RNG.integers(256, size=shape, dtype=np.uint8).astype(dtype, copy=False)
+
+
+def csr():
+    return sparse.random_array((100_000, 1000), density=0.1, format="csr", dtype="f4", rng=0)
+
+
+def read_only(X):
+    X.setflags(write=False)
+    return X
+
+
+def n_bytes(X):
+    arrays = [X.data, X.indices, X.indptr] if sparse.issparse(X) else [X]
+    return sum(array.nbytes for array in arrays)
+
+
+def peak(function):
+    """Return what a function returns, and how much more memory it had at its peak than before."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        result = function()
+        return result, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("make", "standardize", "copies"),
+    [
+        (table, True, 1),
+        (table, False, 0),
+        (lambda: table(order="F"), True, 1),
+        (lambda: table(n_features=6), True, 1),
+        (lambda: read_only(table()), True, 1),
+        (lambda: table(np.float64), True, 1),  # in float32 as it is and scaled, half of it each
+        (csr, True, 1),
+        (csr, False, 0),
+        (lambda: images(np.uint8), True, 0),
+        (lambda: images(np.float32), True, 0),
+        (lambda: read_only(images(np.uint8)), True, 1),
+        (lambda: images(np.uint8).transpose(0, 1, 3, 2), True, 1),
+        (lambda: torch.from_numpy(images(np.uint8)).numpy(), True, 0),
+    ],
+    ids=[
+        "float32 table",
+        "as it is",
+        "Fortran order",
+        "narrow",
+        "read-only",
+        "float64 table",
+        "CSR",
+        "CSR as it is",
+        "uint8 images",
+        "float32 images",
+        "read-only images",
+        "transposed images",
+        "tensor",
+    ],
+)
+def test_at_most_one_copy_is_made(make, standardize, copies):
+    X, est = make(), Estimator()
+    y = np.arange(X.shape[0]) % 2
+
+    def fit():
+        checked, _ = check_X_y(est, X, y)
+        scaler = fit_scaler(checked) if standardize else None
+        return scaler, make_rows(checked, y, CPU, scaler)
+
+    (scaler, rows), fitting = peak(fit)
+    del rows
+    _, predicting = peak(lambda: make_rows(check_X(est, X, None), None, CPU, scaler))
+    blocks = 6e6 + 16 * len(y)  # and labels
+    assert fitting <= copies * n_bytes(X) + blocks
+    assert predicting <= copies * n_bytes(X) + blocks
+
+
+def small(kind):
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % 3
+    if kind == "table":
+        return rng.normal(y[:, None], 1, size=(60, 4)).astype(np.float32), y
+    pixels = rng.integers(200, size=(60, 1, 6, 6)) + 20 * y[:, None, None, None]
+    return pixels.astype(np.uint8) if kind == "uint8" else pixels.astype(np.float32) / 255, y
+
+
+def quick(est, kind):
+    width = {"module__hidden": (8,)} if kind == "table" else {"module__width": 4}
+    return clone(est).set_params(max_epochs=8, standardize=kind != "table", **width)
+
+
+@pytest.mark.parametrize("kind", ["table", "uint8", "float32"])
+@pytest.mark.parametrize("est", QUICK, ids=lambda est: type(est).__name__)
+@pytest.mark.filterwarnings("ignore:No trusted rows were given:UserWarning")
+def test_a_fit_leaves_the_users_array_as_it_is_and_lets_go_of_it(est, kind):
+    X, y = small(kind)
+    before = X.copy()
+    fitted = quick(est, kind).fit(X, y)
+    scores = fitted.noise_scores_
+    expected = fitted.predict_proba(X)
+    np.testing.assert_array_equal(X, before)
+    gone = weakref.ref(X)
+    del X
+    gc.collect()
+    assert gone() is None
+    again = quick(est, kind).fit(read_only(before), y)
+    np.testing.assert_array_equal(again.noise_scores_, scores)
+    np.testing.assert_array_equal(again.predict_proba(before), expected)
+
+
+def test_a_tensor_data_set_is_not_copied():
+    X = torch.zeros(5, 3)
+    rows = make_rows(TensorDataset(X), np.zeros(5, dtype=np.int64), CPU, None)
+    assert rows.source.X.data_ptr() == X.data_ptr()
