@@ -1,4 +1,4 @@
-"""``NestedParams``: parameters of the network and its optimizer next to an estimator's own."""
+"""Parameters of an estimator's network and optimizer, next to the estimator's own."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 class NestedParams:
     """Mixin that lets a scikit-learn estimator take ``module__*`` and ``optimizer__*`` parameters.
 
-    They live in one private dict, not in attributes named ``module__x``: scikit-learn allows an
-    ``__init__`` to set nothing but its named parameters. Names without a known prefix are kept too
-    and refused by `check_nested_params`, at fit, because an ``__init__`` must not validate.
+    They are kept in one private dict, not in attributes named ``module__x``: scikit-learn allows an
+    ``__init__`` to set nothing but its named parameters. Names without a known prefix are kept,
+    too. `check_nested_params` refuses them at fit, because an ``__init__`` must not validate.
     """
 
     _nested_prefixes: tuple[str, ...] = (
@@ -30,11 +30,12 @@ class NestedParams:
         Parameters
         ----------
         deep : bool, default=True
-            Passed on to scikit-learn.
+            Passed on to scikit-learn: whether to add the parameters of nested estimators.
 
         Returns
         -------
-        dict
+        dict of str to object
+            Values by the names of the parameters.
         """
         return {**super().get_params(deep=deep), **self._net_params}  # type: ignore[misc]
 
@@ -44,7 +45,7 @@ class NestedParams:
         Parameters
         ----------
         **params : object
-            Names of the signature, or ``module__<name>`` and the like.
+            Values by name: those of the signature, ``module__<name>`` and the like.
 
         Returns
         -------
@@ -57,12 +58,12 @@ class NestedParams:
         return self
 
     def check_nested_params(self) -> None:
-        """Refuse names that nothing will read.
+        """Refuse unknown names of parameters.
 
         Raises
         ------
         TypeError
-            Names the unknown parameters and, for each, the nearest valid one.
+            If there are any; the message names them and, for each, the most similar valid one.
         """
         unknown = [name for name in self._net_params if not self._is_prefixed(name)]
         if not unknown:

@@ -1,7 +1,7 @@
 """Independent random streams for one fit; the global generators stay untouched.
 
-With one shared seed the rows drawn as noisy coincide with the head of the first shuffled order,
-which can turn a detector's ranking upside down. Every purpose therefore has a stream of its own.
+With one seed for everything, the rows that are drawn as noisy would be the first rows of the first
+shuffled order, which can reverse a detector's ranking. Every purpose therefore has its own stream.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _GENERATOR_LOCK = RLock()
 
 
 def _renew_lock() -> None:
-    """Give a forked process a lock of its own: the thread that held the old one is not in it."""
+    """Give a forked process a new lock: the thread that held the old one does not exist there."""
     global _GENERATOR_LOCK
     _GENERATOR_LOCK = RLock()
 
@@ -34,14 +34,14 @@ if hasattr(os, "register_at_fork"):
 
 
 class RandomStreams(NamedTuple):
-    """Seeds and generators of one fit, one per purpose."""
+    """Seeds and generators of one fit, one for each purpose."""
 
     init: int
     """Seed for the weights of a network."""
     training: int
-    """Seed for what is drawn while training: dropout, augmentation."""
+    """Seed for the random draws of training: dropout, augmentation."""
     shuffle: torch.Generator
-    """Generator of the row order, on the CPU whatever the device."""
+    """Generator of the order of rows, on the CPU whatever the device."""
     split: np.random.Generator
     """Generator for choices of rows: samples, folds, bootstraps."""
 
@@ -52,8 +52,8 @@ def spawn_streams(random_state: int | np.random.RandomState | None) -> RandomStr
     Parameters
     ----------
     random_state : int, RandomState instance or None
-        ``None`` takes fresh entropy from the operating system, so that not even numpy's global
-        generator moves.
+        An int gives the same streams every time, a RandomState is advanced. ``None`` takes fresh
+        entropy from the operating system, so that numpy's global generator is not advanced either.
 
     Returns
     -------
@@ -78,7 +78,7 @@ def fresh_seed(random_state: np.random.RandomState | None) -> int:
     Parameters
     ----------
     random_state : RandomState instance or None
-        Where the seed is drawn from; None: the operating system.
+        Generator to draw from, which is advanced; None: the operating system.
 
     Returns
     -------
@@ -91,16 +91,16 @@ def fresh_seed(random_state: np.random.RandomState | None) -> int:
 
 @contextmanager
 def seeded(seed: int, device: str | torch.device) -> Iterator[None]:
-    """Run a block with the global generators seeded, and put them back afterwards.
+    """Run a block with the global generators seeded, and restore them afterwards.
 
-    Those of torch, and those of numpy and Python, from which transforms of the user may draw.
+    These are torch's, and those of numpy and Python, from which transforms of the user may draw.
 
     Parameters
     ----------
     seed : int
-        What all generators are seeded with.
+        Seed of all generators.
     device : str or torch.device
-        A CUDA device has a generator of its own, which is seeded and restored as well.
+        Device of the block. A CUDA device has its own generator, which is seeded and restored, too.
     """
     device = torch.device(device)
     cuda = [device] if device.type == "cuda" else []
@@ -124,24 +124,28 @@ def states_beside_torch() -> tuple[Any, Any]:
 
 
 def set_states_beside_torch(states: tuple[Any, Any]) -> None:
-    """Put numpy's and Python's global generators into states that they were in.
+    """Restore earlier states of numpy's and of Python's global generators.
 
     Parameters
     ----------
     states : tuple
-        Of `states_beside_torch`.
+        Result of `states_beside_torch`.
     """
     np.random.set_state(states[0])  # noqa: NPY002
     random.setstate(states[1])
 
 
 def global_generator(device: str | torch.device) -> torch.Generator:
-    """Return torch's global generator of a device: its state can be taken and put back.
+    """Return torch's global generator of a device, whose state can be saved and restored.
 
     Parameters
     ----------
     device : str or torch.device
-        Whose generator is meant.
+        CUDA devices have a generator each; all others share that of the CPU.
+
+    Returns
+    -------
+    torch.Generator
     """
     device = torch.device(device)
     if device.type == "cuda":

@@ -2,7 +2,7 @@
 
 ``is_noisy`` is the truth, True where a label is wrong (`CorruptedLabels.flipped` for corrupted
 data), and is the positive class throughout; noise scores are higher where a label is more likely
-wrong. This module imports nothing from the rest of the package.
+wrong.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from noisyfit._sklearn import Interval, validate_parameter_constraints
 
 
 def auroc(is_noisy: npt.ArrayLike, noise_scores: npt.ArrayLike) -> float:
-    """Area under the ROC curve: how often a wrong label outranks a right one.
+    """Compute the area under the ROC curve: how often a wrong label outranks a right one.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def auroc(is_noisy: npt.ArrayLike, noise_scores: npt.ArrayLike) -> float:
 
 
 def average_precision(is_noisy: npt.ArrayLike, noise_scores: npt.ArrayLike) -> float:
-    """Average precision of the ranking, without interpolation.
+    """Compute the average precision of the ranking, without interpolation.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def average_precision(is_noisy: npt.ArrayLike, noise_scores: npt.ArrayLike) -> f
     -------
     average_precision : float in (0, 1]
         Precision summed over the distinct scores from the highest down, each weighted by the
-        recall it adds. A random ranking gets about the share of wrong labels.
+        recall it adds. A random ranking gets about the proportion of wrong labels.
 
     Raises
     ------
@@ -81,10 +81,10 @@ def average_precision(is_noisy: npt.ArrayLike, noise_scores: npt.ArrayLike) -> f
 def precision_at_recall(
     is_noisy: npt.ArrayLike, noise_scores: npt.ArrayLike, recall: float = 0.95
 ) -> float:
-    """Precision at the cut where recall first reaches a target.
+    """Compute the precision at the cut where recall first reaches a target.
 
-    Reviewing rows from the highest score down until the share `recall` of the wrong labels has
-    been seen, this is the share of wrong labels among the rows reviewed.
+    If rows are reviewed from the highest score down until a proportion `recall` of the wrong labels
+    is found, this is the proportion of wrong labels among the reviewed rows.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def precision_at_recall(
     noise_scores : array-like of shape (n_samples,)
         Finite scores, higher = more likely wrong. Rows of equal score are taken together.
     recall : float in (0, 1], default=0.95
-        Share of the wrong labels to find.
+        Proportion of the wrong labels to find.
 
     Returns
     -------
@@ -121,7 +121,7 @@ def precision_at_recall(
 
 
 def mask_f1(is_noisy: npt.ArrayLike, flagged: npt.ArrayLike) -> float:
-    """F1 score of the rows flagged as wrongly labelled.
+    """Compute the F1 score of the rows flagged as wrongly labelled.
 
     Parameters
     ----------
@@ -153,19 +153,19 @@ def mask_f1(is_noisy: npt.ArrayLike, flagged: npt.ArrayLike) -> float:
 
 
 def noise_rate_error(is_noisy: npt.ArrayLike, noise_rate: float) -> float:
-    """Signed error of an estimated noise rate.
+    """Compute the signed error of an estimated noise rate.
 
     Parameters
     ----------
     is_noisy : array-like of shape (n_samples,)
         True (or 1) where the label is wrong.
     noise_rate : float in [0, 1]
-        The estimated share of wrong labels.
+        The estimated proportion of wrong labels.
 
     Returns
     -------
     error : float in [-1, 1]
-        Estimate minus truth: positive where the detector sees too much noise.
+        Estimate minus truth: positive where the estimate is too high.
 
     Raises
     ------
@@ -191,8 +191,9 @@ def expected_calibration_error(
         \left| \mathrm{wrong}(B_m) - \mathrm{score}(B_m) \right|
 
     with n rows, :math:`B_m` the rows whose score lies in bin m of M = `n_bins`, and
-    :math:`\mathrm{wrong}` and :math:`\mathrm{score}` the share of wrong labels and the mean score
-    there: Eq. 3 of [1]_ for the event "the label is wrong", at any score and not only above 1/2.
+    :math:`\mathrm{wrong}` and :math:`\mathrm{score}` the proportion of wrong labels and the mean
+    score there: Eq. 3 of [1]_ for the event "the label is wrong", at any score and not only above
+    1/2.
 
     Parameters
     ----------
@@ -247,7 +248,7 @@ def detection_report(
     clean_mask: npt.ArrayLike | None = None,
     noise_rate: float | None = None,
 ) -> dict[str, float]:
-    """All detection metrics of one detector at once.
+    """Compute all metrics of this module for one detector.
 
     Parameters
     ----------
@@ -258,12 +259,12 @@ def detection_report(
     clean_mask : array-like of shape (n_samples,), default=None
         True where the detector takes the label as right: ``clean_mask_`` of an estimator.
     noise_rate : float in [0, 1], default=None
-        The estimated share of wrong labels: ``noise_rate_`` of an estimator.
+        The estimated proportion of wrong labels: ``noise_rate_`` of an estimator.
 
     Returns
     -------
     report : dict of str to float
-        ``true_noise_rate``, the share of True in `is_noisy`, and one entry named after each
+        ``true_noise_rate``, the proportion of True in `is_noisy`, and one entry named after each
         function of this module at its default settings: ``auroc``, ``average_precision``,
         ``precision_at_recall``, ``expected_calibration_error``, and ``mask_f1`` and
         ``noise_rate_error`` where `clean_mask` and `noise_rate` are given.
@@ -334,7 +335,7 @@ def _scores(noise_scores: npt.ArrayLike) -> np.ndarray:
 
 
 def _ranking(is_noisy: npt.ArrayLike, noise_scores: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Validate the arguments of a ranking metric, which needs wrong and right labels."""
+    """Check the arguments of a ranking metric, which needs wrong and right labels."""
     truth, scores = _binary(is_noisy, "is_noisy"), _scores(noise_scores)
     if truth.all() or not truth.any():
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Cross-validation that goes by verified labels: `TrustedFold`."""
+"""Cross-validation that tests on verified labels alone: `TrustedFold`."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ class TrustedFold(BaseCrossValidator):
     n_splits : int, default=5
         Number of folds, at least 2 and at most the number of trusted rows.
     trusted : array-like of shape (n_samples,), bool, default=None
-        Marks rows whose label was verified. None if `split` is given the mask, as it is by
+        True where the label of a row was verified. None if `split` gets the mask, as it does by
         scikit-learn's metadata routing.
     shuffle : bool, default=False
-        Whether the trusted rows of a class are dealt in random order, and not in that of the data.
+        Whether the trusted rows of a class are dealt in random order instead of that of the data.
     random_state : int, RandomState instance or None, default=None
         Makes the order of ``shuffle=True`` repeatable.
 
     Raises
     ------
     ValueError, TypeError
-        In scikit-learn's words, for an `n_splits`, `shuffle` or `random_state` that
-        `sklearn.model_selection.StratifiedKFold` refuses.
+        For an `n_splits`, `shuffle` or `random_state` that
+        `sklearn.model_selection.StratifiedKFold` refuses, with its message.
 
     See Also
     --------
@@ -47,17 +47,18 @@ class TrustedFold(BaseCrossValidator):
 
     Notes
     -----
-    The estimator needs the mask too, of the rows that it is trained on; scikit-learn cuts it to
-    them. Without metadata routing, the splitter has the mask of all rows, and the estimator's is
-    passed as ``params={"trusted": mask}`` to ``cross_validate`` and ``cross_val_score``, as
-    ``trusted=mask`` to ``GridSearchCV.fit``. With
-    ``sklearn.set_config(enable_metadata_routing=True)`` that alone reaches both. Nested
-    cross-validation needs routing: a mask in the constructor cannot fit the rows of an outer fold.
+    The estimator needs the mask of its training rows, too, which scikit-learn selects from that of
+    all rows. Without metadata routing, the splitter gets the mask in its constructor. The estimator
+    gets it by ``params={"trusted": mask}`` of ``cross_validate`` and ``cross_val_score``, or by
+    ``trusted=mask`` of ``GridSearchCV.fit``. After
+    ``sklearn.set_config(enable_metadata_routing=True)`` the splitter gets it in this way as well.
+    Nested cross-validation needs routing, as a mask in the constructor cannot fit the rows of an
+    outer fold.
 
     Each training part holds at least one trusted row of each class, as methods that learn from
-    trusted rows require. For this a class needs two, whatever the number of folds; where it has
-    fewer than `n_splits`, some folds do not test it. ``cross_val_predict`` wants every row to be
-    tested on and refuses this splitter.
+    trusted rows require. For this a class needs two, whatever the number of folds; if it has fewer
+    than `n_splits`, some folds do not test it. ``cross_val_predict`` requires that every row is
+    tested on, and refuses this splitter.
 
     Examples
     --------
@@ -114,13 +115,13 @@ class TrustedFold(BaseCrossValidator):
         Parameters
         ----------
         X : array-like, CSR matrix or torch Dataset of shape (n_samples, ...)
-            Only its number of rows counts.
+            Only its number of rows is used.
         y : array-like of shape (n_samples,)
-            Given labels, those of trusted rows verified.
+            Given labels; those of trusted rows were verified.
         groups : None
-            For compatibility; the folds know no groups.
+            For compatibility; groups are not supported.
         trusted : array-like of shape (n_samples,), bool, default=None
-            Marks rows whose label was verified. None takes the mask of the constructor.
+            True where the label of a row was verified. None: the mask of the constructor.
 
         Yields
         ------
@@ -132,8 +133,8 @@ class TrustedFold(BaseCrossValidator):
         Raises
         ------
         ValueError
-            Without a mask, with two that differ, with indices instead of a mask, where a class has
-            fewer than two trusted rows, with fewer trusted rows than folds, and for `groups`.
+            Without a mask, with two masks that differ, with indices instead of a mask, if a class
+            has fewer than two trusted rows, with fewer trusted rows than folds, and for `groups`.
         """
         if groups is not None:
             raise ValueError(
@@ -161,11 +162,12 @@ class TrustedFold(BaseCrossValidator):
         Returns
         -------
         int
+            The parameter `n_splits`.
         """
         return self.n_splits
 
     def _mask(self, trusted: Any, n_samples: int) -> np.ndarray:
-        """Return the one mask that there must be."""
+        """Return the mask of the constructor or of `split`; two masks must be the same."""
         masks = [
             check_trusted(mask, n_samples) for mask in (self.trusted, trusted) if mask is not None
         ]

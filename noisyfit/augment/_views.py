@@ -1,11 +1,11 @@
 """Augmentation of batches on the device: the weak and the strong view.
 
-Every transform is a small picklable callable ``x -> x`` on a whole batch of images ``(n, channels,
-height, width)`` or vectors ``(n, features)``. It draws anew for every row, from torch's global
-generator of ``x.device`` (seed it under ``torch.random.fork_rng``), never waits for the device, and
-keeps shape, dtype and memory format. ``torchvision.transforms.v2.Compose``
-chains transforms; those of torchvision fit in too, but draw once per *batch*, unless `PerImage`
-hands them the images one by one.
+Every transform is a small picklable callable ``x -> x`` on a whole batch of images
+``(n, channels, height, width)`` or vectors ``(n, features)``. It draws anew for every row, from
+torch's global generator of ``x.device`` (seed it under ``torch.random.fork_rng``), never waits for
+the device, and keeps shape, dtype and memory format. ``torchvision.transforms.v2.Compose`` chains
+transforms. Those of torchvision can be used, too, but draw once for a *batch*, unless `PerImage`
+gives them the images one by one.
 """
 
 from __future__ import annotations
