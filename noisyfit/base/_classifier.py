@@ -152,22 +152,21 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
         assert np.isfinite(scores).all(), "noise scores are finite"
         assert 0 <= scores.min() <= scores.max() <= 1, "noise scores lie in [0, 1]"
         assert 0 <= result.noise_rate <= 1, "the noise rate lies in [0, 1]"
+        net, predicted = result.net.release(), result.predicted
+        if predicted is None:  # before anything is set: it may find that training diverged
+            predicted = predict_classes(net, task.rows)
         self.classes_ = task.classes
         self.trusted_mask_ = task.trusted
         self.noise_scores_ = scores
         self.clean_mask_ = clean
         self.noise_rate_ = float(result.noise_rate)
-        self.net_ = result.net.release()
+        self.net_ = net
         self.history_ = result.history
         self.dynamics_ = result.dynamics
         self.scaler_, self._row_dtype = task.scaler, task.row_dtype
         self._row_shape = trainer.row_shape
         # Labels are kept as codes: those of a text would take many times the memory.
-        predicted = result.predicted
-        self._given_codes = task.y
-        self._predicted_codes = (
-            predict_classes(self.net_, task.rows) if predicted is None else predicted
-        )
+        self._given_codes, self._predicted_codes = task.y, predicted
         for name, value in result.attributes.items():
             setattr(self, name, value)
 

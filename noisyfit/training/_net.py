@@ -25,7 +25,7 @@ _BATCH_EVENTS = ("on_batch_begin", "on_grad_computed", "on_batch_end")
 
 
 class NoisyNet(NeuralNet):
-    """skorch net that trains on `Rows` and lets a method replace nothing but the loss.
+    """skorch net that trains on `Rows`; a method replaces the loss, and says what else.
 
     Parameters
     ----------
@@ -308,7 +308,7 @@ class NoisyNet(NeuralNet):
         return self
 
     def train_stage(self, rows: Rows, epochs: int) -> NoisyNet:
-        """Train on with the weights as they are, a fresh optimizer and a cosine schedule to zero.
+        """Train on with the weights as they are, a fresh optimizer and the schedule from its start.
 
         Parameters
         ----------
@@ -326,10 +326,12 @@ class NoisyNet(NeuralNet):
         self.initialize_optimizer()
         self.stage_epochs_ = epochs
         done = 0 if self.checkpoint is None else self.checkpoint.begin_stage(epochs)
-        self.partial_fit(rows, None, epochs=epochs - done)
+        try:
+            self.partial_fit(rows, None, epochs=epochs - done)
+        finally:
+            self.stage_epochs_ = None
         if self.checkpoint is not None:
             self.checkpoint.end_stage()
-        self.stage_epochs_ = None
         return self
 
     def stage_state(self) -> dict[str, Any]:
