@@ -113,16 +113,24 @@ def scaled_at_once(X):
     return scaler, (Z * shrink).astype(np.float32)
 
 
+def with_duplicates(X):
+    """Store each element as two halves, and a zero here and there."""
+    X = sparse.csr_array(X)
+    data = np.repeat(X.data / 2, 2)
+    data[::5] = 0
+    return sparse.csr_array((data, np.repeat(X.indices, 2), X.indptr * 2), shape=X.shape)
+
+
 @pytest.mark.parametrize("block", [1, 50, 1000])
 @pytest.mark.parametrize("n_features", [1, 2, 3, 5, 6, 17])
 @pytest.mark.parametrize(
     "kind",
-    [np.asarray, np.asfortranarray, np.flipud, np.float64, sparse.csr_array],
+    [np.asarray, np.asfortranarray, np.flipud, np.float64, sparse.csr_array, with_duplicates],
 )
 def test_large_tables_are_scaled_in_parts_to_the_same_bits(monkeypatch, kind, n_features, block):
     X = np.random.default_rng(0).normal(3, 5, size=(300, n_features)).astype(np.float32)
-    X[:, 3::4] = 7.3
-    X = kind(X * (X > 0) if "csr" in kind.__name__ else X)
+    X[:, 3::4] = 5.3
+    X = kind(X * (X > 6) if "csr" in kind.__name__ or kind is with_duplicates else X)
     then, expected = scaled_at_once(X)
     monkeypatch.setattr(_scaling, "_SMALL", 0)
     monkeypatch.setattr(_scaling, "_BLOCK", block)
