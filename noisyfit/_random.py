@@ -44,6 +44,8 @@ class RandomStreams(NamedTuple):
     """Generator of the order of rows, on the CPU whatever the device."""
     split: np.random.Generator
     """Generator for choices of rows: samples, folds, bootstraps."""
+    validation: np.random.Generator
+    """Generator for the choice of validation rows, which many fits have none of."""
 
 
 def spawn_streams(random_state: int | np.random.RandomState | None) -> RandomStreams:
@@ -66,10 +68,16 @@ def spawn_streams(random_state: int | np.random.RandomState | None) -> RandomStr
         root = np.random.SeedSequence(
             _fresh_entropy() if random_state is None else int(random_state)
         )
-    init, training, shuffle, split = root.spawn(4)
+    init, training, shuffle, split, validation = root.spawn(5)
     order = torch.Generator()
     order.manual_seed(_seed(shuffle))
-    return RandomStreams(_seed(init), _seed(training), order, np.random.default_rng(split))
+    return RandomStreams(
+        _seed(init),
+        _seed(training),
+        order,
+        np.random.default_rng(split),
+        np.random.default_rng(validation),
+    )
 
 
 def fresh_seed(random_state: np.random.RandomState | None) -> int:

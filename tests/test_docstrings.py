@@ -10,12 +10,12 @@ pytest.importorskip("numpydoc")
 ESTIMATORS = [type(est) for est in QUICK]
 SAME = [
     *("module", "record_folder", "checkpoint", "batch_size", "standardize", "device"),
-    *("random_state", "verbose", "**net_params"),
+    *("random_state", "verbose", "class_weight", "validation_fraction", "**net_params"),
 ]
 SAME_BEGINNING = {
     # where methods differ, they go on to say how
     "lr": r"Learning rate at the start.*``\"auto\"``: [\d.]+ for tables, which are .*",
-    "callbacks": r"Copied for each fit.*",
+    "callbacks": r"Used as skorch uses them: .* replaces the built-in schedule\..*",
     "augment": r"Batched transform .*``\"auto\"``: random crops, with flips where there are .*",
 }
 
@@ -26,7 +26,12 @@ def test_common_parameters_have_one_text():
 
 def test_common_attributes_have_one_text():
     names = [
-        *("trusted_mask_", "given_labels_, predicted_labels_", "corrected_labels_"),
+        *(
+            "trusted_mask_",
+            "validation_mask_",
+            "given_labels_, predicted_labels_",
+            "corrected_labels_",
+        ),
         *("transition_matrix_", "classes_", "n_features_in_", "feature_names_in_"),
         "scaler_",
     ]
@@ -40,6 +45,6 @@ def test_parameters_that_differ_begin_alike(name, pattern):
 
 def test_every_common_parameter_is_one_of_each_estimator():
     common = BaseNoisyClassifier._get_param_names()
-    assert len(common) == 15
+    assert len(common) == 17
     for estimator in ESTIMATORS:
         assert set(common) <= set(estimator._get_param_names())

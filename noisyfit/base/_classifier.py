@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
-from scipy.special import softmax
+from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
@@ -34,7 +34,7 @@ _RENAMED = {"_trusted": "trusted_mask_", "_scaler": "scaler_"}
 class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclass=ABCMeta):
     """Template of all estimators: a method adds its parameters and `_fit`.
 
-    The 15 parameters that all estimators share are assigned here; a method names them in its own
+    The 17 parameters that all estimators share are assigned here; a method names them in its own
     signature, beside those that only it has, and passes them on. `Trainer` has an example.
 
     Examples
@@ -46,6 +46,7 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
     """
 
     __metadata_request__fit: ClassVar = {"trusted": True}
+    __metadata_request__fit_resample: ClassVar = {"trusted": True}
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
         "module": [callable, None],
@@ -53,6 +54,8 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
         "lr": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 2, None, closed="left")],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "validation_fraction": [Interval(Real, 0, 0.5, closed="right"), None],
         "standardize": ["boolean"],
         "augment": [StrOptions({"auto"}), callable, None],
         "precision": [StrOptions({"auto", "float32", "bfloat16", "float16"})],
@@ -82,6 +85,8 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
         lr: float | str = "auto",
         max_epochs: int = 20,
         batch_size: int | str = "auto",
+        class_weight: Any = None,
+        validation_fraction: float | None = None,
         standardize: bool = True,
         augment: Any = "auto",
         precision: str = "auto",
@@ -99,6 +104,8 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
         self.lr = lr
         self.max_epochs = max_epochs
         self.batch_size = batch_size
+        self.class_weight = class_weight
+        self.validation_fraction = validation_fraction
         self.standardize = standardize
         self.augment = augment
         self.precision = precision
@@ -113,7 +120,9 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
         """Run the method; torch's generators are seeded and restored around it."""
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any = None, *, trusted: Any = None) -> BaseNoisyClassifier:
+    def fit(
+        self, X: Any, y: Any = None, *, trusted: Any = None, sample_weight: Any = None
+    ) -> BaseNoisyClassifier:
         """Train on rows whose labels may be wrong, and judge every label.
 
         Parameters
@@ -125,6 +134,9 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
             Given labels: integers, strings or booleans.
         trusted : array-like of shape (n_samples,), bool, default=None
             Marks rows whose label was verified. Their noise score is 0.
+        sample_weight : array-like of shape (n_samples,), float, default=None
+            Weights of the losses of the rows, not below 0; only their proportions matter. Noise
+            scores and noise rate count all rows alike. None: so do the losses.
 
         Returns
         -------
@@ -138,7 +150,7 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
         FloatingPointError
             If training diverges.
         """
-        task = make_task(self, X, y, trusted, self.checkpoint)
+        task = make_task(self, X, y, trusted, self.checkpoint, sample_weight)
         trainer = Trainer(self, task)
         with seeded(task.streams.training, task.device):
             result = self._fit(task, trainer)
@@ -157,6 +169,7 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
             predicted = predict_classes(net, task.rows)
         self.classes_ = task.classes
         self.trusted_mask_ = task.trusted
+        self.validation_mask_ = task.validation
         self.noise_scores_ = scores
         self.clean_mask_ = clean
         self.noise_rate_ = float(result.noise_rate)
@@ -221,6 +234,39 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
         """
         check_is_fitted(self)
         return softmax(predict_logits(self.net_, self.as_rows(X)), axis=1)
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """Predict the logarithm of the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like, CSR matrix or torch Dataset
+            Rows like those of `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes), float32
+            In nats; finite also where the probability would be rounded to 0.
+        """
+        check_is_fitted(self)
+        return log_softmax(predict_logits(self.net_, self.as_rows(X)), axis=1)
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return the logits of the network, in the form that scikit-learn gives them.
+
+        Parameters
+        ----------
+        X : array-like, CSR matrix or torch Dataset
+            Rows like those of `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes, float32
+            The largest is that of the predicted class. For two classes: the second less the first.
+        """
+        check_is_fitted(self)
+        logits = predict_logits(self.net_, self.as_rows(X))
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the accuracy of `predict` on labels that are taken as true.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from noisyfit._random import RandomStreams, spawn_streams
+from noisyfit.base._row_choices import row_weights, validation_rows
 from noisyfit.data import (
     Rows,
     Scaler,
@@ -49,6 +50,8 @@ class FitTask:
     """Given labels, encoded as 0 to n_classes - 1: (n_samples,), int64."""
     trusted: np.ndarray
     """Rows whose label was verified: (n_samples,), bool."""
+    validation: np.ndarray
+    """Rows that the net that predicts is not trained on: (n_samples,), bool."""
     streams: RandomStreams
     """Seeds and generators, one for each purpose."""
     classes: np.ndarray
@@ -93,6 +96,11 @@ class FitTask:
         return min(1.0, noise_rate / self.judged.mean()) if self.judged.any() else 0.0
 
     @property
+    def held_back(self) -> np.ndarray | None:
+        """What `NoisyNet.train_stage` takes: `validation`, None if there is no such row."""
+        return self.validation if self.validation.any() else None
+
+    @property
     def n_samples(self) -> int:
         """Number of rows."""
         return len(self.y)
@@ -109,6 +117,7 @@ def make_task(
     y: Any = None,
     trusted: Any = None,
     checkpoint: str | Path | None = None,
+    sample_weight: Any = None,
 ) -> FitTask:
     """Check what `fit` was given, and put it into the form in which methods take it.
 
@@ -124,6 +133,8 @@ def make_task(
         Marks rows whose label was verified.
     checkpoint : str, Path or None, default=None
         Folder in which the fit is kept while it runs.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the losses of the rows.
 
     Returns
     -------
@@ -145,17 +156,23 @@ def make_task(
     """
     est.check_nested_params()
     X, y = check_X_y(est, X, y)
+    weight = row_weights(sample_weight, est.class_weight, y)
     random_state, kept = est.random_state, None
     if checkpoint is not None:
         kept = FitCheckpoint(checkpoint)
-        random_state = kept.open(est, X, y, trusted)
+        random_state = kept.open(est, X, y, trusted=trusted, sample_weight=weight)
     encoded, classes = encode_labels(y)
+    trusted_mask = check_trusted(trusted, len(encoded))
+    streams = spawn_streams(random_state)
+    fraction = est.validation_fraction
     scaler = fit_scaler(X) if est.standardize else None
+    rows = make_rows(X, encoded, resolve_device(est.device), scaler)
     return FitTask(
-        rows=make_rows(X, encoded, resolve_device(est.device), scaler),
+        rows=rows if weight is None else rows.with_weights(weight),
         y=encoded,
-        trusted=check_trusted(trusted, len(encoded)),
-        streams=spawn_streams(random_state),
+        trusted=trusted_mask,
+        validation=validation_rows(encoded, trusted_mask, fraction, streams.validation),
+        streams=streams,
         classes=classes,
         scaler=scaler,
         row_dtype=getattr(X, "dtype", None),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import joblib
 import numpy as np
 import torch
-from skorch.callbacks import EarlyStopping
+from skorch.callbacks import Callback, EarlyStopping
 
 from noisyfit._nested_params import nested_params
 from noisyfit._random import seeded
@@ -53,11 +52,13 @@ class Trainer:
         Autocast type of the forward pass; None: float32.
     row_shape : tuple of int
         Shape of one row as the network gets it.
+    user_callbacks : list
+        The user's callbacks, the objects themselves; classes were made into one object each.
 
     Raises
     ------
-    ValueError
-        For a callback that no fit can obey.
+    TypeError
+        For what is no callback.
 
     Examples
     --------
@@ -72,7 +73,7 @@ class Trainer:
     ...         super().__init__(module, max_epochs=max_epochs, random_state=random_state)
     ...
     ...     def _fit(self, task, trainer: Trainer):
-    ...         net = trainer.make_net(trainer.user_callbacks())
+    ...         net = trainer.make_net()
     ...         net.train_stage(task.rows, self.max_epochs)
     ...         wrong = predict_classes(net, task.rows) != task.y
     ...         return FitResult(
@@ -105,13 +106,7 @@ class Trainer:
         if est.augment == "auto":
             self.view = weak_view(self.row_shape)
         self.precision = resolve_precision(est.precision, task.device, self.is_image)
-        for callback in est.callbacks or []:
-            inner = callback[1] if isinstance(callback, tuple) else callback
-            if isinstance(inner, EarlyStopping):
-                raise ValueError(
-                    "skorch's EarlyStopping ends training by raising KeyboardInterrupt, which fit "
-                    "takes as Ctrl-C. Lower max_epochs instead."
-                )
+        self.user_callbacks = [_check_callback(item) for item in est.callbacks or []]
 
     @property
     def is_image(self) -> bool:
@@ -143,15 +138,6 @@ class Trainer:
         """
         return nested_params(self._nested, prefix)
 
-    def user_callbacks(self) -> list[Any]:
-        """Copy the user's callbacks: each net has its own.
-
-        Returns
-        -------
-        list
-        """
-        return copy.deepcopy(list(self._est.callbacks or []))
-
     def progress(self, total: int) -> EpochProgress:
         """Open the one progress bar of the fit; close it at the end.
 
@@ -167,20 +153,24 @@ class Trainer:
         return EpochProgress(total, type(self._est).__name__, disable=self._est.verbose != 1)
 
     @overload
-    def make_net(self, callbacks: list[Any], **settings: Any) -> NoisyNet: ...
+    def make_net(self, callbacks: list[Any] = ..., **settings: Any) -> NoisyNet: ...
 
     @overload
     def make_net(self, callbacks: list[Any], net_class: type[Net], **settings: Any) -> Net: ...
 
     def make_net(
-        self, callbacks: list[Any], net_class: type[NoisyNet] = NoisyNet, **settings: Any
+        self,
+        callbacks: list[Any] | None = None,
+        net_class: type[NoisyNet] = NoisyNet,
+        **settings: Any,
     ) -> NoisyNet:
         """Return an initialized net with the settings of the estimator.
 
         Parameters
         ----------
-        callbacks : list
-            skorch callbacks, or pairs of a name and one.
+        callbacks : list or None, default=None
+            The method's own skorch callbacks, or pairs of a name and one; those of the user come
+            after them.
         net_class : type, default=NoisyNet
             `NoisyNet`, or what a method has made of it.
         **settings : object
@@ -204,6 +194,7 @@ class Trainer:
             "precision": self.precision,
             "n_classes": task.n_classes,
             "checkpoint": task.checkpoint,
+            "validates": est.validation_fraction is not None,
             "verbose": int(est.verbose > 1),
             "iterator_train__shuffle": True,
             "iterator_train__generator": task.streams.shuffle,
@@ -215,8 +206,9 @@ class Trainer:
         for prefix in ("optimizer", "iterator_train"):
             own |= {f"{prefix}__{name}": value for name, value in self.nested(prefix).items()}
         own["iterator_valid__num_workers"] = own["iterator_train__num_workers"]
+        callbacks = [*(callbacks or []), *self.user_callbacks]
         if task.checkpoint is not None:  # the last one, when all others have done their part
-            callbacks = [*callbacks, ("checkpoint", StageCheckpoint(task.checkpoint))]
+            callbacks.append(("checkpoint", StageCheckpoint(task.checkpoint)))
         return net_class(module, callbacks=callbacks, **(own | settings)).initialize()
 
     def make_run(
@@ -248,8 +240,15 @@ class Trainer:
         RecordedRun
         """
         rows = self._task.rows if rows is None else rows
+        users = [c[1] if isinstance(c, tuple) else c for c in self.user_callbacks]
+        stops = any(isinstance(callback, EarlyStopping) for callback in users)
+        if recording == "held_out" and stops:
+            raise ValueError(
+                "With recording='held_out' all networks train equally long, so that their records "
+                "can be compared. Leave EarlyStopping out, or choose another recording."
+            )
         return RecordedRun(
-            lambda own: self.make_net([*self.user_callbacks(), *own, ("progress", progress)]),
+            lambda own: self.make_net([*own, ("progress", progress)]),
             rows,
             rows.y.cpu().numpy(),
             tuple(quantities),
@@ -257,7 +256,21 @@ class Trainer:
             self._task.streams.split,
             keeps_net=keeps_net,
             folder=self._est.record_folder,
+            validation=self._task.held_back,
         )
+
+
+def _check_callback(item: Any) -> Any:
+    """Return a callback, or a pair of name and callback; a class becomes an object."""
+    is_pair = isinstance(item, (tuple, list)) and len(item) == 2 and isinstance(item[0], str)
+    callback = item[1] if is_pair else item
+    made = callback() if isinstance(callback, type) and issubclass(callback, Callback) else callback
+    if not isinstance(made, Callback):
+        raise TypeError(
+            "callbacks must be a list of skorch callbacks, or of pairs of a name and a callback. "
+            f"It has {item!r}, which is none: see skorch.callbacks."
+        )
+    return (item[0], made) if is_pair else made
 
 
 def _num_workers(rows: Rows) -> int:

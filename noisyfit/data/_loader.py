@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class BatchLoader:
     """Iterate over `Rows` in batches ``({"x": x, "index": ids}, y)``.
 
+    Where the rows have weights, those of a batch are under ``"sample_weight"``.
+
     No row is left out: the last batch may be smaller, and a last batch of a single row is merged
     into the one before it, since batch normalisation needs two.
 
@@ -77,7 +79,10 @@ class BatchLoader:
             batch: dict[str, Any] = {"x": rows.prepare(made[0]), "index": ids}
             if len(made) > 1:
                 batch["views"] = tuple(rows.prepare(view) for view in made[1:])
-            yield batch, rows.y.index_select(0, ids.to(device))
+            here = ids.to(device)
+            if rows.weight is not None:
+                batch["sample_weight"] = rows.weight.index_select(0, here)
+            yield batch, rows.y.index_select(0, here)
 
     def id_batches(self) -> list[torch.Tensor]:
         """Draw the order of one epoch and return the row ids of its batches."""

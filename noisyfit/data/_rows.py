@@ -26,6 +26,8 @@ class Rows(Dataset):
         Standardises ``uint8`` images; None scales them to [0, 1].
     index : tensor of shape (n_rows,), int64, or None
         Ids of the rows that belong; None: all of them.
+    weight : tensor of shape (n_source,), float32, or None, default=None
+        Weights of the losses of all rows of the source, with mean 1; None: all count alike.
 
     Examples
     --------
@@ -44,9 +46,11 @@ class Rows(Dataset):
         y: torch.Tensor,
         scaler: ImageScaler | None = None,
         index: torch.Tensor | None = None,
+        weight: torch.Tensor | None = None,
     ) -> None:
         self.source, self.scaler = source, scaler
         self.y = y.to(source.device)
+        self.weight = None if weight is None else weight.to(source.device)
         self.index = torch.arange(len(source)) if index is None else index
 
     def __len__(self) -> int:
@@ -68,7 +72,7 @@ class Rows(Dataset):
         if keep.dtype != bool:
             raise TypeError(f"keep must be a boolean mask. Got an array of {keep.dtype} instead.")
         kept = self.index[torch.tensor(keep)[self.index]]  # a copy: it may be read-only
-        return Rows(self.source, self.y, self.scaler, kept)
+        return Rows(self.source, self.y, self.scaler, kept, self.weight)
 
     def with_labels(self, y: np.ndarray) -> Rows:
         """Return the same rows with other labels, without copying an input.
@@ -82,7 +86,22 @@ class Rows(Dataset):
         -------
         Rows
         """
-        return Rows(self.source, torch.from_numpy(y), self.scaler, self.index)
+        return Rows(self.source, torch.from_numpy(y), self.scaler, self.index, self.weight)
+
+    def with_weights(self, weight: np.ndarray | None) -> Rows:
+        """Return the same rows with weights for their losses.
+
+        Parameters
+        ----------
+        weight : ndarray of shape (n_source,) or None
+            Weights of all rows of the source, with mean 1; None: all count alike.
+
+        Returns
+        -------
+        Rows
+        """
+        weights = None if weight is None else torch.tensor(weight, dtype=torch.float32)
+        return Rows(self.source, self.y, self.scaler, self.index, weights)
 
     def prepare(self, x: torch.Tensor) -> torch.Tensor:
         """Bring gathered inputs into the form the network takes: float32, channels last."""

@@ -44,6 +44,10 @@ class RecordedRun:
         Whether, for ``"held_out"``, a sixth net trains on all rows and is kept.
     folder : str, Path or None, default=None
         Folder of the temporary files that hold the records; None: records in memory.
+    validation : ndarray of shape (n_samples,), bool, or None, default=None
+        Marks rows that the net that is kept does not train on, but is validated on. For
+        ``"held_out"`` the others are validated on the rows that they leave out. None: no
+        validation.
 
     Attributes
     ----------
@@ -68,6 +72,7 @@ class RecordedRun:
     ...     rows, y, ("given_prob",), "held_out", np.random.default_rng(0), keeps_net=False,
     ... )
     >>> run.train_stage(np.ones(50, dtype=bool), epochs=3)
+    3
     >>> run.dynamics.given_prob.shape, np.bincount(run.fold)
     ((50, 3), array([10, 10, 10, 10, 10]))
     """
@@ -83,9 +88,10 @@ class RecordedRun:
         *,
         keeps_net: bool = True,
         folder: Any = None,
+        validation: np.ndarray | None = None,
     ) -> None:
         n_samples = len(y)
-        self.rows, self.recording = rows, recording
+        self.rows, self.recording, self._validation = rows, recording, validation
         self.dynamics = TrainingDynamics(n_samples, quantities, folder)
         self.net: NoisyNet | None = None
         self.fold = np.full(n_samples, -1)
@@ -129,7 +135,7 @@ class RecordedRun:
         """
         return N_FOLDS + keeps_net if recording == "held_out" else 1
 
-    def train_stage(self, keep: np.ndarray, epochs: int) -> None:
+    def train_stage(self, keep: np.ndarray, epochs: int, name: str = "training") -> int:
         """Continue the training of every net, on the kept rows that it does not leave out.
 
         Parameters
@@ -138,20 +144,36 @@ class RecordedRun:
             Rows that take part. The others have no record in these epochs.
         epochs : int
             Number of epochs, see `noisyfit.training.NoisyNet.train_stage`.
+        name : str, default="training"
+            Name of the stage.
+
+        Returns
+        -------
+        int
+            Epochs that were trained: fewer than asked for if a callback ended the stage.
         """
         start = self.dynamics.n_epochs
-        for fold, net in enumerate(self._nets):
-            if self.recording == "held_out":
-                # The first net, which trains on it, also records a row that is in no fold.
-                own = (self.fold == fold) | ((self.fold == -1) & (fold == 0))
-                self._recorders[fold].held_out = self.rows.subset(keep & own)
-            others = keep & (self.fold != fold)
-            # All rows that are left may belong to one fold: its net then trains on them.
-            net.train_stage(self.rows.subset(others if others.any() else keep), epochs)
-        if self.recording == "held_out" and self.net is not None:
-            self.net.train_stage(self.rows.subset(keep), epochs)
+        if self.recording == "held_out":
+            for fold in range(N_FOLDS):
+                self._train_fold(fold, keep, epochs, f"{name}, fold {fold + 1}")
+        if self.net is not None:
+            self.net.train_stage(self.rows.subset(keep), epochs, name, self._validation)
         parts = [recorder.dynamics_.epochs(start=start) for recorder in self._recorders]
         self.dynamics.extend(parts[0] if len(parts) == 1 else TrainingDynamics.combine(parts))
+        return self.dynamics.n_epochs - start
+
+    def _train_fold(self, fold: int, keep: np.ndarray, epochs: int, name: str) -> None:
+        # The first net, which trains on it, also records a row that is in no fold.
+        own = (self.fold == fold) | ((self.fold == -1) & (fold == 0))
+        self._recorders[fold].held_out = self.rows.subset(keep & own)
+        left_out = keep & (self.fold == fold)
+        if (left_out == keep).all():  # its net has nothing else to train on
+            left_out = np.zeros_like(keep)
+        net = self._nets[fold]
+        if self._validation is None:
+            net.train_stage(self.rows.subset(keep & ~left_out), epochs, name)
+        else:
+            net.train_stage(self.rows.subset(keep), epochs, name, left_out)
 
     def map_logits(
         self, function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]

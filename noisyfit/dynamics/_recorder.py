@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from skorch.callbacks import Callback
 
-from noisyfit.data import check_mask
+from noisyfit.data import Rows, check_mask
 from noisyfit.dynamics._container import QUANTITIES, TrainingDynamics
 from noisyfit.training import class_log_softmax, predicted_class
 
@@ -29,7 +29,8 @@ class DynamicsRecorder(Callback):
     mode : {"training", "evaluation", "held_out"}, default="training"
         ``"training"`` takes the values from the forward pass of the training step: before the
         update, on the augmented input, with batch normalization in training mode. This needs no
-        additional forward pass. ``"evaluation"`` makes one more pass over the training rows after
+        additional forward pass. Validation rows are recorded as they are looked at after the
+        epoch. ``"evaluation"`` makes one more pass over the training rows after
         each epoch. ``"held_out"`` makes that pass over the rows of `held_out` instead, which the
         net should not be trained on; `noisyfit.dynamics.RecordedRun` covers all rows that way.
     held_out : Rows or torch Dataset with labels, default=None
@@ -122,21 +123,29 @@ class DynamicsRecorder(Callback):
     def on_batch_end(
         self, net: Any, batch: Any = None, training: bool = False, y_pred: Any = None, **kwargs: Any
     ) -> None:
-        """Keep the values of one training batch, on the device."""
-        if not training or self.mode != "training":
+        """Keep the values of a batch, on the device; validation rows are recorded as they are."""
+        if self.mode != "training":
             return
         inputs, y = batch
         if not isinstance(inputs, dict) or "index" not in inputs:
+            if not training:
+                return
             raise ValueError(
                 "The batches carry no row ids. Use iterator_train=noisyfit.data.BatchLoader, or "
                 "mode='evaluation', which needs none."
             )
         self._keep(inputs["index"], y_pred, y)
 
-    def on_epoch_end(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
+    def on_epoch_end(
+        self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
+    ) -> None:
         """Move the epoch's values to the container, in one transfer."""
-        if self.mode != "training":
-            self._evaluate(net, self.held_out if self.mode == "held_out" else dataset_train)
+        if self.mode == "held_out":
+            self._evaluate(net, self.held_out)
+        elif self.mode == "evaluation":
+            self._evaluate(net, dataset_train)
+            if isinstance(dataset_valid, Rows):  # of another data set the ids would be the same
+                self._evaluate(net, dataset_valid)
         self._flush()
         values = self._epoch.cpu().numpy()
         self.dynamics_.append(**dict(zip(self.dynamics_.quantities, values, strict=True)))

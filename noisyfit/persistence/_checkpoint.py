@@ -63,7 +63,7 @@ class FitCheckpoint:
         self._restored: tuple[dict[str, torch.Tensor], Any] | None = None
         self._source = ""
 
-    def open(self, est: Any, X: Any, y: np.ndarray, trusted: Any) -> int:
+    def open(self, est: Any, X: Any, y: np.ndarray, **beside: Any) -> int:
         """Begin the fit, or go on with it if it is the same one.
 
         Parameters
@@ -74,8 +74,8 @@ class FitCheckpoint:
             Its checked inputs.
         y : ndarray of shape (n_samples,)
             Its checked labels.
-        trusted : array-like of shape (n_samples,) or None
-            The mask that ``fit`` was given.
+        **beside : array-like of shape (n_samples,) or None
+            What else ``fit`` was given, by name.
 
         Returns
         -------
@@ -88,7 +88,7 @@ class FitCheckpoint:
             If the folder holds another fit; the message says what differs.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        path, now = self.folder / _IDENTITY, _identity(est, X, y, trusted)
+        path, now = self.folder / _IDENTITY, _identity(est, X, y, beside)
         has_states = any(self.folder.glob("*.safetensors"))
         if has_states and not path.exists():
             raise ValueError(
@@ -125,7 +125,7 @@ class FitCheckpoint:
                 tensors, header = read_tensors(self.folder / name, FORMAT, VERSION)
                 if header["stage"] == self.stage and header["epochs"] == epochs:
                     self._restored, self._source = (tensors, header), name
-                    return int(header["done"])
+                    return epochs if header["ended"] else int(header["done"])
         return 0
 
     def end_stage(self) -> None:
@@ -159,7 +159,9 @@ class FitCheckpoint:
         """
         encoder = Encoder()
         state = encoder.encode(_state(net, n_recorded), "the net")
-        header = {"stage": self.stage, "epochs": self.epochs, "done": done, "state": state}
+        ended = net.stops_ or done == self.epochs
+        header = {"stage": self.stage, "epochs": self.epochs, "done": done, "ended": ended}
+        header["state"] = state
         with suppress(FileNotFoundError):
             (self.folder / _CURRENT).replace(self.folder / _PREVIOUS)
         write_tensors(self.folder / _CURRENT, FORMAT, VERSION, encoder.tensors, header)
@@ -201,6 +203,42 @@ def _with_state(net: Any) -> dict[str, Any]:
     return {name: c for name, c in net.callbacks_ if hasattr(c, "load_state_dict")}
 
 
+def _memory(callback: Any) -> dict[str, Any]:
+    """Collect what skorch's callbacks remember: they cannot say so themselves."""
+    memory: dict[str, Any] = {}
+    for name, value in vars(callback).items():
+        if name.endswith("_") and hasattr(value, "load_state_dict"):
+            memory[name] = value.state_dict()
+        elif name.endswith("_") and (
+            isinstance(value, (bool, int, float, str, np.generic)) or _is_state_of_module(value)
+        ):
+            memory[name] = value.item() if isinstance(value, np.generic) else value
+    return memory
+
+
+def _recall(callback: Any, memory: dict[str, Any]) -> None:
+    for name, value in memory.items():
+        if hasattr(getattr(callback, name, None), "load_state_dict"):
+            getattr(callback, name).load_state_dict(value)
+        else:
+            setattr(callback, name, value)
+
+
+def _is_state_of_module(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and bool(value)
+        and all(isinstance(part, torch.Tensor) for part in value.values())
+    )
+
+
+def _without_state(net: Any) -> dict[str, Any]:
+    """List the other callbacks, except for those that belong to the fit as a whole."""
+    others = {name: c for name, c in net.callbacks_ if not hasattr(c, "load_state_dict")}
+    of_fit = (*_recorders(net), "progress", "checkpoint")
+    return {name: c for name, c in others.items() if name not in of_fit}
+
+
 def _state(net: Any, n_recorded: dict[str, int]) -> dict[str, Any]:
     """Collect what the rest of a stage depends on, and what it has to show at its end."""
     return {
@@ -209,7 +247,7 @@ def _state(net: Any, n_recorded: dict[str, int]) -> dict[str, Any]:
         "scaler": None if net.scaler_ is None else net.scaler_.state_dict(),
         "net": net.stage_state(),
         "history": net.epoch_history(),
-        "best": {name: c.best_score_ for name, c in net.callbacks_ if hasattr(c, "best_score_")},
+        "memory": {name: _memory(c) for name, c in _without_state(net).items()},
         "callbacks": {name: c.state_dict() for name, c in _with_state(net).items()},
         "recorded": {
             name: recorder.dynamics_.epochs(start=n_recorded[name])
@@ -229,8 +267,8 @@ def _restore(net: Any, state: dict[str, Any], done: int) -> None:
     net.load_stage_state(state["net"])
     net.history_ = History({"batches": [], **epoch} for epoch in state["history"])
     for name, callback in net.callbacks_:
-        if name in state["best"]:
-            callback.best_score_ = state["best"][name]
+        if name in state["memory"]:
+            _recall(callback, state["memory"][name])
         if hasattr(callback, "skip"):
             callback.skip(done)
     for name, callback in _with_state(net).items():
@@ -272,15 +310,14 @@ def _read_identity(path: Path) -> dict[str, Any]:
     return then
 
 
-def _identity(est: Any, X: Any, y: np.ndarray, trusted: Any) -> dict[str, str]:
+def _identity(est: Any, X: Any, y: np.ndarray, beside: dict[str, Any]) -> dict[str, str]:
     """Say of what a fit is one: data, parameters and versions, by hash where they are large."""
-    mask = None if trusted is None else np.asarray(trusted)
     packages = ("noisyfit", "torch", "numpy")
     return {
         "estimator": _class_name(type(est)),
         "X": _hash(X),
         "y": _hash(y),
-        "trusted": _hash(mask),
+        **{name: _hash(None if v is None else np.asarray(v)) for name, v in beside.items()},
         **{f"version of {name}": version(name) for name in packages},
         **{
             f"parameter {name}": _written(value)

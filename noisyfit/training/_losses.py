@@ -8,7 +8,7 @@ would have to be read back.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from noisyfit.training._class_softmax import class_log_softmax, class_softmax
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 
 def soft_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
@@ -139,6 +139,32 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """
     weight = mask.to(values.dtype)
     return (values * weight).sum() / weight.sum().clamp_min(1)
+
+
+def row_weighted(values: Tensor, batch: Mapping[str, Any], n_views: int = 1) -> Tensor:
+    """Multiply losses of the rows of a batch by the weights that the user gave them.
+
+    Parameters
+    ----------
+    values : tensor of shape (n_views * n_rows,)
+        Loss of each row, one view after the other.
+    batch : dict
+        The batch; weights, whose mean over all rows is 1, are under ``"sample_weight"``.
+    n_views : int, default=1
+        Number of views.
+
+    Returns
+    -------
+    tensor of shape (n_views * n_rows,)
+        `values` themselves if there are no weights.
+
+    Examples
+    --------
+    >>> row_weighted(torch.tensor([1.0, 3.0]), {"sample_weight": torch.tensor([0.5, 1.5])})
+    tensor([0.5000, 4.5000])
+    """
+    weight = batch.get("sample_weight")
+    return values if weight is None else values * weight.repeat(n_views)
 
 
 def normalize_logits(logits: Tensor) -> Tensor:

@@ -1,30 +1,22 @@
-"""`NoisyNet`, the one training engine: skorch with row ids, one hook and one sync an epoch."""
+"""`NoisyNet`: the net that all methods train, in stages and with one hook."""
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from skorch import NeuralNet
-from skorch.callbacks import Callback, PassthroughScoring
-from torch.func import functional_call
+from sklearn.base import ClassifierMixin
+from skorch.callbacks import EpochScoring, LRScheduler, PassthroughScoring
 
 from noisyfit.data import BatchLoader, Rows
-from noisyfit.training._schedule import CosineSchedule, StageSchedule
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-_ROWS_AT_ONCE = 16
-_FUSED_OPTIMIZERS = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
-_FUSED_RIVALS = {"fused", "foreach", "differentiable"}  # settings of theirs that exclude it
-_BATCH_EVENTS = ("on_batch_begin", "on_grad_computed", "on_batch_end")
+from noisyfit.training._engine import Engine
+from noisyfit.training._losses import row_weighted
+from noisyfit.training._schedule import CosineSchedule, StageSchedule, UsersSchedule
+from noisyfit.training._validation import BestEpoch
 
 
-class NoisyNet(NeuralNet):
+class NoisyNet(ClassifierMixin, Engine):
     """skorch net that trains on `Rows`; a method replaces the loss, and says what else.
 
     Parameters
@@ -41,20 +33,27 @@ class NoisyNet(NeuralNet):
     checkpoint : object or None, default=None
         Keeps the state of a stage on disk and says where it goes on, as
         `noisyfit.persistence.FitCheckpoint` does; None: nothing is kept.
+    validates : bool, default=False
+        Whether the stages get validation rows: ``valid_loss`` and ``valid_acc`` are then in the
+        history, and each stage ends with the weights of its best epoch.
     **kwargs : object
         skorch's parameters.
 
     Attributes
     ----------
+    stage_ : str
+        Name of the stage that is being trained, or was last; in the history as ``stage``.
     stage_epochs_ : int or None
         Length of the stage that is being trained.
+    classes_ : ndarray of shape (n_classes,)
+        Codes of the classes, which skorch's scoring callbacks ask for.
 
     Notes
     -----
-    A method overrides `training_loss` and, to act between epochs, ``on_epoch_begin``. Every other
-    override here replaces what skorch does once a batch, such as reading the loss back from the
-    device, by the same thing once an epoch. What else acts during training is a callback: the first
-    of them is the schedule of the learning rate.
+    A method overrides `training_loss` and, to act between epochs, ``on_epoch_begin``. What else
+    acts during training is a callback: the first of them is the schedule of the learning rate,
+    which makes room for a user's `skorch.callbacks.LRScheduler`. Parts of the module whose
+    parameters are all frozen are in evaluation mode throughout.
 
     Examples
     --------
@@ -74,7 +73,7 @@ class NoisyNet(NeuralNet):
         "checkpoint",
     )
     """Names, or beginnings of names, of settings without which a trained net predicts the same."""
-    listeners_: Mapping[str, list[Callback]] = MappingProxyType({})
+    stage_: str = ""
     stage_epochs_: int | None = None
 
     def __init__(
@@ -85,6 +84,7 @@ class NoisyNet(NeuralNet):
         precision: torch.dtype | None = None,
         n_classes: int | None = None,
         checkpoint: Any = None,
+        validates: bool = False,
         iterator_train: Any = BatchLoader,
         iterator_valid: Any = BatchLoader,
         **kwargs: Any,
@@ -100,122 +100,31 @@ class NoisyNet(NeuralNet):
         self.precision = precision
         self.n_classes = n_classes
         self.checkpoint = checkpoint
+        self.validates = validates
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Any]]:
-        # The batch losses arrive at the end of the epoch; a validation score there never is.
-        skorchs = [c for c in super()._default_callbacks if not _is_validation_score(c[1])]
-        return [("schedule", self.make_schedule()), *skorchs]
+        skorchs, own = super()._default_callbacks, []
+        if self.validates:
+            accuracy = EpochScoring("accuracy", name="valid_acc", lower_is_better=False)
+            own = [("valid_acc", accuracy), ("best_epoch", BestEpoch())]
+        else:
+            skorchs = [c for c in skorchs if not _is_validation_score(c[1])]
+        callbacks = [c[1] if isinstance(c, (tuple, list)) else c for c in self.callbacks or ()]
+        has_own = any(isinstance(callback, LRScheduler) for callback in callbacks)
+        schedule = UsersSchedule() if has_own else self.make_schedule()
+        return [("schedule", schedule), *skorchs, *own]
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """Codes of the classes."""
+        if self.n_classes is None:
+            raise AttributeError("This NoisyNet was not told n_classes.")
+        return np.arange(self.n_classes)
 
     def make_schedule(self) -> StageSchedule:
         """Return the callback that leads the learning rate through a stage."""
         return CosineSchedule()
-
-    def initialize_module(self, *args: Any, **kwargs: Any) -> NoisyNet:
-        """Build the module with convolution weights laid out channels-last."""
-        super().initialize_module(*args, **kwargs)
-        self.module_.to(memory_format=torch.channels_last)
-        return self
-
-    def initialize_optimizer(self, *args: Any, **kwargs: Any) -> NoisyNet:
-        """Build the optimizer, and for float16 what scales its gradients."""
-        super().initialize_optimizer(*args, **kwargs)
-        self.scaler_: torch.amp.GradScaler | None = None
-        if self.precision is torch.float16:
-            if isinstance(self.optimizer_, torch.optim.LBFGS):
-                raise ValueError(
-                    "LBFGS repeats a step until it is content, which float16 with its scaled "
-                    "gradients does not allow. Use precision='float32'."
-                )
-            self.scaler_ = torch.amp.GradScaler(torch.device(self.device).type)
-        return self
-
-    def get_params_for_optimizer(self, prefix: str, named_parameters: Any) -> tuple[Any, dict]:
-        """Collect what the optimizer is built with; where it can, it steps in one fused kernel."""
-        args, kwargs = super().get_params_for_optimizer(prefix, named_parameters)
-        if self.optimizer in _FUSED_OPTIMIZERS and not _FUSED_RIVALS & kwargs.keys():
-            sparse = any(getattr(m, "sparse", False) for m in self.module_.modules())
-            # If the first step is left out for an overflow, fused SGD goes on from a momentum that
-            # was never written (torch 2.15).
-            kwargs["fused"] = not sparse and self.precision is not torch.float16
-        return args, kwargs
-
-    def notify(self, method_name: str, **cb_kwargs: Any) -> None:
-        """Call the hooks of this name, the net's and the callbacks'.
-
-        Three times a batch most callbacks have nothing to do; who has is looked up once an epoch.
-        """
-        if method_name == "on_epoch_begin":
-            self.listeners_ = {event: self._listeners(event) for event in _BATCH_EVENTS}
-        if method_name not in self.listeners_:
-            super().notify(method_name, **cb_kwargs)
-            return
-        getattr(self, method_name)(self, **cb_kwargs)
-        for callback in self.listeners_[method_name]:
-            getattr(callback, method_name)(self, **cb_kwargs)
-
-    def _listeners(self, event: str) -> list[Callback]:
-        idle = getattr(Callback, event)
-        callbacks = [callback for _, callback in self.callbacks_]
-        return [c for c in callbacks if getattr(getattr(c, event), "__func__", None) is not idle]
-
-    def infer(
-        self, x: Any, *, params: Mapping[str, torch.Tensor] | None = None, **fit_params: Any
-    ) -> torch.Tensor:
-        """Compute the logits of a batch; only the inputs reach the module, never the row ids.
-
-        `params` stand in for the module's parameters of the same name.
-
-        Raises
-        ------
-        ValueError
-            If the module returns something else, such as a tuple when it trains, or logits that
-            training cannot change any parameter by.
-        """
-        x = x["x"] if isinstance(x, dict) else x
-        autocast = (
-            torch.autocast(torch.device(self.device).type, self.precision)
-            if self.precision is not None
-            else nullcontext()
-        )
-        with autocast:
-            x = x.to(self.device)
-            logits = (
-                self.module_(x, **fit_params)
-                if params is None
-                else functional_call(self.module_, dict(params), (x,), fit_params)
-            )
-        self._check_logits(logits, len(x), trains=params is None and self.module_.training)
-        return logits.float()
-
-    def _check_logits(self, logits: Any, n_rows: int, *, trains: bool) -> None:
-        # The module was tried out in evaluation mode, and may do another thing when it trains.
-        name, is_tensor = type(self.module_).__name__, isinstance(logits, torch.Tensor)
-        if self.n_classes and not (is_tensor and logits.shape == (n_rows, self.n_classes)):
-            raise ValueError(
-                f"The network must always return logits of shape {(n_rows, self.n_classes)}. Got "
-                f"{tuple(logits.shape) if is_tensor else type(logits).__name__} instead: {name} in "
-                f"{'training' if self.module_.training else 'evaluation'} mode."
-            )
-        if trains and torch.is_grad_enabled() and not logits.requires_grad:
-            raise ValueError(
-                f"The logits of {name} have no gradient, so that it cannot learn. Leave out "
-                "detach(), no_grad() and argmax() in its forward, and freeze no more than a part."
-            )
-
-    def evaluation_step(self, batch: Any, training: bool = False) -> torch.Tensor:
-        """Compute the logits of a batch without gradient.
-
-        Matrix products take odd rows at the end another way, with another rounding: a row's
-        prediction would depend on how many others are asked for. The first row fills up the batch.
-        """
-        X, y = batch
-        x = X["x"] if isinstance(X, dict) else X
-        n_rows, missing = len(x), -len(x) % _ROWS_AT_ONCE
-        if missing and not training:
-            x = torch.cat([x, x[:1].expand(missing, *x.shape[1:])])
-            x = x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
-        return super().evaluation_step((x, y), training)[:n_rows]
 
     def training_loss(self, X: dict[str, Any], y: torch.Tensor) -> dict[str, torch.Tensor]:
         """Loss of one batch. **The** hook of a method.
@@ -235,79 +144,36 @@ class NoisyNet(NeuralNet):
         """
         logits = self.infer(X)
         sample_loss = self.criterion_(logits, y)
-        return {"loss": sample_loss.mean(), "y_pred": logits, "sample_loss": sample_loss}
+        loss = row_weighted(sample_loss, X).mean()
+        return {"loss": loss, "y_pred": logits, "sample_loss": sample_loss}
 
-    def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, torch.Tensor]:
-        """Differentiate the loss of one batch; runs inside the optimizer's closure."""
-        if not self.module_.training:  # to walk over its parts each time takes a tenth of a step
-            self._set_training(True)
-        X, y = batch
-        step = self.training_loss(X, y)
-        if self.scaler_ is None:
-            step["loss"].backward()
-        else:
-            self.scaler_.scale(step["loss"]).backward()
-            self.scaler_.unscale_(self.optimizer_)  # callbacks see the gradients themselves
-        return {name: value.detach() for name, value in step.items()}
+    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+        """Begin an epoch in the history."""
+        super().on_epoch_begin(net, **kwargs)
+        if self.stage_:
+            self.history.record("stage", self.stage_)
 
-    def _step_optimizer(self, step_fn: Callable) -> None:
-        if self.scaler_ is None:
-            super()._step_optimizer(step_fn)
-            return
-        step_fn()
-        self.scaler_.step(self.optimizer_)  # leaves a step with an overflow out
-        self.scaler_.update()
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict the codes of the classes, for skorch's scoring callbacks.
 
-    def run_single_epoch(
-        self,
-        iterator: Iterable | None,
-        training: bool,
-        prefix: str,
-        step_fn: Callable,
-        **fit_params: Any,
-    ) -> None:
-        """Run one epoch with skorch's bookkeeping, but read the losses back once, at its end.
+        Parameters
+        ----------
+        X : Rows
+            Rows in the order of the result.
 
-        Raises
-        ------
-        FloatingPointError
-            If a loss is not finite: training has diverged.
+        Returns
+        -------
+        ndarray of shape (n_rows,), int64
         """
-        if iterator is None:
-            return
-        losses, sizes = [], []
-        for batch in iterator:
-            self.notify("on_batch_begin", batch=batch, training=training)
-            step = step_fn(batch, **fit_params)
-            losses.append(step["loss"])
-            sizes.append(len(batch[1]))
-            self.notify("on_batch_end", batch=batch, training=training, **step)
-        values = torch.stack(losses).float().cpu().numpy()
-        if not np.isfinite(values).all():
-            first = int(np.flatnonzero(~np.isfinite(values))[0])
-            raise FloatingPointError(
-                f"Training diverged: the loss of batch {first} in epoch {len(self.history)} is "
-                f"{values[first]}. Lower lr (now {self.lr}) or standardise the features."
-            )
-        for record, loss, size in zip(
-            self.history[-1]["batches"], values.tolist(), sizes, strict=False
-        ):
-            record.update({f"{prefix}_loss": loss, f"{prefix}_batch_size": size})
-        self.history.record(f"{prefix}_batch_count", len(sizes))
+        return self.predict_proba(X).argmax(axis=1)
 
-    def partial_fit(
-        self, X: Any, y: Any = None, classes: Any = None, **fit_params: Any
+    def train_stage(
+        self,
+        rows: Rows,
+        epochs: int,
+        name: str = "training",
+        validation: np.ndarray | None = None,
     ) -> NoisyNet:
-        """Train on, as skorch does, except that Ctrl-C is not swallowed."""
-        if not self.initialized_:
-            self.initialize()
-        fit_params.pop("_routing_method", None)
-        self.notify("on_train_begin", X=X, y=y)
-        self.fit_loop(X, y, **fit_params)
-        self.notify("on_train_end", X=X, y=y)
-        return self
-
-    def train_stage(self, rows: Rows, epochs: int) -> NoisyNet:
         """Train on with the weights as they are, a fresh optimizer and the schedule from its start.
 
         Parameters
@@ -315,7 +181,11 @@ class NoisyNet(NeuralNet):
         rows : Rows
             What to train on.
         epochs : int
-            Length of the stage and of its schedule.
+            Length of the stage and of its schedule. skorch's `EarlyStopping` may end it earlier.
+        name : str, default="training"
+            Name of the stage, for the callbacks and the history.
+        validation : ndarray of shape (n_source,), bool, or None, default=None
+            Marks rows that are not trained on, but looked at after each epoch.
 
         Returns
         -------
@@ -323,16 +193,27 @@ class NoisyNet(NeuralNet):
         """
         if not self.initialized_:
             self.initialize()
+        if not self.history:  # the nets of a fit share the user's callbacks
+            for _, callback in self.callbacks_:
+                callback.initialize()
         self.initialize_optimizer()
-        self.stage_epochs_ = epochs
+        self.stage_, self.stage_epochs_ = name, epochs
+        if validation is not None:
+            held_back = rows.subset(validation)
+            self.validation_ = held_back if len(held_back) else None
+            rows = rows.subset(~validation)
         done = 0 if self.checkpoint is None else self.checkpoint.begin_stage(epochs)
         try:
             self.partial_fit(rows, None, epochs=epochs - done)
         finally:
-            self.stage_epochs_ = None
+            self.stage_epochs_ = self.validation_ = None
         if self.checkpoint is not None:
             self.checkpoint.end_stage()
         return self
+
+    def predicting_state(self) -> dict[str, torch.Tensor]:
+        """Return a copy of the weights that predict at this moment, as a state of the module."""
+        return {name: t.detach().clone() for name, t in self.module_.state_dict().items()}
 
     def stage_state(self) -> dict[str, Any]:
         """Return what a method remembers from epoch to epoch, for a checkpoint."""

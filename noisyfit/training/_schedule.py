@@ -27,8 +27,10 @@ class StageSchedule(Callback, metaclass=ABCMeta):
     scheduler_: torch.optim.lr_scheduler.LRScheduler | None = None
 
     @abstractmethod
-    def make(self, net: Any, rows: Rows, epochs: int) -> torch.optim.lr_scheduler.LRScheduler:
-        """Return the scheduler of a stage.
+    def make(
+        self, net: Any, rows: Rows, epochs: int
+    ) -> torch.optim.lr_scheduler.LRScheduler | None:
+        """Return the scheduler of a stage; None: something else changes the rate, if anything.
 
         Parameters
         ----------
@@ -81,3 +83,10 @@ class CosineSchedule(StageSchedule):
     def make(self, net: Any, rows: Rows, epochs: int) -> torch.optim.lr_scheduler.LRScheduler:
         """Return torch's cosine over all epochs of the stage."""
         return torch.optim.lr_scheduler.CosineAnnealingLR(net.optimizer_, T_max=epochs)
+
+
+class UsersSchedule(StageSchedule):
+    """No schedule: one of the user's callbacks leads the learning rate."""
+
+    def make(self, net: Any, rows: Rows, epochs: int) -> None:
+        """Return no scheduler."""

@@ -10,7 +10,16 @@ class Callback:
     def on_batch_end(self, net: Any, **kwargs: Any) -> None: ...
     def on_grad_computed(self, net: Any, **kwargs: Any) -> None: ...
 
-class EarlyStopping(Callback): ...
+class EarlyStopping(Callback):
+    patience: int
+    misses_: int
+
+class EpochScoring(Callback):
+    def __init__(
+        self, scoring: Any, lower_is_better: bool = True, name: str | None = None
+    ) -> None: ...
+
+class LRScheduler(Callback): ...
 
 class PassthroughScoring(Callback):
     name: str

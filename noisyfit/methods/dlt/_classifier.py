@@ -85,6 +85,14 @@ class DLTClassifier(BaseNoisyClassifier):
         Epochs of training, without those of the estimation.
     batch_size : int or "auto", default="auto"
         ``"auto"``: about 50 steps an epoch, 16 to 128 rows.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the losses by given label, multiplied with ``sample_weight`` of `fit`.
+        ``"balanced"``: inverse to the number of rows with the label. None: all count alike.
+    validation_fraction : float or None, default=None
+        Fraction of the rows of each given label, in (0, 0.5], that are not trained on. Their labels
+        are as noisy as all others. ``valid_loss`` and ``valid_acc`` are then in ``history_``, where
+        skorch's `EarlyStopping` finds them, and each stage of the training ends with the weights of
+        the epoch of the best ``valid_acc``. Trusted rows are never among them. None: no such rows.
     standardize : bool, default=True
         Standardise the columns of a table and the channels of ``uint8`` images.
     augment : callable, "auto" or None, default="auto"
@@ -96,8 +104,10 @@ class DLTClassifier(BaseNoisyClassifier):
     device : str or torch.device, default="auto"
         ``"auto"``: CUDA where there is one.
     callbacks : list of skorch callbacks, default=None
-        Copied for each fit; not called in the estimation run. `noisyfit.dynamics.SelectionQuality`
-        adds precision and recall of the split where the wrong labels are known.
+        Used as skorch uses them: the objects themselves, in all stages of the training, of which
+        ``net.stage_`` is the name. A `skorch.callbacks.LRScheduler` replaces the built-in schedule.
+        `noisyfit.dynamics.SelectionQuality` adds precision and recall of the split where the
+        wrong labels are known.
     random_state : int, RandomState instance or None, default=None
         Makes a fit repeatable; torch's and numpy's global generators are left alone.
     verbose : int, default=0
@@ -121,6 +131,8 @@ class DLTClassifier(BaseNoisyClassifier):
         All that the estimation found.
     trusted_mask_ : ndarray of shape (n_samples,), bool
         Rows whose label was verified, as `fit` was told.
+    validation_mask_ : ndarray of shape (n_samples,), bool
+        Rows that the network that predicts was not trained on, see `validation_fraction`.
     given_labels_, predicted_labels_ : ndarray of shape (n_samples,)
         The labels that `fit` was given, and those that the network predicts for its rows.
     corrected_labels_ : ndarray of shape (n_samples,)
@@ -241,6 +253,8 @@ class DLTClassifier(BaseNoisyClassifier):
         lr: float | str = "auto",
         max_epochs: int = 50,
         batch_size: int | str = "auto",
+        class_weight: Any = None,
+        validation_fraction: float | None = None,
         standardize: bool = True,
         augment: Any = "auto",
         precision: str = "auto",
@@ -259,6 +273,8 @@ class DLTClassifier(BaseNoisyClassifier):
             lr=lr,
             max_epochs=max_epochs,
             batch_size=batch_size,
+            class_weight=class_weight,
+            validation_fraction=validation_fraction,
             standardize=standardize,
             augment=augment,
             precision=precision,
@@ -290,7 +306,6 @@ class DLTClassifier(BaseNoisyClassifier):
         recorder = DynamicsRecorder(
             task.n_samples, quantities, folder=self.record_folder
         ).initialize()
-        callbacks = [*trainer.user_callbacks(), ("dynamics", recorder)]
         estimating = self.noise_rate == "auto" and not task.trusted.all()
         given_rate = 0.0 if self.noise_rate == "auto" else float(self.noise_rate)
         progress = trainer.progress(self.max_epochs + estimating * self.estimation_epochs)
@@ -300,13 +315,13 @@ class DLTClassifier(BaseNoisyClassifier):
             settings = self._settings(task, trainer, noise_rate, warmup, ramp)
             progress.stage(type(self).__name__)
             net = trainer.make_net(
-                [*callbacks, ("progress", progress)],
+                [("dynamics", recorder), ("progress", progress)],
                 ThresholdNet,
                 settings=settings,
                 trusted=task.trusted,
                 iterator_train__views=self._views(trainer),
             )
-            net.train_stage(task.rows, self.max_epochs)
+            net.train_stage(task.rows, self.max_epochs, validation=task.held_back)
         dynamics = recorder.dynamics_
         evidence = -dynamics.mean("given_prob")
         predicted = predict_classes(net, task.rows)
@@ -333,10 +348,11 @@ class DLTClassifier(BaseNoisyClassifier):
         progress.stage(f"{type(self).__name__} noise rate")
         recorder = DynamicsRecorder(task.n_samples, ("loss", "correct"))
         net = trainer.make_net([("dynamics", recorder), ("progress", progress)])
-        net.train_stage(task.rows, self.estimation_epochs)
+        net.train_stage(task.rows, self.estimation_epochs, "noise rate", task.held_back)
         judged = task.judged
+        memorised = judged & ~task.validation  # others show no gap between early and late losses
         found = estimate_noise_rate(
-            recorder.dynamics_, judged=judged, random_state=task.streams.split
+            recorder.dynamics_, judged=memorised, random_state=task.streams.split
         )
         share = float(judged.mean())  # trusted labels are right
         low, high = found.interval
@@ -358,7 +374,8 @@ class DLTClassifier(BaseNoisyClassifier):
     def _settings(
         self, task: FitTask, trainer: Trainer, noise_rate: float, warmup: int, ramp: int
     ) -> ThresholdSettings:
-        n_batches = len(batch_sizes(task.n_samples, trainer.batch_size))
+        n_trained = int((~task.validation).sum())
+        n_batches = len(batch_sizes(n_trained, trainer.batch_size))
         window = min(200, -(-n_batches // 2)) if self.window == "auto" else int(self.window)
         window = min(window, n_batches * self.max_epochs)  # no more are ever seen
         lambda_noisy = 0.0 if noise_rate < 0.25 else min(150.0, 2.5 * task.n_classes)

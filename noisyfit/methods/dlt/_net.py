@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from noisyfit.training import (
     frozen_batch_statistics,
     masked_mean,
     mixup,
+    row_weighted,
     sharpen,
     soft_cross_entropy,
     squared_error,
@@ -131,6 +133,8 @@ class ThresholdNet(NoisyNet):
         Here and not in the step itself, which some optimizers repeat.
         """
         super().on_batch_end(net, batch=batch, training=training, **step)
+        if not training:
+            return
         self.memory_.push(step["sample_loss"])
         if "kept" in step:
             self.kept_[batch[0]["index"]] = step["kept"]
@@ -152,8 +156,9 @@ class ThresholdNet(NoisyNet):
         inputs = torch.cat(views)
         pseudo = self.pseudo_labels(inputs, len(views))
         logits, target, clean = self._mixed(inputs, y, pseudo, split["kept"])
-        loss_clean = masked_mean(soft_cross_entropy(logits, target), clean)
-        loss_noisy = masked_mean(squared_error(logits, target), ~clean)
+        weighted = partial(row_weighted, batch=X, n_views=len(views))
+        loss_clean = masked_mean(weighted(soft_cross_entropy(logits, target)), clean)
+        loss_noisy = masked_mean(weighted(squared_error(logits, target)), ~clean)
         penalty = class_prior_penalty(class_softmax(logits), self.prior_)
         loss = loss_clean + self.lambda_noisy_ * loss_noisy + self.settings.lambda_prior * penalty
         return {"loss": loss, **split}
@@ -244,11 +249,11 @@ class ThresholdNet(NoisyNet):
     def _without_traces(self, mode: str) -> Iterator[None]:
         """Leave no trace of a forward in batch normalisation's running statistics."""
         if mode == "evaluation":
-            self.module_.eval()
+            self._set_training(False)
             try:
                 yield
             finally:
-                self.module_.train()
+                self._set_training(True)
             return
         with frozen_batch_statistics(self.module_):
             yield

@@ -77,6 +77,14 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         Epochs of the recorded run, and again of the retraining.
     batch_size : int or "auto", default="auto"
         ``"auto"``: about 50 steps an epoch, 16 to 128 rows.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the losses by given label, multiplied with ``sample_weight`` of `fit`.
+        ``"balanced"``: inverse to the number of rows with the label. None: all count alike.
+    validation_fraction : float or None, default=None
+        Fraction of the rows of each given label, in (0, 0.5], that are not trained on. Their labels
+        are as noisy as all others. ``valid_loss`` and ``valid_acc`` are then in ``history_``, where
+        skorch's `EarlyStopping` finds them, and each stage of the training ends with the weights of
+        the epoch of the best ``valid_acc``. Trusted rows are never among them. None: no such rows.
     standardize : bool, default=True
         Standardise the columns of a table and the channels of ``uint8`` images.
     augment : callable, "auto" or None, default="auto"
@@ -87,7 +95,8 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
     device : str or torch.device, default="auto"
         ``"auto"``: CUDA where there is one.
     callbacks : list of skorch callbacks, default=None
-        Copied for each fit; each network gets copies of its own.
+        Used as skorch uses them: the objects themselves, in all stages of the training, of which
+        ``net.stage_`` is the name. A `skorch.callbacks.LRScheduler` replaces the built-in schedule.
     random_state : int, RandomState instance or None, default=None
         Makes a fit repeatable; torch's and numpy's global generators are left alone.
     verbose : int, default=0
@@ -106,6 +115,8 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         Estimated share of wrong labels, close to the mean of ``noise_scores_``.
     trusted_mask_ : ndarray of shape (n_samples,), bool
         Rows whose label was verified, as `fit` was told.
+    validation_mask_ : ndarray of shape (n_samples,), bool
+        Rows that the network that predicts was not trained on, see `validation_fraction`.
     given_labels_, predicted_labels_ : ndarray of shape (n_samples,)
         The labels that `fit` was given, and those that the network predicts for its rows.
     corrected_labels_ : ndarray of shape (n_samples,)
@@ -194,6 +205,8 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         lr: float | str = "auto",
         max_epochs: int = 50,
         batch_size: int | str = "auto",
+        class_weight: Any = None,
+        validation_fraction: float | None = None,
         standardize: bool = True,
         augment: Any = "auto",
         precision: str = "auto",
@@ -212,6 +225,8 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
             lr=lr,
             max_epochs=max_epochs,
             batch_size=batch_size,
+            class_weight=class_weight,
+            validation_fraction=validation_fraction,
             standardize=standardize,
             augment=augment,
             precision=precision,
@@ -314,19 +329,17 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         n_epochs = self.max_epochs * (n_nets * (1 + self.fine_tune) + 1)
         with closing(trainer.progress(n_epochs)) as bar:
             run = self._record(trainer, "recording", bar)
-            stages = {"recording": run.history()}
+            recorded = run.history()
             suspicion, rate = self._judge(detector, run.dynamics, task)
             drop = self._drop(suspicion, rate, task)
             if self.fine_tune:
-                detector, stages["fine-tuning"] = self._fine_tune(
-                    detector, task, trainer, ~drop, bar
-                )
+                detector, history = self._fine_tune(detector, task, trainer, ~drop, bar)
+                recorded += history
                 suspicion, rate = self._judge(detector, run.dynamics, task)
                 drop = self._drop(suspicion, rate, task)
             bar.stage(f"{type(self).__name__} retraining")
-            net = trainer.make_net([*trainer.user_callbacks(), ("progress", bar)])
-            net.train_stage(task.rows.subset(~drop), self.max_epochs)
-            stages["retraining"] = net.epoch_history()
+            net = trainer.make_net([("progress", bar)])
+            net.train_stage(task.rows.subset(~drop), self.max_epochs, "retraining", task.held_back)
         predicted = predict_classes(net, task.rows)
         return FitResult(
             net=net,
@@ -336,7 +349,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
             clean_mask=~drop,
             noise_rate=rate,
             dynamics=run.dynamics.select(tuple(self.record)),
-            history=[{"stage": name, **epoch} for name, part in stages.items() for epoch in part],
+            history=[*recorded, *net.epoch_history()],
             attributes={"detector_": detector},
             predicted=predicted,
         )
@@ -375,7 +388,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         quantities = dict.fromkeys([*self.record, "margin", "loss", "correct"])
         run = trainer.make_run(self.recording, quantities, bar, rows=rows, keeps_net=False)
         keep = np.ones(run.dynamics.n_samples, dtype=bool) if keep is None else keep
-        run.train_stage(keep, self.max_epochs)
+        run.train_stage(keep, self.max_epochs, stage)
         return run
 
     @staticmethod
@@ -388,7 +401,8 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
             return suspicion, 0.0
         p = detector.predict_proba(dynamics)[judged]
         suspicion[judged] = logit(np.clip(p, _SMALLEST, 1 - _SMALLEST))
-        gap = estimate_noise_rate(dynamics, judged=judged, n_bootstrap=1, random_state=0)
+        memorised = judged & ~task.validation  # others show no gap between early and late losses
+        gap = estimate_noise_rate(dynamics, judged=memorised, n_bootstrap=1, random_state=0)
         rate = detector_noise_rate(float(p.mean()), gap.rate, gap.separation)
         return suspicion, float(judged.mean() * rate)
 

@@ -117,6 +117,14 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         Epochs of training, without those of the warm-up.
     batch_size : int or "auto", default="auto"
         ``"auto"``: about 50 steps an epoch, 16 to 128 rows.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the losses by given label, multiplied with ``sample_weight`` of `fit`.
+        ``"balanced"``: inverse to the number of rows with the label. None: all count alike.
+    validation_fraction : float or None, default=None
+        Fraction of the rows of each given label, in (0, 0.5], that are not trained on. Their labels
+        are as noisy as all others. ``valid_loss`` and ``valid_acc`` are then in ``history_``, where
+        skorch's `EarlyStopping` finds them, and each stage of the training ends with the weights of
+        the epoch of the best ``valid_acc``. Trusted rows are never among them. None: no such rows.
     standardize : bool, default=True
         Standardise the columns of a table and the channels of ``uint8`` images.
     augment : callable, "auto" or None, default="auto"
@@ -128,7 +136,8 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
     device : str or torch.device, default="auto"
         ``"auto"``: CUDA where there is one.
     callbacks : list of skorch callbacks, default=None
-        Copied for each fit; not called in the warm-up.
+        Used as skorch uses them: the objects themselves, in all stages of the training, of which
+        ``net.stage_`` is the name. A `skorch.callbacks.LRScheduler` replaces the built-in schedule.
     random_state : int, RandomState instance or None, default=None
         Makes a fit repeatable; torch's and numpy's global generators are left alone.
     verbose : int, default=0
@@ -153,6 +162,8 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         network's guess; 1 for trusted rows.
     trusted_mask_ : ndarray of shape (n_samples,), bool
         Rows whose label was verified, as `fit` was told.
+    validation_mask_ : ndarray of shape (n_samples,), bool
+        Rows that the network that predicts was not trained on, see `validation_fraction`.
     given_labels_, predicted_labels_ : ndarray of shape (n_samples,)
         The labels that `fit` was given, and those that the network predicts for its rows.
     corrected_labels_ : ndarray of shape (n_samples,)
@@ -303,6 +314,8 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         lr: float | str = "auto",
         max_epochs: int = 50,
         batch_size: int | str = "auto",
+        class_weight: Any = None,
+        validation_fraction: float | None = None,
         standardize: bool = True,
         augment: Any = "auto",
         precision: str = "auto",
@@ -321,6 +334,8 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
             lr=lr,
             max_epochs=max_epochs,
             batch_size=batch_size,
+            class_weight=class_weight,
+            validation_fraction=validation_fraction,
             standardize=standardize,
             augment=augment,
             precision=precision,
@@ -360,14 +375,13 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
             task.n_samples, quantities, folder=self.record_folder
         ).initialize()
         decisions = DecisionRecorder(relabel=self.relabel)
-        callbacks = [("decisions", decisions), *trainer.user_callbacks()]
         warmup = 0 if task.has_trusted else self._epochs(self.warmup_epochs)
         progress = trainer.progress(warmup + self.max_epochs)
         with closing(progress):
             probe = self._probe(task, trainer, warmup, progress)
             progress.stage(type(self).__name__)
             net = trainer.make_net(
-                [*callbacks, ("dynamics", recorder), ("progress", progress)],
+                [("decisions", decisions), ("dynamics", recorder), ("progress", progress)],
                 MetaNet,
                 settings=settings,
                 probe=task.rows.subset(probe),
@@ -376,7 +390,7 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
             others = ~task.trusted
             # Where few rows are left, epochs of them alone would be too short to learn from.
             learned = others if 2 * others.sum() >= len(others) else np.ones_like(others)
-            net.train_stage(task.rows.subset(learned), self.max_epochs)
+            net.train_stage(task.rows.subset(learned), self.max_epochs, validation=task.held_back)
         weights, trust = decisions.row_means()
         own = {
             "weights_": np.where(task.trusted, np.nan, weights) if self.reweight else None,
@@ -482,8 +496,9 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         progress.stage(f"{type(self).__name__} warm-up")
         recorder = DynamicsRecorder(task.n_samples, ("loss",))
         net = trainer.make_net([("dynamics", recorder), ("progress", progress)])
-        net.train_stage(task.rows, warmup)
-        return lowest_loss_rows(recorder.dynamics_.mean("loss"), task.y, self.probe_per_class)
+        net.train_stage(task.rows, warmup, "warm-up", task.held_back)
+        loss = np.where(task.validation, np.inf, recorder.dynamics_.mean("loss"))
+        return lowest_loss_rows(loss, task.y, self.probe_per_class)
 
     def _views(self, trainer: Trainer, settings: MetaSettings) -> tuple[View | None, ...]:
         """Return the weak view, and the strong one if anything is learned from it."""

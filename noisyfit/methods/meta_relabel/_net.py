@@ -38,6 +38,7 @@ from noisyfit.training import (
     frozen_batch_statistics,
     mixup,
     normalize_logits,
+    row_weighted,
     sharpen,
     soft_cross_entropy,
 )
@@ -128,6 +129,13 @@ class MetaNet(NoisyNet):
             self.ema_.copy_to(dict(self.module_.named_parameters()))
             self.ema_ = None
 
+    def predicting_state(self) -> dict[str, torch.Tensor]:
+        """Return a copy of the averaged weights, and of what else the module remembers."""
+        averaged = {} if self.ema_ is None else self.ema_.params
+        return super().predicting_state() | {
+            name: t.detach().clone() for name, t in averaged.items()
+        }
+
     def stage_state(self) -> dict[str, Any]:
         """Return the averaged weights, and the place in the trusted rows."""
         state = {name: getattr(self, name) for name in _REMEMBERED}
@@ -175,10 +183,11 @@ class MetaNet(NoisyNet):
             if at.learns_from_labels:
                 meta = self.coefficients(X, probe, weak, given, pseudo, draws)
                 step |= meta
-                losses.append(self.supervised_loss(weak, given, target, meta))
+                losses.append(self.supervised_loss(X, weak, given, target, meta))
             if at.consistency and strong is not None:
                 fixed = weak if two_way else weak.detach()
-                losses.append(risen * at.consistency * consistency(fixed, strong).mean())
+                of_rows = row_weighted(consistency(fixed, strong), X)
+                losses.append(risen * at.consistency * of_rows.mean())
             if at.pool_loss:
                 kept = step["weight"] >= at.clean_threshold if "weight" in step else None
                 of_probe, of_others = self.pool_losses(X, probe, given, target, kept)
@@ -237,13 +246,17 @@ class MetaNet(NoisyNet):
         row_losses = partial(self._row_losses, X, given, target, draws)
         if self.meta_gradient_ is None:
             few = slice(_TRIAL_ROWS)
-            part = {"x": X["x"][few], "views": tuple(view[few] for view in X.get("views", ()))}
+            views = tuple(view[few] for view in X.get("views", ()))
+            part = {name: X[name][few] for name in X if name != "views"} | {"views": views}
             trial = partial(self._row_losses, part, given[few], target[few].detach(), draws)
             self.meta_gradient_ = choose_meta_gradient(trial, self.params_)
         gradient: MetaGradient = meta_gradient(
             self.meta_gradient_,
             self.params_,
-            (soft_cross_entropy(weak, given), soft_cross_entropy(weak, target)),
+            (
+                row_weighted(soft_cross_entropy(weak, given), X),
+                row_weighted(soft_cross_entropy(weak, target), X),
+            ),
             row_losses,
             partial(
                 look_ahead_parameters,
@@ -268,6 +281,7 @@ class MetaNet(NoisyNet):
 
     def supervised_loss(
         self,
+        X: dict[str, Any],
         weak: torch.Tensor,
         given: torch.Tensor,
         pseudo: torch.Tensor,
@@ -277,6 +291,8 @@ class MetaNet(NoisyNet):
 
         Parameters
         ----------
+        X : dict
+            A batch.
         weak : tensor of shape (n_rows, n_classes)
             Logits.
         given, pseudo : tensor of shape (n_rows, n_classes)
@@ -292,10 +308,12 @@ class MetaNet(NoisyNet):
         at, losses = self.settings, []
         if at.relabel:
             preferred = meta["given_preferred"].bool().unsqueeze(1)
-            losses.append(soft_cross_entropy(weak, torch.where(preferred, given, pseudo)).mean())
+            label = torch.where(preferred, given, pseudo)
+            losses.append(row_weighted(soft_cross_entropy(weak, label), X).mean())
         if at.reweight:
             mixed = torch.lerp(pseudo, given, self._trust_given)
-            losses.append((meta["weight"] * soft_cross_entropy(weak, mixed)).sum())
+            of_rows = row_weighted(soft_cross_entropy(weak, mixed), X)
+            losses.append((meta["weight"] * of_rows).sum())
         total = torch.stack(losses)
         return total.sum() if "sum" in at.paper_rules else total.mean()
 
@@ -336,10 +354,11 @@ class MetaNet(NoisyNet):
             partner = torch.randperm(len(inputs), device=inputs.device)
             inputs, target = mixup(inputs, target, partner, self._mixup_factor(inputs))
         blocks = zip(self.infer(inputs).split(n_rows), target.split(n_rows), strict=True)
-        of_probe, of_weak, of_strong = (
-            soft_cross_entropy(self._scaled(logits), labels).mean() for logits, labels in blocks
+        of_probe, *of_views = (
+            soft_cross_entropy(self._scaled(logits), labels) for logits, labels in blocks
         )
-        return of_probe, (of_weak + of_strong) / 2
+        of_weak, of_strong = (row_weighted(of_rows, X).mean() for of_rows in of_views)
+        return of_probe.mean(), (of_weak + of_strong) / 2
 
     @property
     def _trust_given(self) -> float:
@@ -371,7 +390,10 @@ class MetaNet(NoisyNet):
             weak = self.infer(X, params=params)
             if self.settings.through_pseudo_labels:
                 pseudo = self.pseudo_labels(weak, self.infer(X["views"][0], params=params))
-        return soft_cross_entropy(weak, given), soft_cross_entropy(weak, pseudo)
+        of_given, of_pseudo = (
+            row_weighted(soft_cross_entropy(weak, label), X) for label in (given, pseudo)
+        )
+        return of_given, of_pseudo
 
     def _probe_loss(
         self, x: torch.Tensor, y: torch.Tensor, ahead: dict[str, torch.Tensor]

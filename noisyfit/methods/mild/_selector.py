@@ -96,6 +96,14 @@ class MILDSelector(BaseNoisyClassifier):
         Epochs of each round.
     batch_size : int or "auto", default="auto"
         ``"auto"``: about 50 steps an epoch, 16 to 128 rows.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the losses by given label, multiplied with ``sample_weight`` of `fit`.
+        ``"balanced"``: inverse to the number of rows with the label. None: all count alike.
+    validation_fraction : float or None, default=None
+        Fraction of the rows of each given label, in (0, 0.5], that are not trained on. Their labels
+        are as noisy as all others. ``valid_loss`` and ``valid_acc`` are then in ``history_``, where
+        skorch's `EarlyStopping` finds them, and each stage of the training ends with the weights of
+        the epoch of the best ``valid_acc``. Trusted rows are never among them. None: no such rows.
     standardize : bool, default=True
         Standardise the columns of a table and the channels of ``uint8`` images.
     augment : callable, "auto" or None, default="auto"
@@ -106,7 +114,8 @@ class MILDSelector(BaseNoisyClassifier):
     device : str or torch.device, default="auto"
         ``"auto"``: CUDA where there is one.
     callbacks : list of skorch callbacks, default=None
-        Copied for each fit.
+        Used as skorch uses them: the objects themselves, in all stages of the training, of which
+        ``net.stage_`` is the name. A `skorch.callbacks.LRScheduler` replaces the built-in schedule.
     random_state : int, RandomState instance or None, default=None
         Makes a fit repeatable; torch's and numpy's global generators are left alone.
     verbose : int, default=0
@@ -125,6 +134,8 @@ class MILDSelector(BaseNoisyClassifier):
         Estimated share of wrong labels, see Notes; the mean of ``noise_scores_``.
     trusted_mask_ : ndarray of shape (n_samples,), bool
         Rows whose label was verified, as `fit` was told.
+    validation_mask_ : ndarray of shape (n_samples,), bool
+        Rows that the network that predicts was not trained on, see `validation_fraction`.
     given_labels_, predicted_labels_ : ndarray of shape (n_samples,)
         The labels that `fit` was given, and those that the network predicts for its rows.
     corrected_labels_ : ndarray of shape (n_samples,)
@@ -237,6 +248,8 @@ class MILDSelector(BaseNoisyClassifier):
         lr: float | str = "auto",
         max_epochs: int = 20,
         batch_size: int | str = "auto",
+        class_weight: Any = None,
+        validation_fraction: float | None = None,
         standardize: bool = True,
         augment: Any = "auto",
         precision: str = "auto",
@@ -255,6 +268,8 @@ class MILDSelector(BaseNoisyClassifier):
             lr=lr,
             max_epochs=max_epochs,
             batch_size=batch_size,
+            class_weight=class_weight,
+            validation_fraction=validation_fraction,
             standardize=standardize,
             augment=augment,
             precision=precision,
@@ -285,14 +300,17 @@ class MILDSelector(BaseNoisyClassifier):
         dropped_round = np.zeros(task.n_samples, dtype=np.int64)
         evidence = np.zeros(task.n_samples)
         rounds: list[Round] = []
+        trained: list[int] = []
         mixtures: list[WeibullMixture | None] = []
         with closing(progress):
             run = trainer.make_run(self.recording, quantities, progress)
             for number, epochs in enumerate(lengths, start=1):
                 progress.stage(f"{type(self).__name__} round {number}/{n_rounds}")
                 rows = np.flatnonzero(dropped_round == 0)
-                run.train_stage(dropped_round == 0, epochs)
-                recent = run.dynamics.epochs(start=sum(lengths[: number - 1]))
+                start = run.dynamics.n_epochs
+                epochs = run.train_stage(dropped_round == 0, epochs, f"round {number}")
+                trained.append(epochs)
+                recent = run.dynamics.epochs(start=start)
                 C = self._metric(recent, rows)
                 evidence[rows] += C
                 mixture, summary, drop = self._select(C, recent.mean("margin")[rows], task, rows)
@@ -306,10 +324,9 @@ class MILDSelector(BaseNoisyClassifier):
                 dropped_round[rows[drop]] = number
 
         assert run.net is not None, "by default a run keeps a net that trains on all rows"
-        lengths = lengths[: len(rounds)]
         predicted, margin = run.map_logits(_prediction_and_margin).T
         wrong = predicted != task.y
-        scores = self._scores(run, task, evidence, dropped_round, lengths, rounds[0], wrong, margin)
+        scores = self._scores(run, task, evidence, dropped_round, trained, rounds[0], wrong, margin)
         suspicious = (scores[rows] > 0.5) & learned
         late = rows[self._spare(suspicious, scores[rows], task, rows)]
         dropped_round[late] = len(rounds)
@@ -320,7 +337,7 @@ class MILDSelector(BaseNoisyClassifier):
             clean_mask=dropped_round == 0,
             noise_rate=float(scores.mean()),
             dynamics=run.dynamics.select(tuple(self.record)),
-            history=_history(run.history(), lengths),
+            history=_history(run.history(), trained),
             attributes={
                 "dropped_round_": dropped_round,
                 "rounds_": rounds,
@@ -408,11 +425,10 @@ class MILDSelector(BaseNoisyClassifier):
         judged = task.judged
         if not judged.any():
             return np.zeros(task.n_samples)
-        rate = combine_noise_rates(
-            wrong[judged].mean(),
-            first.component_weights[1],
-            (first.component_means[0] / lengths[0] + self.lam) / (1 + self.lam),  # Eq. 3
-        )
+        rate = float(wrong[judged].mean())
+        if np.isfinite(first.component_means[0]):  # else the metric shows no two groups
+            hardness = (first.component_means[0] / lengths[0] + self.lam) / (1 + self.lam)  # Eq. 3
+            rate = combine_noise_rates(rate, first.component_weights[1], hardness)
         total[judged] = break_ties(total[judged], -margin[judged])
         return calibrate_judged(total, wrong, rate, task.trusted)
 

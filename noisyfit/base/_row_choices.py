@@ -1,0 +1,101 @@
+"""Which rows count how much in the losses, and which are left out to validate on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils.class_weight import compute_sample_weight
+
+from noisyfit._sklearn import check_sample_weight
+
+
+def row_weights(sample_weight: Any, class_weight: Any, y: np.ndarray) -> np.ndarray | None:
+    """Combine the user's weights of rows and of classes.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_samples,), float or None
+        Weights of the rows, not below 0.
+    class_weight : dict, "balanced" or None
+        Weights of the given labels.
+    y : ndarray of shape (n_samples,)
+        Checked labels.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), float64, or None
+        Weights with mean 1; None if there are none.
+
+    Raises
+    ------
+    ValueError
+        For weights that are negative, not finite, of another number, or all 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> row_weights([1, 3], None, np.array(["cat", "dog"]))
+    array([0.5, 1.5])
+    >>> row_weights(None, "balanced", np.array(["cat", "dog", "dog"])).round(2)
+    array([1.5 , 0.75, 0.75])
+    """
+    if sample_weight is None and class_weight is None:
+        return None
+    X = np.empty((len(y), 0))  # the check asks it for its length alone
+    weight = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    weight = weight * compute_sample_weight(class_weight, y)
+    if not 0 < weight.sum() < np.inf:
+        raise ValueError(
+            f"The weights of the rows must have a finite sum above 0. Got {weight.sum()}."
+        )
+    return weight / weight.mean()
+
+
+def validation_rows(
+    y: np.ndarray, trusted: np.ndarray, fraction: float | None, random_state: np.random.Generator
+) -> np.ndarray:
+    """Choose rows of each given label to validate on; trusted ones are too good for that.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples,), int64
+        Encoded labels.
+    trusted : ndarray of shape (n_samples,), bool
+        Rows whose label was verified.
+    fraction : float or None
+        Fraction of the rows of each label, in (0, 0.5]; None: no row.
+    random_state : numpy.random.Generator
+        Generator of the choice.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), bool
+        Of each label at least one row is left to train on.
+
+    Raises
+    ------
+    ValueError
+        If the fraction is less than a row of every label.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y = np.array([0] * 10 + [1] * 20)
+    >>> chosen = validation_rows(y, np.zeros(30, dtype=bool), 0.2, np.random.default_rng(0))
+    >>> np.bincount(y[chosen])
+    array([2, 4])
+    """
+    chosen = np.zeros(len(y), dtype=bool)
+    if fraction is None:
+        return chosen
+    for code in np.unique(y):
+        rows = np.flatnonzero((y == code) & ~trusted)
+        n_chosen = min(round(fraction * len(rows)), np.count_nonzero(y == code) - 1)
+        chosen[random_state.permutation(rows)[:n_chosen]] = True
+    if not chosen.any():
+        raise ValueError(
+            f"validation_fraction={fraction} is less than one row of each label: the most frequent "
+            f"one has {np.bincount(y).max()} rows. Raise it, or leave it None."
+        )
+    return chosen
