@@ -9,6 +9,23 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+_SETTLED = {
+    "criterion": "the losses are part of the methods. See class_weight= and sample_weight.",
+    "train_split": "use validation_fraction= for rows that are not trained on.",
+    "iterator_valid": "predictions do not depend on it; num_workers is that of iterator_train__.",
+    "iterator_test": "predictions do not depend on it; num_workers is that of iterator_train__.",
+    "dataset": "rows are passed as X, also those of a torch Dataset.",
+    "warm_start": "each fit starts anew; one that was stopped goes on by checkpoint=.",
+    "max_iter": "the number of epochs is max_epochs=.",
+    "n_epochs": "the number of epochs is max_epochs=.",
+    "epochs": "the number of epochs is max_epochs=.",
+    "learning_rate": "it is lr= here.",
+    "learning_rate_init": "it is lr= here.",
+    "n_jobs": "torch.set_num_threads says how many threads a fit takes.",
+}
+"""Parameters of skorch and scikit-learn that users try, and what to do instead."""
+
+
 class NestedParams:
     """Mixin that lets a scikit-learn estimator take ``module__*`` and ``optimizer__*`` parameters.
 
@@ -68,6 +85,12 @@ class NestedParams:
         unknown = [name for name in self._net_params if not self._is_prefixed(name)]
         if not unknown:
             return
+        for name in unknown:
+            first = name.partition("__")[0]
+            if first in _SETTLED:
+                raise TypeError(
+                    f"{type(self).__name__} got the parameter {name!r} of skorch: {_SETTLED[first]}"
+                )
         valid = [*super().get_params(deep=False), *(f"{p}__" for p in self._nested_prefixes)]  # type: ignore[misc]
         lines = []
         for name in unknown:
@@ -76,7 +99,7 @@ class NestedParams:
         raise TypeError(
             f"{type(self).__name__} got unexpected parameters: {', '.join(lines)}. Parameters of "
             f"the network start with one of {', '.join(p + '__' for p in self._nested_prefixes)}, "
-            f"as in module__{unknown[0]}."
+            f"as in module__width."
         )
 
     def _is_prefixed(self, name: str) -> bool:

@@ -19,6 +19,7 @@ from noisyfit._nested_params import NestedParams
 from noisyfit._random import seeded
 from noisyfit._sklearn import Interval, StrOptions, fit_context, safe_indexing
 from noisyfit.base._fit_task import FitResult, FitTask, make_task
+from noisyfit.base._names import refuse_names
 from noisyfit.base._trainer import Trainer
 from noisyfit.data import Rows, check_labels, check_X, dataset_targets, encode_labels, make_rows
 from noisyfit.label_quality import estimate_transition_matrix, frequent_confusions, summarize
@@ -114,6 +115,10 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
         self.random_state = random_state
         self.verbose = verbose
         self._net_params = net_params
+
+    def _validate_params(self) -> None:
+        refuse_names(type(self).__name__, self.module, self.optimizer)
+        super()._validate_params()
 
     @abstractmethod
     def _fit(self, task: FitTask, trainer: Trainer) -> FitResult:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import joblib
@@ -100,8 +101,7 @@ class Trainer:
         self.row_shape = tuple(self._example.shape[1:])
         auto_lr = est.auto_lr["table" if task.is_table else "other"]
         self.lr = auto_lr if isinstance(est.lr, str) else est.lr
-        size: Any = self.nested("iterator_train").get("batch_size", est.batch_size)
-        self.batch_size: int = auto_batch_size(task.n_samples) if size == "auto" else size
+        self.batch_size = self._batch_size()
         self.view: View | None = est.augment
         if est.augment == "auto":
             self.view = weak_view(self.row_shape)
@@ -115,14 +115,21 @@ class Trainer:
 
     @cached_property
     def feature_std(self) -> torch.Tensor | None:
-        """Standard deviation of each feature over a sample of the rows; None for no table."""
+        """Standard deviation of each feature over a sample of the rows; None for no table.
+
+        It is 0 for columns of whole numbers that were not standardised: whatever they stand for, a
+        number beside them may stand for nothing.
+        """
         if len(self.row_shape) != 1:
             return None
         source = self._task.rows.source
         n_rows = max(2, min(_SPREAD_ROWS, _SPREAD_VALUES // self.row_shape[0]))
         every = -(-len(source) // n_rows)
-        sample = source.gather(torch.arange(0, len(source), every, device=source.device))
-        return sample.float().std(0, correction=0)
+        sample = source.gather(torch.arange(0, len(source), every, device=source.device)).float()
+        std = sample.std(0, correction=0)
+        if not self._task.is_table:  # whole numbers may be codes, such as those of words
+            std[(sample == sample.round()).all(0)] = 0
+        return std
 
     def nested(self, prefix: str) -> dict[str, Any]:
         """Return the user's parameters ``prefix__name``, by name.
@@ -137,6 +144,34 @@ class Trainer:
         dict
         """
         return nested_params(self._nested, prefix)
+
+    def _batch_size(self) -> int:
+        nested = self.nested("iterator_train")
+        size: Any = nested.get("batch_size", self._est.batch_size)
+        if size == "auto":
+            return auto_batch_size(self._task.n_samples)
+        if not isinstance(size, Integral) or size < 2:
+            raise ValueError(
+                "iterator_train__batch_size must be a whole number from 2 on, or 'auto'. Got "
+                f"{size!r}; batch_size does the same."
+            )
+        return int(size)
+
+    def refuse_views(self, how: str) -> None:
+        """Refuse the user's views of the batches, for methods that make their own.
+
+        Parameters
+        ----------
+        how : str
+            Says which views the method makes, and which parameters to use.
+
+        Raises
+        ------
+        ValueError
+            If ``iterator_train__views`` was given.
+        """
+        if "views" in self.nested("iterator_train"):
+            raise ValueError(f"iterator_train__views is set by the method itself: {how}")
 
     def progress(self, total: int) -> EpochProgress:
         """Open the one progress bar of the fit; close it at the end.
@@ -205,6 +240,7 @@ class Trainer:
             own |= {f"optimizer__{name}": value for name, value in est.optimizer_defaults.items()}
         for prefix in ("optimizer", "iterator_train"):
             own |= {f"{prefix}__{name}": value for name, value in self.nested(prefix).items()}
+        own.pop("iterator_train__batch_size", None)  # it is that of the net
         own["iterator_valid__num_workers"] = own["iterator_train__num_workers"]
         callbacks = [*(callbacks or []), *self.user_callbacks]
         if task.checkpoint is not None:  # the last one, when all others have done their part

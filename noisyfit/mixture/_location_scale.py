@@ -8,12 +8,13 @@ therefore share one likelihood and one gradient. Weights ``w`` sum to one, value
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq, minimize
 from scipy.special import logsumexp, softmax
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 # exp(100) = 3e43 is as good as infinity for a density, and its products stay finite.
 MAX_EXPONENT = 100.0
@@ -210,7 +211,7 @@ def maximize_likelihood(
     theta[4] = np.log(start.weights[1] / start.weights[0])
     bounds = np.array([location, spread, location, spread, (-logit, logit)])
     # SciPy hands 5 x 5 systems to a threaded LAPACK: its threads cost ten times what they save.
-    with threadpool_limits(1, user_api="blas"):
+    with _threadpools().limit(limits=1, user_api="blas"):
         result = minimize(
             negative_log_likelihood,
             theta,  # SciPy moves it into the bounds
@@ -229,6 +230,12 @@ def maximize_likelihood(
         int(result.nit),
         bool(result.success or np.abs(step).max() < FLAT),
     )
+
+
+@cache
+def _threadpools() -> ThreadpoolController:
+    """Look for the libraries with threads once: it takes as long as a small fit."""
+    return ThreadpoolController()
 
 
 def log_odds(

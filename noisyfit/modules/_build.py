@@ -112,3 +112,17 @@ def _try_out(module: nn.Module, example: torch.Tensor, n_classes: int) -> None:
         raise ValueError(
             f"The network must return logits of shape {expected}. Got {got} instead: {context}."
         )
+    if _are_probabilities(logits):
+        raise ValueError(
+            "The network must return logits, of which the losses take the softmax themselves. Got "
+            f"probabilities, rows from 0 on that add up to 1: {context}. Leave out the softmax at "
+            "its end; predict_proba returns probabilities all the same."
+        )
+
+
+def _are_probabilities(logits: torch.Tensor) -> bool:
+    """Tell whether the outputs went through a softmax; the logarithm of one does no harm."""
+    values = logits.double()
+    tolerance = 1e-4 if logits.dtype in (torch.float32, torch.float64) else 1e-2
+    sums_to_one = bool(((values.sum(1) - 1).abs() < tolerance).all())
+    return sums_to_one and bool((values >= 0).all()) and not bool((values == values.round()).all())

@@ -15,7 +15,7 @@ from torch import nn
 from torch.func import functional_call
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from noisyfit.data import Rows
 
@@ -43,6 +43,7 @@ class Engine(NeuralNet):
     n_classes: int | None
     validation_: Rows | None = None
     stops_: bool = False
+    resting_: Sequence[nn.Module] = ()
 
     @abstractmethod
     def training_loss(self, X: dict[str, Any], y: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -197,8 +198,8 @@ class Engine(NeuralNet):
         """
         if iterator is None:
             return
-        if training:  # a callback may have frozen or freed some parts
-            self._set_training(True)
+        if training:
+            self._rest_frozen_parts()
         losses, sizes = [], []
         for batch in iterator:
             self.notify("on_batch_begin", batch=batch, training=training)
@@ -249,7 +250,20 @@ class Engine(NeuralNet):
     def _set_training(self, training: bool = True) -> None:
         super()._set_training(training)
         if training:
-            _rest_where_frozen(self.module_)
+            self._rest_frozen_parts()
+
+    def _rest_frozen_parts(self) -> None:
+        """Put the parts whose parameters are all frozen into evaluation mode.
+
+        In training mode batch normalization would go on changing the statistics of a frozen
+        backbone, and dropout its features. Callbacks freeze parts, and free them again.
+        """
+        for part in self.resting_:
+            if any(parameter.requires_grad for parameter in part.parameters()):
+                part.train()
+        self.resting_ = _frozen_parts(self.module_)
+        for part in self.resting_:
+            part.eval()
 
     def __getstate__(self) -> dict[str, Any]:
         # skorch pickles what may lie on a GPU by itself, with plain pickle, which refuses the
@@ -269,15 +283,9 @@ def _asks_to_stop(callback: Callback) -> bool:
     return isinstance(callback, EarlyStopping) and callback.misses_ >= callback.patience
 
 
-def _rest_where_frozen(module: nn.Module) -> None:
-    """Put the parts whose parameters are all frozen into evaluation mode.
-
-    In training mode batch normalization would go on changing the statistics of a frozen backbone,
-    and dropout its features.
-    """
+def _frozen_parts(module: nn.Module) -> list[nn.Module]:
+    """List the largest parts that have parameters, all of them frozen."""
     parameters = list(module.parameters())
     if parameters and not any(parameter.requires_grad for parameter in parameters):
-        module.eval()
-        return
-    for part in module.children():
-        _rest_where_frozen(part)
+        return [module]
+    return [part for child in module.children() for part in _frozen_parts(child)]

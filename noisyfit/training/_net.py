@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.base import ClassifierMixin
-from skorch.callbacks import EpochScoring, LRScheduler, PassthroughScoring
+from skorch.callbacks import EpochScoring, LRScheduler, PassthroughScoring, PrintLog
 
 from noisyfit.data import BatchLoader, Rows
 from noisyfit.training._engine import Engine
@@ -105,6 +105,8 @@ class NoisyNet(ClassifierMixin, Engine):
     @property
     def _default_callbacks(self) -> list[tuple[str, Any]]:
         skorchs, own = super()._default_callbacks, []
+        if not self.verbose:  # it would still print where print itself was replaced, as ray does
+            skorchs = [c for c in skorchs if not isinstance(c[1], PrintLog)]
         if self.validates:
             accuracy = EpochScoring("accuracy", name="valid_acc", lower_is_better=False)
             own = [("valid_acc", accuracy), ("best_epoch", BestEpoch())]
@@ -235,7 +237,7 @@ class NoisyNet(ClassifierMixin, Engine):
 
     def release(self) -> NoisyNet:
         """Drop what only training needs, so that the net pickles small and loads without CUDA."""
-        self.scaler_, self.listeners_, self.checkpoint = None, {}, None
+        self.scaler_, self.listeners_, self.checkpoint, self.resting_ = None, {}, None, ()
         history = self.epoch_history()
         self.trim_for_prediction()
         self.module_.zero_grad(set_to_none=True)

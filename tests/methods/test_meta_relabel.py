@@ -172,9 +172,9 @@ def test_only_probe_rows_without_a_trace_in_the_noisy_batches(monkeypatch):
     seen = []
     original = MetaNet.train_stage
 
-    def spy(net, rows, epochs):
+    def spy(net, rows, epochs, **settings):
         seen.append((rows.index.numpy(), net.probe.index.numpy()))
-        return original(net, rows, epochs)
+        return original(net, rows, epochs, **settings)
 
     monkeypatch.setattr(MetaNet, "train_stage", spy)
     quick().fit(X, GIVEN, trusted=TRUSTED)
@@ -298,7 +298,7 @@ EVERY_SETTING = {
 def settings_of(est, rows, monkeypatch):
     seen = []
 
-    def stop(net, rows, epochs):
+    def stop(net, rows, epochs, **settings):
         seen.append(net.settings)
         raise KeyboardInterrupt
 

@@ -251,9 +251,9 @@ def watched():
         def on_batch_begin(self, net, batch, **kwargs):
             rounds[-1]["loaded"][-1].append(batch[0]["index"].numpy().copy())
 
-    def spy(net, rows, epochs):
+    def spy(net, rows, epochs, *beside):
         rounds.append({"start": flat(net.module_), "ids": rows.index.numpy(), "epochs": epochs})
-        out = real(net, rows, epochs)
+        out = real(net, rows, epochs, *beside)
         rounds[-1] |= {"end": flat(net.module_), "states_end": len(net.optimizer_.state)}
         return out
 

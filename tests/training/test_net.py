@@ -599,7 +599,8 @@ def test_history_is_made_of_plain_numbers():
     net = noisy_net(small_net()).train_stage(rows_of(*problem()), 2)
     for epoch in net.epoch_history():
         assert "batches" not in epoch
-        assert {type(value) for value in epoch.values()} <= {int, float, bool}
+        assert {type(value) for value in epoch.values()} <= {int, float, bool, str}
+        assert epoch["stage"] == "training"
 
 
 def test_the_loader_is_the_default_iterator():

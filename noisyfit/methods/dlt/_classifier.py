@@ -301,7 +301,9 @@ class DLTClassifier(BaseNoisyClassifier):
 
     def _fit(self, task: FitTask, trainer: Trainer) -> FitResult:
         warmup, ramp = self._schedule()
-        _refuse_views(trainer)
+        trainer.refuse_views(
+            "one standard view and n_views others. Use augment to say how they are made."
+        )
         quantities = tuple(dict.fromkeys([*self.record, "given_prob"]))
         recorder = DynamicsRecorder(
             task.n_samples, quantities, folder=self.record_folder
@@ -346,7 +348,7 @@ class DLTClassifier(BaseNoisyClassifier):
         self, task: FitTask, trainer: Trainer, progress: EpochProgress
     ) -> NoiseRateEstimate:
         progress.stage(f"{type(self).__name__} noise rate")
-        recorder = DynamicsRecorder(task.n_samples, ("loss", "correct"))
+        recorder = DynamicsRecorder(task.n_samples, ("loss", "correct"), folder=self.record_folder)
         net = trainer.make_net([("dynamics", recorder), ("progress", progress)])
         net.train_stage(task.rows, self.estimation_epochs, "noise rate", task.held_back)
         judged = task.judged
@@ -400,11 +402,3 @@ class DLTClassifier(BaseNoisyClassifier):
         if self.augment == "auto" and trainer.feature_std is not None:
             view = weak_view(trainer.row_shape, trainer.feature_std)
         return (trainer.view, *(view,) * self.n_views)
-
-
-def _refuse_views(trainer: Trainer) -> None:
-    if "views" in trainer.nested("iterator_train"):
-        raise ValueError(
-            "iterator_train__views is set by the method itself: one standard view and n_views "
-            "others. Use augment to say how they are made."
-        )

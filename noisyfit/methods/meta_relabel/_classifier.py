@@ -430,11 +430,9 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         unknown = sorted(set(self.paper_rules) - set(PAPER_RULES))
         if unknown:
             raise ValueError(f"paper_rules must be some of {PAPER_RULES}. Got {unknown}.")
-        if "views" in trainer.nested("iterator_train"):
-            raise ValueError(
-                "iterator_train__views is set by the method itself: one weak and one strong view. "
-                "Use augment and strong_augment to say how they are made."
-            )
+        trainer.refuse_views(
+            "one weak and one strong view. Use augment and strong_augment to say how they are made."
+        )
         learns = self.reweight or self.relabel
         if self.relabel and not self.weigh_equally:
             raise ValueError(
@@ -494,7 +492,7 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
             stacklevel=5,
         )
         progress.stage(f"{type(self).__name__} warm-up")
-        recorder = DynamicsRecorder(task.n_samples, ("loss",))
+        recorder = DynamicsRecorder(task.n_samples, ("loss",), folder=self.record_folder)
         net = trainer.make_net([("dynamics", recorder), ("progress", progress)])
         net.train_stage(task.rows, warmup, "warm-up", task.held_back)
         loss = np.where(task.validation, np.inf, recorder.dynamics_.mean("loss"))
