@@ -392,7 +392,11 @@ class Decoder:
         if not isinstance(cls, type):
             raise ValueError(f"The file holds {name!r} where a class belongs.")
         made: Any = object.__new__(cls)
-        made.__dict__.update({str(key): self.decode(item) for key, item in pairs.items()})
+        state = {str(key): self.decode(item) for key, item in pairs.items()}
+        if "__setstate__" in vars(cls):
+            made.__setstate__(state)
+        else:
+            made.__dict__.update(state)
         return made
 
     def _read_network(self, value: list) -> nn.Module:

@@ -7,6 +7,7 @@ from contextlib import nullcontext, suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import cloudpickle
 import numpy as np
 import torch
 from skorch import NeuralNet
@@ -266,16 +267,12 @@ class Engine(NeuralNet):
             part.eval()
 
     def __getstate__(self) -> dict[str, Any]:
-        # skorch pickles what may lie on a GPU by itself, with plain pickle, which refuses the
-        # network of a notebook that joblib sends to other processes by value.
-        on_cpu = torch.device(self.device).type == "cpu"
-        return self.__dict__.copy() if on_cpu else super().__getstate__()
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        if "__cuda_dependent_attributes__" in state:
-            super().__setstate__(state)
-        else:
-            self.__dict__.update(state)
+        # As skorch's, but by cloudpickle: plain pickle refuses the network of a notebook, which
+        # joblib sends to other processes by value.
+        prefixes = tuple(self.cuda_dependent_attributes_)
+        state = {k: v for k, v in self.__dict__.items() if not k.startswith(prefixes)}
+        attributes = {k: v for k, v in self.__dict__.items() if k.startswith(prefixes)}
+        return {**state, "__cuda_dependent_attributes__": cloudpickle.dumps(attributes)}
 
 
 def _asks_to_stop(callback: Callback) -> bool:

@@ -25,6 +25,7 @@ class NeuralNet:
     callbacks: Any
     callbacks_: list[tuple[str, Callback]]
     initialized_: bool
+    cuda_dependent_attributes_: list[str]
     history_: History
     def __init__(self, module: Any, criterion: Any, **kwargs: Any) -> None: ...
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from importlib.resources import as_file, files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -225,6 +225,21 @@ class DynamicsLSTM:
                 p.append(module(x).double().softmax(1)[:, 1].cpu().numpy())
         self.module_.cpu()
         return np.concatenate(p)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # As arrays, which every way of storing estimators takes.
+        state = self.__dict__.copy()
+        if "module_" in state:
+            weights = state["module_"].state_dict()
+            state["module_"] = {name: t.cpu().numpy() for name, t in weights.items()}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        weights = state.get("module_")
+        if isinstance(weights, dict):
+            self.module_ = SequenceLSTM()
+            self.module_.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()})
 
     def save(self, path: str | Path) -> None:
         """Write the detector to a file of safetensors, which cannot run code when it is read.
