@@ -2,6 +2,40 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
+import torch
+from _estimators import QUICK
+from sklearn.base import clone
+from sklearn.datasets import load_digits, make_blobs
+from sklearn.ensemble import BaggingClassifier
+from sklearn.model_selection import cross_validate
+from skorch.callbacks import Callback, EpochScoring, LRScheduler
+from torch import nn
+
+from noisyfit import DLTClassifier, DynamicsLSTMDetector, MetaRelabelClassifier, MILDSelector
+from noisyfit.modules import MLP
+
+NAMES = [type(est).__name__ for est in QUICK]
+FEW_EPOCHS = {"max_epochs": 2, "lr": 0.05}
+
+
+def blobs(n=120):
+    """Three classes; every sixth label is wrong."""
+    X, y = make_blobs(n, centers=3, random_state=0, cluster_std=0.7)
+    given = y.copy()
+    given[::6] = (y[::6] + 1) % 3
+    return X, y, given
+
+
+def fit_all(X, y, **params):
+    """Fit every estimator, all rows of which stand in for trusted ones where they are needed."""
+    for est in QUICK:
+        trusted = (
+            np.arange(len(y)) < len(y) // 4 if isinstance(est, MetaRelabelClassifier) else None
+        )
+        yield clone(est).set_params(**params).fit(X, y, trusted=trusted)
+
 
 # --- C01 output of transformers ---
 
@@ -9,10 +43,88 @@ from __future__ import annotations
 # --- C02 softmax at the end ---
 
 
+class Soft(MLP):
+    def forward(self, x):
+        return super().forward(x).softmax(1)
+
+
+class LogSoft(MLP):
+    def forward(self, x):
+        return super().forward(x).log_softmax(1)
+
+
+@pytest.mark.parametrize("est", QUICK, ids=NAMES)
+@pytest.mark.filterwarnings("ignore:No trusted rows")
+def test_c02_a_network_with_softmax_is_refused_before_the_training(est):
+    X, _, given = blobs()
+    with pytest.raises(ValueError, match=r"must return logits.*Leave out the softmax"):
+        clone(est).set_params(module=Soft).fit(X, given)
+
+
+def test_c02_the_logarithm_of_a_softmax_does_no_harm():
+    X, y = load_digits(return_X_y=True)
+    given = y.copy()
+    given[::5] = (y[::5] + 1) % 10
+    scores = [
+        MILDSelector(module, rounds=1, random_state=0).fit(X[:600], given[:600]).score(X, y)
+        for module in (MLP, LogSoft)
+    ]
+    assert scores[1] > 0.8
+    assert scores[1] == pytest.approx(scores[0], abs=0.02)
+
+
 # --- C03 labels of a data set ---
 
 
 # --- C04 callbacks ---
+
+
+class Seen(Callback):
+    """What a user's callback sees; it cannot be copied, as a writer of logs cannot."""
+
+    def __init__(self):
+        self.stages = []
+
+    def __deepcopy__(self, memo):
+        raise TypeError("cannot pickle '_thread.lock' object")
+
+    def on_epoch_end(self, net, **kwargs):
+        self.stages.append(net.stage_)
+
+
+@pytest.mark.parametrize(
+    ("est", "stages"),
+    [
+        (MILDSelector(rounds=2, max_epochs=2), ["round 1"] * 2 + ["round 2"] * 2),
+        (DLTClassifier(max_epochs=3, estimation_epochs=2), ["noise rate"] * 2 + ["training"] * 3),
+        (DynamicsLSTMDetector(max_epochs=2), ["recording"] * 2 + ["retraining"] * 2),
+        (MetaRelabelClassifier(max_epochs=3, warmup_epochs=1), ["warm-up"] + ["training"] * 3),
+    ],
+    ids=NAMES,
+)
+@pytest.mark.filterwarnings("ignore:No trusted rows")
+def test_c04_the_users_object_sees_every_epoch_of_every_stage(est, stages):
+    X, _, given = blobs()
+    seen = Seen()
+    est.set_params(callbacks=[("mine", seen)], random_state=0).fit(X, given)
+    assert seen.stages == stages
+    n_own = len(est.history_)
+    assert [epoch["stage"] for epoch in est.history_] == stages[-n_own:]
+
+
+def test_c04_folds_are_stages_of_their_own():
+    X, _, given = blobs()
+    seen = Seen()
+    MILDSelector(rounds=1, max_epochs=2, recording="held_out", callbacks=[seen]).fit(X, given)
+    folds = [f"round 1, fold {k}" for k in range(1, 6)]
+    assert seen.stages == [name for name in [*folds, "round 1"] for _ in range(2)]
+
+
+@pytest.mark.parametrize("callback", [1, "EpochScoring", nn.Linear, ("a", 2)])
+def test_c04_what_is_no_callback_is_named(callback):
+    X, _, given = blobs()
+    with pytest.raises(TypeError, match="callbacks must be a list of skorch callbacks"):
+        MILDSelector(callbacks=[callback]).fit(X, given)
 
 
 # --- C05 imbalanced-learn ---
@@ -33,10 +145,129 @@ from __future__ import annotations
 # --- C10 words ---
 
 
+@pytest.mark.parametrize("est", QUICK, ids=NAMES)
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("criterion", "class_weight="),
+        ("criterion__weight", "class_weight="),
+        ("train_split", "validation_fraction="),
+        ("warm_start", "checkpoint="),
+        ("iterator_valid__num_workers", "iterator_train__"),
+        ("learning_rate", "it is lr="),
+        ("epochs", "max_epochs="),
+    ],
+)
+def test_c10_parameters_of_others_say_what_to_do(est, name, advice):
+    X, _, given = blobs()
+    with pytest.raises(TypeError, match=f"{name}.*{advice}"):
+        type(est)(**{name: 1}).fit(X, given)
+
+
+@pytest.mark.parametrize("est", QUICK, ids=NAMES)
+@pytest.mark.parametrize(
+    ("name", "value", "advice"),
+    [
+        ("optimizer", "adam", "pass torch.optim.Adam"),
+        ("optimizer", "rmsprop", "pass torch.optim.RMSprop"),
+        ("optimizer", "lion", "such as torch.optim.AdamW"),
+        ("module", "mlp", "such as noisyfit.modules.MLP"),
+        ("module", "resnet18", "such as torchvision.models.resnet18"),
+    ],
+)
+def test_c10_names_of_classes_are_refused_with_the_class(est, name, value, advice):
+    X, _, given = blobs()
+    with pytest.raises(ValueError, match=f"'{name}' parameter.*{value}.*{advice}"):
+        clone(est).set_params(**{name: value}).fit(X, given)
+
+
+@pytest.mark.parametrize("size", [-1, 1, 2.5, "large"])
+def test_c10_a_nested_batch_size_is_checked(size):
+    X, _, given = blobs()
+    with pytest.raises(ValueError, match="iterator_train__batch_size must be a whole number"):
+        MILDSelector(iterator_train__batch_size=size).fit(X, given)
+    est = MILDSelector(rounds=1, max_epochs=1, iterator_train__batch_size="auto", batch_size=7)
+    assert est.fit(X, given).net_.batch_size == 16
+
+
 # --- C11 notebooks ---
 
 
+def notebook(namespace=None):
+    """Define a network where no other process can import it from, as a notebook does."""
+    namespace = {"__name__": "__main__"} if namespace is None else namespace
+    source = "from noisyfit.modules import MLP\nclass NetOfTheNotebook(MLP): pass\n"
+    exec(source, namespace)
+    return namespace["NetOfTheNotebook"]
+
+
+@pytest.mark.parametrize("est", QUICK, ids=NAMES)
+@pytest.mark.filterwarnings("ignore:No trusted rows")
+def test_c11_networks_of_a_notebook_come_back_from_other_processes(est):
+    X, y, given = blobs()
+    est = clone(est).set_params(module=notebook(), **FEW_EPOCHS)
+    bag = BaggingClassifier(est, n_estimators=2, n_jobs=2, random_state=0).fit(X, given)
+    assert bag.score(X, y) > 0.6
+    found = cross_validate(est, X, given, cv=2, n_jobs=2, return_estimator=True)
+    assert [fitted.predict(X).shape for fitted in found["estimator"]] == [y.shape, y.shape]
+
+
 # --- C12 others ---
+
+
+def test_c12_libraries_with_threads_are_looked_for_once(monkeypatch):
+    import threadpoolctl
+
+    X, _, given = blobs()
+    DLTClassifier(max_epochs=2, estimation_epochs=6, random_state=0).fit(X, given)
+    looked = []
+    found = threadpoolctl.ThreadpoolController._load_libraries
+    monkeypatch.setattr(
+        threadpoolctl.ThreadpoolController,
+        "_load_libraries",
+        lambda self: looked.append(1) or found(self),
+    )
+    DLTClassifier(max_epochs=2, estimation_epochs=6, random_state=0).fit(X, given)
+    assert looked == []
+
+
+class Words(nn.Module):
+    """Looks numbers of words up; there are ten."""
+
+    def __init__(self, n_classes):
+        super().__init__()
+        self.words, self.head = nn.Embedding(10, 8), nn.Linear(8, n_classes)
+
+    def forward(self, x):
+        return self.head(self.words(x.long()).mean(1))
+
+
+def test_c12_numbers_of_words_stay_numbers_of_words():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 160)
+    tokens = rng.integers(0, 5, (160, 6)) + 5 * y[:, None]
+    for est in fit_all(tokens, y, module=Words, standardize=False):
+        assert est.score(tokens, y) > 0.95
+
+
+def test_c12_skops_dumps_every_estimator(tmp_path):
+    io = pytest.importorskip("skops.io")
+    X, _, given = blobs()
+    for est in fit_all(X, given, **FEW_EPOCHS):
+        path = tmp_path / "est.skops"
+        io.dump(est, path)
+        again = io.load(path, trusted=io.get_untrusted_types(file=path))
+        np.testing.assert_array_equal(again.predict(X), est.predict(X))
+
+
+def test_c12_nothing_is_printed_where_print_was_replaced(monkeypatch, capsys):
+    import builtins
+
+    plain = builtins.print
+    monkeypatch.setattr(builtins, "print", lambda *args, **kwargs: plain(*args, **kwargs))
+    X, _, given = blobs()
+    MILDSelector(rounds=1, max_epochs=2).fit(X, given)
+    assert capsys.readouterr().out == ""
 
 
 # --- B01 offsets ---
@@ -72,6 +303,24 @@ from __future__ import annotations
 # --- B12 EpochScoring ---
 
 
+@pytest.mark.parametrize("scoring", ["accuracy", "roc_auc_ovr"])
+def test_b12_scores_of_the_epochs_are_those_of_the_logits(scoring):
+    X, _, given = blobs()
+    callback = EpochScoring(scoring, on_train=True, name="score", lower_is_better=False)
+    for est in fit_all(X, given, callbacks=[callback], max_epochs=4):
+        values = np.array([epoch["score"] for epoch in est.history_])
+        assert np.isfinite(values).all()
+        assert values[-1] > values[0], "the network learns"
+
+
+def test_b12_the_accuracy_is_that_of_the_recorded_predictions():
+    X, _, given = blobs()
+    callback = EpochScoring("accuracy", on_train=True, name="right", lower_is_better=False)
+    est = MILDSelector(rounds=1, max_epochs=4, callbacks=[callback], random_state=0).fit(X, given)
+    recorded = est.dynamics_.correct.mean(axis=0)
+    np.testing.assert_allclose([epoch["right"] for epoch in est.history_], recorded, atol=1e-6)
+
+
 # --- B13 Dataset in cross-validation ---
 
 
@@ -81,7 +330,67 @@ from __future__ import annotations
 # --- B15 LRScheduler ---
 
 
+def test_b15_a_users_scheduler_replaces_the_cosine():
+    X, _, given = blobs()
+    asked_for = [0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
+    for est in fit_all(
+        X,
+        given,
+        max_epochs=6,
+        lr=0.1,
+        callbacks=[LRScheduler(torch.optim.lr_scheduler.StepLR, step_size=2, gamma=0.1)],
+    ):
+        rates = [epoch["lr"] for epoch in est.history_[-6:]]
+        np.testing.assert_allclose(rates, asked_for, rtol=1e-6)
+
+
+def test_b15_a_pair_with_a_name_replaces_it_as_well():
+    X, _, given = blobs()
+    fixed = LRScheduler(torch.optim.lr_scheduler.ConstantLR, factor=1.0)
+    est = MILDSelector(rounds=2, max_epochs=2, lr=0.1, callbacks=[("rate", fixed)]).fit(X, given)
+    assert [epoch["lr"] for epoch in est.history_] == [0.1] * 4
+
+
 # --- NaN noise rate ---
 
 
+@pytest.mark.parametrize("epochs", [1, 2, 3])
+@pytest.mark.parametrize("threshold", ["scale", "crossing", 0.9])
+def test_a_rate_without_two_groups_is_the_share_that_the_network_contradicts(epochs, threshold):
+    X, y, given = blobs(300)
+    est = MILDSelector(
+        rounds=1, max_epochs=epochs, threshold=threshold, batch_size=8, random_state=0
+    ).fit(X, given)
+    assert est.noise_rate_ == pytest.approx(1 / 6, abs=0.07)
+    assert est.noise_scores_[given != y].mean() > 0.4 > est.noise_scores_[given == y].mean()
+
+
 # --- frozen BatchNorm ---
+
+
+class Backbone(nn.Module):
+    def __init__(self, n_features, n_classes):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(n_features, 8), nn.BatchNorm1d(8), nn.Dropout(0.5))
+        self.head = nn.Sequential(nn.BatchNorm1d(8), nn.Linear(8, n_classes))
+        self.body.requires_grad_(False)
+
+    def forward(self, x):
+        return self.head(self.body(x))
+
+
+@pytest.mark.parametrize("recording", ["training", "evaluation", "held_out"])
+def test_the_statistics_of_a_frozen_part_stay(recording):
+    X, _, given = blobs()
+    torch.manual_seed(0)
+    module = Backbone(2, 3)
+    before = {name: t.clone() for name, t in module.body.state_dict().items()}
+    for est in fit_all(X, given, module=module, **FEW_EPOCHS):
+        if recording != "training" and not hasattr(est, "recording"):
+            continue
+        if hasattr(est, "recording"):
+            est = est.set_params(recording=recording).fit(X, given)
+        after = est.net_.module_.state_dict()
+        for name, value in before.items():
+            torch.testing.assert_close(after[f"body.{name}"], value, rtol=0, atol=0)
+        assert after["head.0.num_batches_tracked"] > 0, "the part that learns goes on counting"

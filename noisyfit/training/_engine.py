@@ -11,7 +11,8 @@ import cloudpickle
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EarlyStopping
+from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+from skorch.history import History
 from torch import nn
 from torch.func import functional_call
 
@@ -90,13 +91,25 @@ class Engine(NeuralNet):
         every = [callback for _, callback in self.callbacks_]
         for callback in self.listeners_.get(method_name, every):
             try:
-                getattr(callback, method_name)(self, **cb_kwargs)
+                if method_name == "on_train_begin" and isinstance(callback, LRScheduler):
+                    self._begin_schedule(callback, **cb_kwargs)
+                else:
+                    getattr(callback, method_name)(self, **cb_kwargs)
             except KeyboardInterrupt:
                 if not _asks_to_stop(callback):
                     raise
                 self.stops_ = True
         if method_name == "on_epoch_end" and self.stops_:
             raise StageEndedEarly
+
+    def _begin_schedule(self, callback: Callback, **cb_kwargs: Any) -> None:
+        # By the length of the history it would take a new stage, with its new optimizer, for the
+        # rest of the one before.
+        self.history_, kept = History(), self.history_
+        try:
+            callback.on_train_begin(self, **cb_kwargs)
+        finally:
+            self.history_ = kept
 
     def _listeners(self, event: str) -> list[Callback]:
         idle = getattr(Callback, event)

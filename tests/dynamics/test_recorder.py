@@ -324,15 +324,20 @@ def test_an_unknown_mode_or_quantity_is_refused():
 
 def test_the_recorder_takes_the_batches_of_the_loader():
     # the loader's ids, not positions, decide where a value goes
-    rows = rows_of(*problem(n=10)).subset(np.arange(10) >= 7)
+    every = rows_of(*problem(n=10))
+    rows, validation = (every.subset(np.isin(np.arange(10), ids)) for ids in ((7, 8, 9), (1, 3)))
     recorder = DynamicsRecorder(10, ["margin"]).initialize()
     recorder.on_epoch_begin(NoisyNet(nn.Linear(4, 3)), dataset_train=rows)
     for batch in BatchLoader(rows, 2):
         logits = torch.zeros(len(batch[1]), 3)
         recorder.on_batch_end(None, batch=batch, training=True, y_pred=logits)
-        recorder.on_batch_end(None, batch=batch, training=False, y_pred=logits + torch.nan)
-    recorder.on_epoch_end(None, dataset_train=rows)
-    np.testing.assert_array_equal(recorder.dynamics_.margin[:, 0], [np.nan] * 7 + [0] * 3)
+    for batch in BatchLoader(validation, 2):  # which are looked at once they were not trained on
+        logits = nn.functional.one_hot(batch[1], 3).float()
+        recorder.on_batch_end(None, batch=batch, training=False, y_pred=logits)
+    recorder.on_epoch_end(None, dataset_train=rows, dataset_valid=validation)
+    margin = np.full(10, np.nan)
+    margin[[7, 8, 9]], margin[[1, 3]] = 0, 1
+    np.testing.assert_array_equal(recorder.dynamics_.margin[:, 0], margin)
 
 
 def split_of_two_batches(is_right):
