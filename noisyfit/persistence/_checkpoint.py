@@ -212,6 +212,7 @@ def _memory(callback: Any) -> dict[str, Any]:
         elif name.endswith("_") and (
             isinstance(value, (bool, int, float, str, np.generic)) or _is_state_of_module(value)
         ):
+            value = dict(value) if isinstance(value, dict) else value
             memory[name] = value.item() if isinstance(value, np.generic) else value
     return memory
 

@@ -90,7 +90,9 @@ def sharpen(probabilities: Tensor, temperature: float = 0.5) -> Tensor:
     return class_softmax(probabilities.clamp_min(1e-30).log() / temperature)
 
 
-def class_prior_penalty(probabilities: Tensor, prior: Tensor | None = None) -> Tensor:
+def class_prior_penalty(
+    probabilities: Tensor, prior: Tensor | None = None, weight: Tensor | None = None
+) -> Tensor:
     r"""Compute a penalty for a batch whose mean prediction differs from the class prior.
 
     Parameters
@@ -99,6 +101,8 @@ def class_prior_penalty(probabilities: Tensor, prior: Tensor | None = None) -> T
         Predicted probabilities of each row.
     prior : tensor of shape (n_classes,) or None, default=None
         Class prior :math:`\pi`, which sums to 1. None: the uniform distribution.
+    weight : tensor of shape (n_rows,) or None, default=None
+        Weight of each row in the mean. None: all count alike.
 
     Returns
     -------
@@ -111,7 +115,10 @@ def class_prior_penalty(probabilities: Tensor, prior: Tensor | None = None) -> T
     >>> class_prior_penalty(torch.tensor([[0.9, 0.1]]))
     tensor(0.5108)
     """
-    mean = probabilities.mean(0)
+    if weight is None:
+        mean = probabilities.mean(0)
+    else:
+        mean = weight @ probabilities / weight.sum().clamp_min(1e-30)
     if prior is None:
         prior = torch.full_like(mean, 1 / len(mean))
     return torch.special.xlogy(prior, prior).sum() - (prior * mean.clamp_min(1e-30).log()).sum()

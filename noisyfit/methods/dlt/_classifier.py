@@ -381,7 +381,8 @@ class DLTClassifier(BaseNoisyClassifier):
         window = min(200, -(-n_batches // 2)) if self.window == "auto" else int(self.window)
         window = min(window, n_batches * self.max_epochs)  # no more are ever seen
         lambda_noisy = 0.0 if noise_rate < 0.25 else min(150.0, 2.5 * task.n_classes)
-        counts = np.bincount(task.y, minlength=task.n_classes)
+        weight = None if task.rows.weight is None else task.rows.weight.cpu().numpy()
+        counts = np.bincount(task.y, weight, minlength=task.n_classes)
         return ThresholdSettings(
             noise_rate=noise_rate,
             warmup_epochs=warmup,

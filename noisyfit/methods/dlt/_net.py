@@ -159,7 +159,8 @@ class ThresholdNet(NoisyNet):
         weighted = partial(row_weighted, batch=X, n_views=len(views))
         loss_clean = masked_mean(weighted(soft_cross_entropy(logits, target)), clean)
         loss_noisy = masked_mean(weighted(squared_error(logits, target)), ~clean)
-        penalty = class_prior_penalty(class_softmax(logits), self.prior_)
+        weight = X["sample_weight"].repeat(len(views)) if "sample_weight" in X else None
+        penalty = class_prior_penalty(class_softmax(logits), self.prior_, weight)
         loss = loss_clean + self.lambda_noisy_ * loss_noisy + self.settings.lambda_prior * penalty
         return {"loss": loss, **split}
 
