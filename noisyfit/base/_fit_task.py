@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from noisyfit._random import RandomStreams, spawn_streams
+from noisyfit.base._row_sample import row_sample
 from noisyfit.data import (
     Rows,
     Scaler,
@@ -61,6 +62,8 @@ class FitTask:
     """Whether `fit` was given trusted rows, were it an empty mask."""
     checkpoint: FitCheckpoint | None = None
     """Where the fit is kept while it runs, to go on with it later."""
+    row_sample: np.ndarray | None = None
+    """A number for each of a few rows, by which they are known again; None for a stream."""
 
     @property
     def is_table(self) -> bool:
@@ -161,6 +164,7 @@ def make_task(
         row_dtype=getattr(X, "dtype", None),
         has_trusted=trusted is not None,
         checkpoint=kept,
+        row_sample=row_sample(X),
     )
 
 

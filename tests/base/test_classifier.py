@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 
 from noisyfit import MILDSelector
 
@@ -36,8 +37,9 @@ def test_an_estimator_that_is_not_fitted_has_none(est):
     fresh = clone(est)
     for name in (*DERIVED, "trusted_mask_"):
         assert not hasattr(fresh, name)
-    with pytest.raises(AttributeError, match="This MILDSelector is not fitted"):
-        fresh.corrected_labels_  # noqa: B018
+    for name in ("given_labels_", "corrected_labels_", "transition_matrix_"):
+        with pytest.raises(NotFittedError, match="MILDSelector is not fitted"):
+            getattr(fresh, name)
 
 
 def test_state_of_an_earlier_version_is_read(est):
