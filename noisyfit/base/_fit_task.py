@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from noisyfit._random import RandomStreams, spawn_streams
+from noisyfit.base._odd_labels import warn_of_odd_labels
 from noisyfit.base._row_sample import row_sample
 from noisyfit.data import (
     Rows,
@@ -153,6 +154,7 @@ def make_task(
         kept = FitCheckpoint(checkpoint)
         random_state = kept.open(est, X, y, trusted)
     encoded, classes = encode_labels(y)
+    warn_of_odd_labels(encoded, classes)
     scaler = fit_scaler(X) if est.standardize else None
     return FitTask(
         rows=make_rows(X, encoded, resolve_device(est.device), scaler),

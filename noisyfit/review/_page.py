@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from noisyfit.persistence import check_replaceable
 from noisyfit.review._report import label_report
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def review_page(
     y : array-like of shape (n_samples,), or None for a Dataset that has the labels
         The labels that `est` was fitted on.
     path : str or Path
-        The file to write. An existing file is replaced.
+        The file to write. A page of noisyfit that is there is replaced.
     texts : sequence of str of length n_samples, default=None
         A text to show for each row.
     images : sequence of n_samples images, default=None
@@ -71,6 +72,8 @@ def review_page(
     ValueError
         If `X` and `y` are not what `est` was fitted on, or the number of texts, images, lines of
         the table or names does not fit.
+    FileExistsError
+        If there is a file of something else at `path`, which is left as it is.
 
     Examples
     --------
@@ -88,6 +91,7 @@ def review_page(
     ...     "a cat" in (Path(folder) / "review.html").read_text(encoding="utf-8")
     True
     """
+    check_replaceable(path, _is_page, "a review page")
     report = label_report(est, X, y)
     n_rows = len(report)
     if images is None and texts is None and isinstance(X, np.ndarray) and X.ndim == 4:
@@ -159,6 +163,12 @@ def _write_page(
     html = files(__package__).joinpath(_TEMPLATE).read_text(encoding="utf-8")
     html = html.replace("__NAME__", name).replace("__DATA__", content)
     Path(path).write_text(html, encoding="utf-8")
+
+
+def _is_page(path: Path) -> bool:
+    """Whether noisyfit wrote a file: the name under which its pages remember tells."""
+    content = path.read_bytes()
+    return content.startswith(b"<!DOCTYPE html>") and b"noisyfit-review-" in content
 
 
 def _values(table: Any, row: int) -> Any:

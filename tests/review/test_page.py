@@ -161,6 +161,22 @@ def test_what_does_not_fit_is_named(est, extra, message, tmp_path):
     assert not (tmp_path / "a.html").exists()
 
 
+def test_a_file_of_something_else_is_not_replaced(est, page_file, tmp_path):
+    path = tmp_path / "report.html"
+    for other in ("<!DOCTYPE html>\n<title>Mine</title>", "notes on noisyfit-review-pages"):
+        path.write_text(other)
+        with pytest.raises(
+            FileExistsError, match=r"report\.html' is a file of \d+ bytes that nois"
+        ):
+            review_page(est, X, GIVEN, path)
+        assert path.read_text() == other
+    path.write_bytes(page_file.read_bytes())
+    review_page(est, X, GIVEN, path, max_rows=3)
+    assert len(data_of(path)["rows"]) == 3
+    with pytest.raises(FileExistsError, match="is a folder"):
+        review_page(est, X, GIVEN, tmp_path)
+
+
 # In a browser
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
