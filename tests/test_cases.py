@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_digits
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PowerTransformer
 
 from noisyfit import MILDSelector, debug_labels
-from noisyfit.review import label_report, review_page
+from noisyfit.review import apply_review, label_report, review_page
 
 # --- C01 output of transformers ---
 
@@ -27,6 +28,17 @@ from noisyfit.review import label_report, review_page
 
 
 # --- C06 review, decisions of a frame ---
+
+
+def test_c06_a_frame_of_decisions_is_as_good_as_its_file(tmp_path):
+    frame = pd.DataFrame(
+        [{"row": 0, "decision": "relabel", "label": 1}, {"row": 1, "decision": "drop"}]
+    )
+    frame.to_csv(tmp_path / "decisions.csv", index=False)
+    for decisions in (frame, frame.to_dict("records"), tmp_path / "decisions.csv"):
+        review = apply_review([0, 1, 2], decisions)
+        assert review.labels.tolist() == [1, 1, 2]
+        assert review.kept.tolist() == [True, False, True]
 
 
 # --- C07 images ---
@@ -93,7 +105,26 @@ def test_b02_rows_that_are_not_those_of_the_fit_are_refused(tmp_path):
 # --- B10 review, labels beside gaps ---
 
 
+def test_b10_labels_beside_gaps_are_those_of_the_classes():
+    decisions = pd.DataFrame(
+        [{"row": 0, "decision": "relabel", "label": 1}, {"row": 2, "decision": "keep"}]
+    )
+    assert decisions.label.tolist()[0] == 1.0  # a float, with NaN below it
+    labels, _, trusted = apply_review([0, 1, 0], decisions)
+    assert labels.tolist() == [1, 1, 0]
+    assert trusted.tolist() == [True, False, True]
+    assert apply_review(["0", "1", "0"], decisions).labels.tolist() == ["1", "1", "0"]
+    with pytest.raises(ValueError, match=r"may be any of \['1', '1\.0'\]"):
+        apply_review(["1.0", "1", "0"], decisions)
+
+
 # --- B11 nullable labels ---
+
+
+def test_b11_a_review_of_nullable_labels():
+    y = pd.Series([0, 1, 2], dtype="Int64")
+    review = apply_review(y, [{"row": 0, "decision": "relabel", "label": 2}])
+    assert review.labels.tolist() == [2, 1, 2]
 
 
 # --- B12 EpochScoring ---

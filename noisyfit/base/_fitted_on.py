@@ -44,6 +44,37 @@ def check_fitted_on(est: BaseNoisyClassifier, X: Any, y: Any = None) -> np.ndarr
     Dataset that is streamed, and of an estimator whose file was saved before rows were compared,
     only the number of rows and their shape.
     """
+    given = check_labels_of_fit(est, y, X if isinstance(X, Dataset) else None)
+    _check_rows(est, X)
+    return given
+
+
+def check_labels_of_fit(
+    est: BaseNoisyClassifier, y: Any, dataset: Dataset | None = None
+) -> np.ndarray:
+    """Check that labels are those that an estimator was fitted on.
+
+    Parameters
+    ----------
+    est : noisyfit estimator
+        The estimator to ask.
+    y : array-like of shape (n_samples,), or None
+        Labels to compare with those of the fit; None: those of `dataset`.
+    dataset : torch Dataset or None, default=None
+        Has labels of its own.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+        The labels.
+
+    Raises
+    ------
+    NotFittedError
+        If `est` is not fitted.
+    ValueError
+        If there are more or fewer labels, or some differ.
+    """
     if isinstance(est, Pipeline):
         raise TypeError(
             "est must be a noisyfit estimator. Got a Pipeline: pass its last step and what that "
@@ -52,9 +83,9 @@ def check_fitted_on(est: BaseNoisyClassifier, X: Any, y: Any = None) -> np.ndarr
     if not isinstance(est, BaseNoisyClassifier):
         raise TypeError(f"est must be a noisyfit estimator. Got {type(est).__name__} instead.")
     check_is_fitted(est)
-    if y is None and not isinstance(X, Dataset):
+    if y is None and dataset is None:
         raise ValueError("y must be the labels that est was fitted on. Got None.")
-    given = check_labels(dataset_targets(X) if y is None else y)
+    given = check_labels(dataset_targets(dataset) if y is None else y)  # type: ignore[arg-type]
     if len(given) != len(est.noise_scores_):
         raise ValueError(
             f"est was fitted on {len(est.noise_scores_)} rows, but y has {len(given)} labels. "
@@ -68,7 +99,6 @@ def check_fitted_on(est: BaseNoisyClassifier, X: Any, y: Any = None) -> np.ndarr
             f"which was {then} in fit, and {len(differ) - 1} more differ. Pass the given labels in "
             "their order of then" + (", as y: the data set has others." if y is None else ".")
         )
-    _check_rows(est, X)
     return given
 
 

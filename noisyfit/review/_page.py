@@ -15,6 +15,7 @@ import numpy as np
 from scipy import sparse
 
 from noisyfit.persistence import check_replaceable
+from noisyfit.review._identity import data_set_identity, row_index
 from noisyfit.review._report import label_report
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def review_page(
 
     The page is one HTML file that needs no network and no server: open it from disk, decide with
     the keyboard or the mouse, export the decisions, and apply them with `apply_review`. The browser
-    remembers the decisions.
+    remembers the decisions. Rows of a data frame or Series with an index of its own show it.
 
     Parameters
     ----------
@@ -111,7 +112,10 @@ def review_page(
         if given is not None and len(given) != expected:
             raise ValueError(f"{name} must have {expected} entries. Got {len(given)}.")
     # Indexing a Series would look up its index, not the row number.
-    texts = list(texts) if texts is not None else None
+    texts_given, texts = texts, list(texts) if texts is not None else None
+    index = row_index(X, y, table, texts_given)
+    if index is not None and "index" not in report:
+        report["index"] = index[report["row"]]
     report = report.head(max_rows or n_rows)
     _write_page(est, report, path, texts=texts, images=images, table=table, names=names)
 
@@ -142,6 +146,8 @@ def _write_page(
             "pair": number[line.given, line.suggested],
             "reason": line.reason,
         }
+        if "index" in report:
+            row["index"] = str(line.index)
         if texts is not None:
             row["text"] = str(texts[line.row])
         if images is not None:
@@ -151,6 +157,7 @@ def _write_page(
         rows.append(row)
     data = {
         "title": f"Label review: {type(est).__name__}, {len(rows):,} of {len(est.noise_scores_):,}",
+        "data_set": data_set_identity(est.given_labels_, est),
         "classes": classes,
         "names": None if names is None else [str(name) for name in names],
         "pairs": [[code[a], code[b], pairs[a, b]] for a, b in number],
