@@ -156,8 +156,9 @@ def make_task(
     encoded, classes = encode_labels(y)
     warn_of_odd_labels(encoded, classes)
     scaler = fit_scaler(X) if est.standardize else None
+    rows = make_rows(X, encoded, resolve_device(est.device), scaler)
     return FitTask(
-        rows=make_rows(X, encoded, resolve_device(est.device), scaler),
+        rows=rows,
         y=encoded,
         trusted=check_trusted(trusted, len(encoded)),
         streams=spawn_streams(random_state),
@@ -166,7 +167,7 @@ def make_task(
         row_dtype=getattr(X, "dtype", None),
         has_trusted=trusted is not None,
         checkpoint=kept,
-        row_sample=row_sample(X),
+        row_sample=row_sample(X, rows),
     )
 
 

@@ -122,7 +122,9 @@ def _check_rows(est: BaseNoisyClassifier, X: Any) -> None:
             f"{shape_then} in fit. {what_to_do}"
         )
     then = fitted.get("_row_sample")  # not there in files from before
-    now = None if then is None else row_sample(X)
+    now = None
+    if then is not None:
+        now = row_sample(X, est.as_rows(X) if isinstance(X, Dataset) else None)
     if then is None or now is None:
         return
     differ = differing_rows(then, now)

@@ -9,7 +9,7 @@ import torch
 from scipy import sparse
 from torch.utils.data import Dataset
 
-from noisyfit.data import TensorSource, make_rows
+from noisyfit.data import Rows, TensorSource
 
 _N_ROWS = 256
 _TOLERANCE = 0.25
@@ -33,13 +33,15 @@ def sampled_ids(n_samples: int) -> np.ndarray:
     return np.linspace(0, n_samples - 1, min(n_samples, _N_ROWS)).round().astype(np.int64)
 
 
-def row_sample(X: Any) -> np.ndarray | None:
+def row_sample(X: Any, rows: Rows | None = None) -> np.ndarray | None:
     """Make one number of each row of a sample: a sum of its values, with a weight each.
 
     Parameters
     ----------
     X : ndarray, CSR matrix or Dataset
         Checked inputs.
+    rows : Rows or None, default=None
+        The same inputs, needed for a Dataset.
 
     Returns
     -------
@@ -53,14 +55,20 @@ def row_sample(X: Any) -> np.ndarray | None:
     rows, and those of any precision, give the same numbers but for the last digits.
     """
     if isinstance(X, Dataset):
-        source = make_rows(X, None, torch.device("cpu"), None).source
-        if not isinstance(source, TensorSource):
+        if rows is None or not isinstance(rows.source, TensorSource):
             return None
-        X = source.X.numpy()
+        X = rows.source.X
     weights = np.sin(np.arange(1.0, np.prod(X.shape[1:]) + 1) ** 2)  # follow no pattern of columns
+    ids = sampled_ids(X.shape[0])
     if sparse.issparse(X):
-        return np.asarray(X[sampled_ids(X.shape[0])].astype(np.float64) @ weights)
-    return np.array([X[i].ravel().astype(np.float64) @ weights for i in sampled_ids(len(X))])
+        return np.asarray(X[ids].astype(np.float64) @ weights)
+    return np.array([_numbers(X[i]) @ weights for i in ids])
+
+
+def _numbers(row: Any) -> np.ndarray:
+    """Return the values of an array or tensor, which may lie on another device."""
+    row = row.cpu().numpy() if isinstance(row, torch.Tensor) else row
+    return row.ravel().astype(np.float64)
 
 
 def differing_rows(then: np.ndarray, now: np.ndarray) -> np.ndarray:
