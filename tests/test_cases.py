@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from _estimators import QUICK
@@ -10,11 +11,20 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits, make_blobs
 from sklearn.ensemble import BaggingClassifier
 from sklearn.model_selection import cross_validate
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PowerTransformer
 from skorch.callbacks import Callback, EpochScoring, LRScheduler
 from torch import nn
 
-from noisyfit import DLTClassifier, DynamicsLSTMDetector, MetaRelabelClassifier, MILDSelector
+from noisyfit import (
+    DLTClassifier,
+    DynamicsLSTMDetector,
+    MetaRelabelClassifier,
+    MILDSelector,
+    debug_labels,
+)
 from noisyfit.modules import MLP
+from noisyfit.review import apply_review, label_report, review_page
 
 NAMES = [type(est).__name__ for est in QUICK]
 FEW_EPOCHS = {"max_epochs": 2, "lr": 0.05}
@@ -131,6 +141,17 @@ def test_c04_what_is_no_callback_is_named(callback):
 
 
 # --- C06 review, decisions of a frame ---
+
+
+def test_c06_a_frame_of_decisions_is_as_good_as_its_file(tmp_path):
+    frame = pd.DataFrame(
+        [{"row": 0, "decision": "relabel", "label": 1}, {"row": 1, "decision": "drop"}]
+    )
+    frame.to_csv(tmp_path / "decisions.csv", index=False)
+    for decisions in (frame, frame.to_dict("records"), tmp_path / "decisions.csv"):
+        review = apply_review([0, 1, 2], decisions)
+        assert review.labels.tolist() == [1, 1, 2]
+        assert review.kept.tolist() == [True, False, True]
 
 
 # --- C07 images ---
@@ -276,6 +297,25 @@ def test_c12_nothing_is_printed_where_print_was_replaced(monkeypatch, capsys):
 # --- B02 other rows ---
 
 
+def test_b02_rows_that_are_not_those_of_the_fit_are_refused(tmp_path):
+    X, y = load_digits(n_class=3, return_X_y=True)
+    given = np.where(np.arange(len(y)) < 60, (y + 1) % 3, y)
+    pipe = make_pipeline(
+        PowerTransformer(), MILDSelector(rounds=1, max_epochs=8, random_state=0)
+    ).fit(X, given)
+    est, Z = pipe[-1], pipe[:-1].transform(X)
+    shuffled = Z[np.random.default_rng(0).permutation(len(Z))]
+    report = label_report(est, Z, given).set_index("row").sort_index()
+    assert (report.suggested == y).mean() > 0.9
+    assert (debug_labels(est, Z, given, share=0.12).labels == y).mean() > 0.9
+    for rows in (X, shuffled):
+        for ask in (label_report, debug_labels):
+            with pytest.raises(ValueError, match=r"X is not what est was fitted on: row \d+ diff"):
+                ask(est, rows, given)
+        with pytest.raises(ValueError, match=r"pipeline\[:-1\]\.transform\(X\)"):
+            review_page(est, rows, given, tmp_path / "review.html")
+
+
 # --- B03 a class lost ---
 
 
@@ -297,7 +337,26 @@ def test_c12_nothing_is_printed_where_print_was_replaced(monkeypatch, capsys):
 # --- B10 review, labels beside gaps ---
 
 
+def test_b10_labels_beside_gaps_are_those_of_the_classes():
+    decisions = pd.DataFrame(
+        [{"row": 0, "decision": "relabel", "label": 1}, {"row": 2, "decision": "keep"}]
+    )
+    assert decisions.label.tolist()[0] == 1.0  # a float, with NaN below it
+    labels, _, trusted = apply_review([0, 1, 0], decisions)
+    assert labels.tolist() == [1, 1, 0]
+    assert trusted.tolist() == [True, False, True]
+    assert apply_review(["0", "1", "0"], decisions).labels.tolist() == ["1", "1", "0"]
+    with pytest.raises(ValueError, match=r"may be any of \['1', '1\.0'\]"):
+        apply_review(["1.0", "1", "0"], decisions)
+
+
 # --- B11 nullable labels ---
+
+
+def test_b11_a_review_of_nullable_labels():
+    y = pd.Series([0, 1, 2], dtype="Int64")
+    review = apply_review(y, [{"row": 0, "decision": "relabel", "label": 2}])
+    assert review.labels.tolist() == [2, 1, 2]
 
 
 # --- B12 EpochScoring ---

@@ -4,6 +4,7 @@ import functools
 import os
 import pickle
 import random
+import re
 import subprocess
 import sys
 
@@ -775,7 +776,8 @@ def test_ctrl_c_ends_the_fit(est, verbose):
     assert global_state() == before
 
 
-def test_one_progress_bar(est, capfd):
+def test_one_progress_bar(est, capfd, monkeypatch):
+    monkeypatch.setattr("noisyfit.training._progress._can_redraw", lambda: True)
     est.set_params(verbose=1).fit(X, GIVEN)
     out, err = capfd.readouterr()
     assert out == ""
@@ -783,6 +785,17 @@ def test_one_progress_bar(est, capfd):
     assert "epoch" in err
     assert "100%" in err
     assert err.count("\n") == 1, "one bar is one line, redrawn"
+
+
+def test_lines_in_a_log(est, capfd):
+    est.set_params(verbose=1).fit(X, GIVEN)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "\r" not in err
+    for line in err.splitlines():
+        assert re.fullmatch(rf"{type(est).__name__}.*: epoch \d+/\d+(, loss=\S+)?, \d\d:\d\d", line)
+    n_epochs, total = re.search(r"epoch (\d+)/(\d+)", line).groups()
+    assert n_epochs == total
 
 
 def test_silent_by_default(est, capfd):

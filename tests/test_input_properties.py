@@ -415,6 +415,7 @@ CONTAINERS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Some labels")  # blank, or alike but for their case
 @by_name(BRIEF)
 @few(14)
 @given(kind=st.sampled_from(list(LABELS)), container=st.sampled_from(list(CONTAINERS)))
@@ -772,6 +773,7 @@ def test_an_error_in_a_callback_comes_through_unchanged(est, event, number, erro
 # What must not make a difference
 
 
+@pytest.mark.filterwarnings("ignore:Some labels")  # blank, or alike but for their case
 @by_name(BRIEF)
 @few(8)
 @given(

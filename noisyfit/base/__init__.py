@@ -2,7 +2,7 @@
 
 from noisyfit.base._classifier import BaseNoisyClassifier
 from noisyfit.base._fit_task import FitResult, FitTask, make_task
-from noisyfit.base._fitted_on import check_fitted_on
+from noisyfit.base._fitted_on import check_fitted_on, check_labels_of_fit
 from noisyfit.base._trainer import Trainer, auto_batch_size
 
 __all__ = ["BaseNoisyClassifier", "FitResult", "FitTask", "Trainer", "make_task"]

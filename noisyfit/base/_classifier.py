@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 from torch.utils.data import Dataset, Subset
@@ -182,7 +183,7 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
         self.history_ = result.history
         self.dynamics_ = result.dynamics
         self.scaler_, self._row_dtype = task.scaler, task.row_dtype
-        self._row_shape = trainer.row_shape
+        self._row_shape, self._row_sample = trainer.row_shape, task.row_sample
         # Labels are kept as codes: those of a text would take many times the memory.
         self._given_codes, self._predicted_codes = task.y, predicted
         for name, value in result.attributes.items():
@@ -206,7 +207,8 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
 
     def _decoded(self, codes: str) -> np.ndarray:
         if codes not in self.__dict__:
-            raise AttributeError(f"This {type(self).__name__} is not fitted: it has no labels yet.")
+            # A ValueError and an AttributeError, for which hasattr looks.
+            raise NotFittedError(f"This {type(self).__name__} is not fitted: it has no labels yet.")
         return self.classes_[self.__dict__[codes]]
 
     def predict(self, X: Any) -> np.ndarray:
@@ -341,7 +343,7 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
         size of the classes squared.
         """
         if not hasattr(self, "_given_codes"):
-            raise AttributeError(f"{type(self).__name__} is not fitted: no transition_matrix_ yet.")
+            raise NotFittedError(f"{type(self).__name__} is not fitted: no transition_matrix_ yet.")
         return estimate_transition_matrix(
             self._given_codes, self._predicted_codes, self.noise_scores_, len(self.classes_)
         )
@@ -394,7 +396,7 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
     def save(self, path: str | Path) -> None:
         """Write the fitted estimator to a file, without pickle; `noisyfit.load` reads it.
 
-        A file that is there is replaced once the new one is complete.
+        A file of noisyfit that is there is replaced once the new one is complete.
 
         Parameters
         ----------
@@ -408,11 +410,14 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
             stored by name and numbers; the message says which.
         FileNotFoundError
             If there is no such folder.
+        FileExistsError
+            If there is a file of something else, which is left as it is.
 
         Notes
         -----
         The file is safetensors with a JSON header and a SHA-256 over both. It holds the parameters,
-        the fitted attributes, and the network as its class and weights, but no training rows.
+        the fitted attributes, and the network as its class and weights, but no training rows: of up
+        to 256 of them a single number, by which `label_report` knows them again.
         """
         check_is_fitted(self)
         save_estimator(self, path)

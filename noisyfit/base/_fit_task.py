@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from noisyfit._random import RandomStreams, spawn_streams
+from noisyfit.base._odd_labels import warn_of_odd_labels
 from noisyfit.base._row_choices import row_weights, validation_rows
+from noisyfit.base._row_sample import row_sample
 from noisyfit.data import (
     Rows,
     Scaler,
@@ -64,6 +66,8 @@ class FitTask:
     """Whether `fit` was given trusted rows, were it an empty mask."""
     checkpoint: FitCheckpoint | None = None
     """Where the fit is kept while it runs, to go on with it later."""
+    row_sample: np.ndarray | None = None
+    """A number for each of a few rows, by which they are known again; None for a stream."""
 
     @property
     def is_table(self) -> bool:
@@ -162,6 +166,7 @@ def make_task(
         kept = FitCheckpoint(checkpoint)
         random_state = kept.open(est, X, y, trusted=trusted, sample_weight=weight)
     encoded, classes = encode_labels(y)
+    warn_of_odd_labels(encoded, classes)
     trusted_mask = check_trusted(trusted, len(encoded))
     streams = spawn_streams(random_state)
     fraction = est.validation_fraction
@@ -178,6 +183,7 @@ def make_task(
         row_dtype=getattr(X, "dtype", None),
         has_trusted=trusted is not None,
         checkpoint=kept,
+        row_sample=row_sample(X, rows),
     )
 
 

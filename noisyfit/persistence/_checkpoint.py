@@ -316,9 +316,9 @@ def _identity(est: Any, X: Any, y: np.ndarray, beside: dict[str, Any]) -> dict[s
     packages = ("noisyfit", "torch", "numpy")
     return {
         "estimator": _class_name(type(est)),
-        "X": _hash(X),
-        "y": _hash(y),
-        **{name: _hash(None if v is None else np.asarray(v)) for name, v in beside.items()},
+        "X": hash_values(X),
+        "y": hash_values(y),
+        **{name: hash_values(None if v is None else np.asarray(v)) for name, v in beside.items()},
         **{f"version of {name}": version(name) for name in packages},
         **{
             f"parameter {name}": _written(value)
@@ -332,7 +332,7 @@ def _written(value: Any) -> str:
     """Write a parameter so that two runs of one script agree on it."""
     if isinstance(value, nn.Module):
         weights = [tensor.cpu() for tensor in value.state_dict().values()]
-        return f"{type(value).__qualname__} {_hash([t.numpy() for t in weights])}"
+        return f"{type(value).__qualname__} {hash_values([t.numpy() for t in weights])}"
     if isinstance(value, np.random.RandomState):
         return "a RandomState"
     if isinstance(value, (list, tuple)):
@@ -348,10 +348,20 @@ def _class_name(cls: type) -> str:
     return identifier_of(f"{cls.__module__}:{cls.__qualname__}").replace(":", ".")
 
 
-def _hash(value: Any) -> str:
+def hash_values(value: Any) -> str:
     """Hash rows or labels; of a data set on disk the length and the shape of a row alone.
 
     A transform with chance in it gives another input whenever a row is read.
+
+    Parameters
+    ----------
+    value : array-like, CSR matrix, list of arrays, torch Dataset or None
+        What to hash, its types and shapes included.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits of its SHA-256.
     """
     digest = hashlib.sha256()
     if isinstance(value, Dataset):

@@ -17,6 +17,7 @@ from torch import nn
 from noisyfit._nested_params import NestedParams, nested_params
 from noisyfit.modules import module_call
 from noisyfit.persistence._object_tree import Decoder, Encoder, import_name, import_value
+from noisyfit.persistence._replace import check_replaceable, is_tensor_file
 from noisyfit.persistence._tensor_file import read_tensors, write_tensors
 from noisyfit.training import NoisyNet, resolve_device
 
@@ -53,6 +54,7 @@ def save_estimator(est: Any, path: str | Path) -> None:
             "module": encoder.encode_module(net.module_, factory, arguments, "module"),
         },
     }
+    check_replaceable(path, is_tensor_file, "an estimator")
     write_tensors(path, FORMAT, VERSION, encoder.tensors, header)
 
 

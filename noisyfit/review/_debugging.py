@@ -108,17 +108,8 @@ def debug_labels(
     replaced = np.zeros(len(given), dtype=bool)
     replaced[order[: int(share * len(given) + 1e-6)]] = True
     replaced &= ~est.trusted_mask_
-    right = _predictions(est, X, given) if truth is None else _check_truth(truth, given, replaced)
+    right = est.predict(X) if truth is None else _check_truth(truth, given, replaced)
     return DebuggedLabels(np.where(replaced, right, given), replaced)
-
-
-def _predictions(est: BaseNoisyClassifier, X: Any, given: np.ndarray) -> np.ndarray:
-    predicted = est.predict(X)
-    if len(predicted) != len(given):
-        raise ValueError(
-            f"X must be what est was fitted on. Got {len(predicted)} rows and {len(given)} labels."
-        )
-    return predicted
 
 
 def _check_truth(truth: Any, given: np.ndarray, replaced: np.ndarray) -> np.ndarray:

@@ -10,7 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from noisyfit.base import check_labels_of_fit
 from noisyfit.data import check_labels
+from noisyfit.review._identity import check_identity, row_index
+from noisyfit.review._known_labels import KnownLabels
 
 DECISIONS = ("keep", "relabel", "drop", "skip")
 
@@ -34,17 +37,22 @@ class Review(NamedTuple):
     """(n_samples,), bool: rows whose label somebody has confirmed or replaced."""
 
 
-def apply_review(y: Any, decisions: Any) -> Review:
+def apply_review(y: Any, decisions: Any, *, est: Any = None) -> Review:
     """Apply the decisions of a review to the labels.
 
     Parameters
     ----------
     y : array-like of shape (n_samples,)
-        The given labels.
+        The given labels, those that were reviewed.
     decisions : DataFrame, iterable of mappings, or path of a CSV or JSON file
         Each decision has a ``row``, the number of a row, a ``decision``, and for ``"relabel"`` also
         a ``label``. ``"keep"`` and ``"relabel"`` make the row a trusted one, ``"drop"`` takes it
-        out of ``kept``, ``"skip"`` leaves it as it is.
+        out of ``kept``, ``"skip"`` leaves it as it is. What else a decision says is compared with
+        `y`: ``given``, the label that the row had; ``index``, its place in the index of a Series;
+        ``data_set``, as `review_page` wrote it.
+    est : fitted noisyfit estimator, default=None
+        One that was fitted on the rows that were reviewed, and on `y`. With it, not only the labels
+        are compared with those of ``data_set``, but also the rows. None: the labels alone.
 
     Returns
     -------
@@ -54,7 +62,14 @@ def apply_review(y: Any, decisions: Any) -> Review:
     Raises
     ------
     ValueError
-        If a decision cannot be carried out; the message names its row.
+        If a decision cannot be carried out, or was made on another label or data set; the message
+        names its row, and nothing is applied.
+
+    Notes
+    -----
+    A label may be what pandas makes of it when it reads a file: 1.0 for 1 beside a gap, True for
+    "True". Where that may be one of several classes, such as "1" and "01", it is refused; a text
+    that is a class to the letter never is.
 
     Examples
     --------
@@ -63,24 +78,17 @@ def apply_review(y: Any, decisions: Any) -> Review:
     >>> review.labels.tolist(), review.kept.tolist(), review.trusted.tolist()
     (['dog', 'dog', 'cat'], [True, True, False], [True, False, False])
     """
-    given = check_labels(y)
-    classes = {str(label): label for label in np.unique(given)}
-    labels = given.copy()
+    given = check_labels(y) if est is None else check_labels_of_fit(est, y)
+    entries = list(_read_decisions(decisions))
+    check_identity(entries, given, row_index(y), est)
+    known, labels = KnownLabels(given), given.copy()
     kept, trusted = np.ones(len(given), dtype=bool), np.zeros(len(given), dtype=bool)
     seen: set[int] = set()
-    for entry in _read_decisions(decisions):
+    for entry in entries:
         row, decision = _check_decision(entry, len(given), seen)
         seen.add(row)
         if decision == "relabel":
-            label = str(entry.get("label", ""))
-            if label in ("", "None", "nan") and label not in classes:
-                raise ValueError(f"Row {row} is to be relabelled, but its decision has no label.")
-            if label not in classes:
-                raise ValueError(
-                    f"Row {row} is to get the label {entry.get('label')!r}, which no row has. "
-                    f"Known are {list(classes)}."
-                )
-            labels[row] = classes[label]
+            labels[row] = known.find_one(entry.get("label"), row)
         kept[row] = decision != "drop"
         trusted[row] = decision in ("keep", "relabel")
     return Review(labels, kept, trusted)
@@ -112,8 +120,9 @@ def _check_decision(entry: Any, n_rows: int, seen: set[int]) -> tuple[int, str]:
 def _read_decisions(decisions: Any) -> Iterable[Any]:
     if isinstance(decisions, (str, Path)):
         return _read_file(Path(decisions))
-    if hasattr(decisions, "to_dict"):
-        return decisions.to_dict("records")
+    for made_by, arguments in (("to_dicts", ()), ("to_pylist", ()), ("to_dict", ("records",))):
+        if hasattr(decisions, made_by):  # polars, pyarrow, pandas
+            return getattr(decisions, made_by)(*arguments)
     return decisions
 
 

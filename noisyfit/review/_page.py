@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from noisyfit.persistence import check_replaceable
+from noisyfit.review._identity import data_set_identity, row_index
 from noisyfit.review._report import label_report
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ def review_page(
 
     The page is one HTML file that needs no network and no server: open it from disk, decide with
     the keyboard or the mouse, export the decisions, and apply them with `apply_review`. The browser
-    remembers the decisions.
+    remembers the decisions. Rows of a data frame or Series with an index of its own show it.
 
     Parameters
     ----------
@@ -52,7 +54,7 @@ def review_page(
     y : array-like of shape (n_samples,), or None for a Dataset that has the labels
         The labels that `est` was fitted on.
     path : str or Path
-        The file to write. An existing file is replaced.
+        The file to write. A page of noisyfit that is there is replaced.
     texts : sequence of str of length n_samples, default=None
         A text to show for each row.
     images : sequence of n_samples images, default=None
@@ -71,6 +73,8 @@ def review_page(
     ValueError
         If `X` and `y` are not what `est` was fitted on, or the number of texts, images, lines of
         the table or names does not fit.
+    FileExistsError
+        If there is a file of something else at `path`, which is left as it is.
 
     Examples
     --------
@@ -88,6 +92,7 @@ def review_page(
     ...     "a cat" in (Path(folder) / "review.html").read_text(encoding="utf-8")
     True
     """
+    check_replaceable(path, _is_page, "a review page")
     report = label_report(est, X, y)
     n_rows = len(report)
     if images is None and texts is None and isinstance(X, np.ndarray) and X.ndim == 4:
@@ -107,7 +112,10 @@ def review_page(
         if given is not None and len(given) != expected:
             raise ValueError(f"{name} must have {expected} entries. Got {len(given)}.")
     # Indexing a Series would look up its index, not the row number.
-    texts = list(texts) if texts is not None else None
+    texts_given, texts = texts, list(texts) if texts is not None else None
+    index = row_index(X, y, table, texts_given)
+    if index is not None and "index" not in report:
+        report["index"] = index[report["row"]]
     report = report.head(max_rows or n_rows)
     _write_page(est, report, path, texts=texts, images=images, table=table, names=names)
 
@@ -138,6 +146,8 @@ def _write_page(
             "pair": number[line.given, line.suggested],
             "reason": line.reason,
         }
+        if "index" in report:
+            row["index"] = str(line.index)
         if texts is not None:
             row["text"] = str(texts[line.row])
         if images is not None:
@@ -147,6 +157,7 @@ def _write_page(
         rows.append(row)
     data = {
         "title": f"Label review: {type(est).__name__}, {len(rows):,} of {len(est.noise_scores_):,}",
+        "data_set": data_set_identity(est.given_labels_, est),
         "classes": classes,
         "names": None if names is None else [str(name) for name in names],
         "pairs": [[code[a], code[b], pairs[a, b]] for a, b in number],
@@ -159,6 +170,12 @@ def _write_page(
     html = files(__package__).joinpath(_TEMPLATE).read_text(encoding="utf-8")
     html = html.replace("__NAME__", name).replace("__DATA__", content)
     Path(path).write_text(html, encoding="utf-8")
+
+
+def _is_page(path: Path) -> bool:
+    """Whether noisyfit wrote a file: the name under which its pages remember tells."""
+    content = path.read_bytes()
+    return content.startswith(b"<!DOCTYPE html>") and b"noisyfit-review-" in content
 
 
 def _values(table: Any, row: int) -> Any:

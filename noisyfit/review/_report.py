@@ -8,6 +8,7 @@ import numpy as np
 
 from noisyfit.base import BaseNoisyClassifier, check_fitted_on
 from noisyfit.data import encode_labels
+from noisyfit.review._identity import row_index
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,8 +29,9 @@ def label_report(est: BaseNoisyClassifier, X: Any, y: Any = None) -> pd.DataFram
     Returns
     -------
     pandas.DataFrame
-        One line for each label, with the columns ``row``, its number in `X`; ``given``, the label
-        itself; ``suggested``, the network's prediction; ``suggested_proba`` and ``given_proba``,
+        One line for each label, with the columns ``row``, its number in `X`; ``index``, its place
+        in the index of `X` or `y`, only where that is not the number; ``given``, the label itself;
+        ``suggested``, the network's prediction; ``suggested_proba`` and ``given_proba``,
         the network's probabilities of the two; ``noise_score``; ``rank``, from 1 for the highest
         score; ``kept`` and ``trusted``, whether the row is one of those; ``reason``, the score
         explained in words.
@@ -67,9 +69,11 @@ def label_report(est: BaseNoisyClassifier, X: Any, y: Any = None) -> pd.DataFram
     rows, given_code = np.arange(len(given)), encode_labels(given, est.classes_)[0]
     predicted = proba.argmax(axis=1)
     order = np.lexsort((rows, -est.noise_scores_))
+    index = row_index(X, y)
     report = pd.DataFrame(
         {
             "row": rows,
+            **({} if index is None else {"index": index}),
             "given": given,
             "suggested": est.classes_[predicted],
             "suggested_proba": proba[rows, predicted],
@@ -79,7 +83,7 @@ def label_report(est: BaseNoisyClassifier, X: Any, y: Any = None) -> pd.DataFram
             "trusted": est.trusted_mask_,
         }
     ).iloc[order]
-    report.insert(6, "rank", np.arange(1, len(report) + 1))
+    report.insert(report.columns.get_loc("kept"), "rank", np.arange(1, len(report) + 1))
     report["reason"] = [_reason(line) for line in report.itertuples()]
     return report.reset_index(drop=True)
 

@@ -1,15 +1,22 @@
-"""A progress bar over all epochs of a fit."""
+"""A progress bar over all epochs of a fit, or lines of a log."""
 
 from __future__ import annotations
 
+import sys
+import time
 from typing import Any
 
 from skorch.callbacks import Callback
 from tqdm.auto import tqdm
 
+_SECONDS, _SHARE = 30.0, 0.1
+
 
 class EpochProgress(Callback):
     """One progress bar for all stages of a fit, as a skorch callback.
+
+    Where a bar cannot be redrawn, in a log, there are lines instead: one at each stage, and then
+    one every 30 seconds or tenth of the epochs, whichever comes first.
 
     Parameters
     ----------
@@ -33,7 +40,8 @@ class EpochProgress(Callback):
         self.label = label
         self.disable = disable
         # Not in `initialize`: every net of a fit calls that.
-        self.bar_ = tqdm(total=total, desc=label, unit="epoch", disable=disable)
+        kind = tqdm if disable or _can_redraw() else _LogLines
+        self.bar_ = kind(total=total, desc=label, unit="epoch", disable=disable)
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Advance the bar by one epoch and show the training loss."""
@@ -64,3 +72,41 @@ class EpochProgress(Callback):
         """Close the bar as complete, even if the fit needed fewer epochs than expected."""
         self.bar_.total = self.bar_.n
         self.bar_.close()
+
+
+def _can_redraw() -> bool:
+    """Whether standard error is a terminal, or the output of a notebook's cell."""
+    # That of a notebook is no terminal, and tqdm tells it by this module as well.
+    return "ipykernel.zmqshell" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())
+
+
+class _LogLines:
+    """Lines of a log, with what `EpochProgress` uses of a tqdm bar."""
+
+    def __init__(self, total: int, desc: str, **kwargs: Any) -> None:
+        self.total, self.n, self._label, self._loss = total, 0, desc, ""
+        self._started = time.monotonic()
+        self._written, self._written_at = 0, self._started
+
+    def set_postfix(self, loss: str) -> None:
+        self._loss = f", loss={loss}"
+
+    def set_description(self, label: str) -> None:
+        self._label = label
+        self._write()
+
+    def update(self, n: int = 1) -> None:
+        self.n += n
+        waited = time.monotonic() - self._written_at
+        if self.n - self._written >= _SHARE * self.total or waited >= _SECONDS:
+            self._write()
+
+    def close(self) -> None:
+        if self._written < self.n:
+            self._write()
+
+    def _write(self) -> None:
+        self._written, self._written_at = self.n, time.monotonic()
+        elapsed = tqdm.format_interval(self._written_at - self._started)
+        told = f"{self._label}: epoch {self.n}/{self.total}{self._loss}, {elapsed}"
+        print(told, file=sys.stderr, flush=True)

@@ -1,10 +1,12 @@
 """Fitted state that is kept once, and state of files from before."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 
 from noisyfit import MILDSelector
 
@@ -36,8 +38,9 @@ def test_an_estimator_that_is_not_fitted_has_none(est):
     fresh = clone(est)
     for name in (*DERIVED, "trusted_mask_"):
         assert not hasattr(fresh, name)
-    with pytest.raises(AttributeError, match="This MILDSelector is not fitted"):
-        fresh.corrected_labels_  # noqa: B018
+    for name in ("given_labels_", "corrected_labels_", "transition_matrix_"):
+        with pytest.raises(NotFittedError, match="MILDSelector is not fitted"):
+            getattr(fresh, name)
 
 
 def test_state_of_an_earlier_version_is_read(est):
@@ -51,3 +54,39 @@ def test_state_of_an_earlier_version_is_read(est):
     np.testing.assert_array_equal(old.corrected_labels_, est.corrected_labels_)
     assert old.n_rounds_ == 2
     assert pickle.loads(pickle.dumps(old)).summary() == est.summary()
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (
+            ["cat", "Cat ", "CAT", "dog"],
+            r"differ only in case or in white space.*'CAT' \(3 rows\), 'Cat ' \(3 rows\), 'cat'",
+        ),
+        (["cat", "\tdog", "dog", "a b"], r"'\\tdog' \(3 rows\), 'dog' \(3 rows\)\."),
+        (["cat", "", "  ", "dog"], r"labels are empty.*: '' \(3 rows\), '  ' \(3 rows\)\. If"),
+    ],
+)
+@pytest.mark.parametrize("dtype", [object, str])
+def test_labels_that_may_be_slips_of_the_pen_are_named_once(labels, message, dtype):
+    y = np.array(labels * 3, dtype=dtype)
+    with pytest.warns(UserWarning, match=message) as caught:
+        fitted = MILDSelector(rounds=1, max_epochs=1).fit(X[:12], y)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fitted.score_labels(X[:12], y)
+
+
+@pytest.mark.parametrize("labels", [["cat", "cats", "c at"], [0, 1, 10], [True, False, True]])
+def test_other_labels_are_no_slips(labels):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        MILDSelector(rounds=1, max_epochs=1).fit(X[:12], np.array(labels * 4))
+
+
+def test_of_many_slips_five_are_named():
+    names = [f"{letter}{case}" for letter in "abcdefg" for case in ("x", "X")]
+    with pytest.warns(UserWarning, match=r"'eX' \(2 rows\), 'ex' \(2 rows\) and 2 more\. If"):
+        MILDSelector(rounds=1, max_epochs=1).fit(X[:28], np.array(names * 2))

@@ -12,6 +12,7 @@ import torch
 from _estimators import QUICK
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import save
 from scipy import sparse
 from sklearn.datasets import make_blobs
 from torch import nn
@@ -196,6 +197,50 @@ def test_files_that_are_not_there_or_not_ours(tmp_path):
     write_tensors(tmp_path / "later", FORMAT, VERSION + 1, {}, {})
     with pytest.raises(ValueError, match="Update noisyfit"):
         noisyfit.load(tmp_path / "later")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"my own notes",
+        b"a",
+        b"PK\x03\x04" + bytes(100),
+        save({"weight": torch.ones(2)}),
+        save({"weight": torch.ones(2)}, {"format": "pt"}),
+        (2).to_bytes(8, "little") + b"[]",
+        None,
+    ],
+)
+@pytest.mark.parametrize("what", ["estimator", "detector"])
+def test_a_file_of_something_else_is_not_replaced(what, content, tmp_path):
+    path = tmp_path / "est"
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+    kept = (
+        MILDSelector(rounds=1, max_epochs=1).fit(X, Y)
+        if what == "estimator"
+        else DynamicsLSTM.pretrained()
+    )
+    kind = "a folder" if content is None else f"a file of {len(content)} bytes"
+    with pytest.raises(FileExistsError, match=f"is {kind} that noisyfit did not write"):
+        kept.save(path)
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.is_dir() if content is None else path.read_bytes() == content
+
+
+def test_an_empty_file_and_files_of_noisyfit_are_replaced(tmp_path):
+    path = tmp_path / "est"
+    path.touch()
+    est = MILDSelector(rounds=1, max_epochs=1).fit(X, Y)
+    est.save(path)
+    path.write_bytes(path.read_bytes()[:-1])  # damaged, but one of ours
+    est.save(path)
+    assert noisyfit.load(path).rounds == 1
+    DynamicsLSTM.pretrained().save(path)
+    est.save(path)
+    assert noisyfit.load(path).rounds == 1
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):

@@ -161,6 +161,22 @@ def test_what_does_not_fit_is_named(est, extra, message, tmp_path):
     assert not (tmp_path / "a.html").exists()
 
 
+def test_a_file_of_something_else_is_not_replaced(est, page_file, tmp_path):
+    path = tmp_path / "report.html"
+    for other in ("<!DOCTYPE html>\n<title>Mine</title>", "notes on noisyfit-review-pages"):
+        path.write_text(other)
+        with pytest.raises(
+            FileExistsError, match=r"report\.html' is a file of \d+ bytes that nois"
+        ):
+            review_page(est, X, GIVEN, path)
+        assert path.read_text() == other
+    path.write_bytes(page_file.read_bytes())
+    review_page(est, X, GIVEN, path, max_rows=3)
+    assert len(data_of(path)["rows"]) == 3
+    with pytest.raises(FileExistsError, match="is a folder"):
+        review_page(est, X, GIVEN, tmp_path)
+
+
 # In a browser
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -231,6 +247,52 @@ def test_decisions_by_keyboard_come_back_as_labels(tab, page_file, tmp_path):
         assert sorted(np.flatnonzero(review.trusted)) == sorted([rows[0], rows[1], rows[5]])
     assert suggested[rows[0]] is not None
     assert tab.failures == []
+
+
+@pytest.mark.parametrize("button", ["#csv", "#json"])
+def test_decisions_are_exported_with_what_they_were_made_on(tab, est, tmp_path, button):
+    """Index, given label and data set; other labels, and the page of another data set, refuse."""
+    places = [f"nr, {i}" for i in range(120)][::-1]
+    given = pd.Series(GIVEN, index=places)
+    review_page(est, X, given, tmp_path / "a.html")
+    tab.goto((tmp_path / "a.html").as_uri())
+    rows = cards(tab)
+    assert f"row {rows[0]}, index {places[rows[0]]}, noise" in tab.inner_text(".card .head")
+    for key in "krds":
+        tab.keyboard.press(key)
+    path = exported(tab, button, tmp_path)
+    read = (
+        json.loads(path.read_text()) if button == "#json" else pd.read_csv(path).to_dict("records")
+    )
+    assert [entry["row"] for entry in read] == sorted(rows[:4])
+    for entry in read:
+        assert entry["index"] == places[entry["row"]]
+        assert entry["given"] == GIVEN[entry["row"]]
+        assert entry["data_set"] == data_of(tmp_path / "a.html")["data_set"]
+    assert apply_review(given, path, est=est).trusted.sum() == 2
+    assert apply_review(GIVEN, pd.DataFrame(read)).trusted.sum() == 2
+    with pytest.raises(ValueError, match="decisions were made on another label or row"):
+        apply_review(np.roll(given, 1), path)
+    fewer = MILDSelector(max_epochs=2, rounds=1, random_state=0).fit(X[:119], GIVEN[:119])
+    review_page(fewer, X[:119], GIVEN[:119], tmp_path / "b.html")
+    tab.goto((tmp_path / "b.html").as_uri())
+    tab.set_input_files("#file", path)
+    tab.locator("#status", has_text="0 decisions taken").wait_for()
+    assert "4 do not belong to this page" in tab.inner_text("#status")
+    assert tab.failures == []
+
+
+def test_decisions_made_by_hand_are_taken_where_their_label_fits(tab, page_file, tmp_path):
+    tab.goto(page_file.as_uri())
+    entries = [
+        {"row": 0, "decision": "keep", "given": GIVEN[0]},
+        {"row": 1, "decision": "keep"},
+        {"row": 2, "decision": "keep", "given": "dog"},
+    ]
+    (tmp_path / "mine.json").write_text(json.dumps(entries))
+    tab.set_input_files("#file", tmp_path / "mine.json")
+    tab.locator("#status", has_text="2 decisions taken").wait_for()
+    assert "1 do not belong to this page" in tab.inner_text("#status")
 
 
 def suggested_name(path, row):

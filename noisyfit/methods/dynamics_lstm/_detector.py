@@ -247,7 +247,12 @@ class DynamicsLSTM:
         Parameters
         ----------
         path : str or Path
-            The file to write. An existing file is replaced.
+            The file to write. A file of noisyfit that is there is replaced.
+
+        Raises
+        ------
+        FileExistsError
+            If there is a file of something else, which is left as it is.
         """
         self.check_fitted()
         header = {

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from noisyfit.persistence import read_tensors, write_tensors
+from noisyfit.persistence import (
+    check_replaceable,
+    is_tensor_file,
+    read_tensors,
+    write_tensors,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +42,13 @@ def write_detector(
     header : dict
         ``training_length``, ``recording``, ``data_sets``, ``held_out`` and ``noise_rate``, each a
         value that JSON can hold.
+
+    Raises
+    ------
+    FileExistsError
+        If there is a file of something else.
     """
+    check_replaceable(path, is_tensor_file, "a detector")
     write_tensors(path, FORMAT, VERSION, weights, header)
 
 
