@@ -164,8 +164,8 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
         return self
 
     def _set_fitted(self, task: FitTask, trainer: Trainer, result: FitResult) -> None:
-        scores = np.where(task.trusted, 0.0, np.asarray(result.noise_scores, dtype=np.float64))
-        clean = np.asarray(result.clean_mask) | task.trusted
+        scores = np.where(task.judged, np.asarray(result.noise_scores, dtype=np.float64), 0.0)
+        clean = (np.asarray(result.clean_mask) | task.trusted) & ~task.unlabeled
         assert scores.shape == clean.shape == (task.n_samples,), "one score and mark a row"
         assert np.isfinite(scores).all(), "noise scores are finite"
         assert 0 <= scores.min() <= scores.max() <= 1, "noise scores lie in [0, 1]"
@@ -176,6 +176,7 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
         self.classes_ = task.classes
         self.trusted_mask_ = task.trusted
         self.validation_mask_ = task.validation
+        self._unlabeled = task.unlabeled if task.unlabeled.any() else None
         self.noise_scores_ = scores
         self.clean_mask_ = clean
         self.noise_rate_ = float(result.noise_rate)
@@ -192,7 +193,15 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
     @property
     def given_labels_(self) -> np.ndarray:
         """Labels that `fit` was given: (n_samples,)."""
-        return self._decoded("_given_codes")
+        labels, unlabeled = self._decoded("_given_codes"), self.__dict__.get("_unlabeled")
+        return labels if unlabeled is None else np.where(unlabeled, self.unlabeled, labels)  # type: ignore[attr-defined]
+
+    @property
+    def labeled_mask_(self) -> np.ndarray:
+        """Rows that have a given label: (n_samples,), bool."""
+        check_is_fitted(self)
+        unlabeled = self.__dict__.get("_unlabeled")
+        return np.ones(len(self.clean_mask_), dtype=bool) if unlabeled is None else ~unlabeled
 
     @property
     def predicted_labels_(self) -> np.ndarray:
@@ -344,9 +353,13 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
         """
         if not hasattr(self, "_given_codes"):
             raise NotFittedError(f"{type(self).__name__} is not fitted: no transition_matrix_ yet.")
-        return estimate_transition_matrix(
-            self._given_codes, self._predicted_codes, self.noise_scores_, len(self.classes_)
-        )
+        return estimate_transition_matrix(*self._of_labels(), len(self.classes_))
+
+    def _of_labels(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return given codes, predicted codes and noise scores of the rows that have a label."""
+        labeled = self.labeled_mask_
+        of_rows = (self._given_codes, self._predicted_codes, self.noise_scores_)
+        return tuple(values[labeled] for values in of_rows)
 
     def summary(self) -> str:
         """Say in a few lines how good the labels are, and what to look at.
@@ -357,14 +370,15 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
             All counts but that of the rejected rows are estimates from the noise scores.
         """
         check_is_fitted(self)
+        given, predicted, scores = self._of_labels()
         return summarize(
             type(self).__name__,
             self.classes_,
-            self.noise_scores_,
-            int((~self.clean_mask_).sum()),
+            scores,
+            int((self.labeled_mask_ & ~self.clean_mask_).sum()),
             int(self.trusted_mask_.sum()),
             self.noise_rate_,
-            frequent_confusions(self._given_codes, self._predicted_codes, self.noise_scores_),
+            frequent_confusions(given, predicted, scores),
         )
 
     def fit_resample(self, X: Any, y: Any, **fit_params: Any) -> tuple[Any, Any]:

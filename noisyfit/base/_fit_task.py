@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from noisyfit._random import RandomStreams, spawn_streams
 from noisyfit.base._odd_labels import warn_of_odd_labels
-from noisyfit.base._row_choices import row_weights, validation_rows
+from noisyfit.base._row_choices import row_weights, unlabeled_rows, validation_rows
 from noisyfit.base._row_sample import row_sample
 from noisyfit.data import (
     Rows,
@@ -25,7 +27,6 @@ from noisyfit.training import NoisyNet, resolve_device
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
     import torch
 
     from noisyfit.base._classifier import BaseNoisyClassifier
@@ -54,6 +55,8 @@ class FitTask:
     """Rows whose label was verified: (n_samples,), bool."""
     validation: np.ndarray
     """Rows that the net that predicts is not trained on: (n_samples,), bool."""
+    unlabeled: np.ndarray
+    """Rows without a label, whose code in `y` stands for nothing: (n_samples,), bool."""
     streams: RandomStreams
     """Seeds and generators, one for each purpose."""
     classes: np.ndarray
@@ -81,8 +84,8 @@ class FitTask:
 
     @property
     def judged(self) -> np.ndarray:
-        """Rows whose label nobody verified: (n_samples,), bool."""
-        return ~self.trusted
+        """Rows with a label that nobody verified: (n_samples,), bool."""
+        return ~(self.trusted | self.unlabeled)
 
     def rate_among_judged(self, noise_rate: float) -> float:
         """Convert a proportion of all rows into one of the rows that nobody verified.
@@ -90,14 +93,32 @@ class FitTask:
         Parameters
         ----------
         noise_rate : float
-            Proportion of wrong labels among all rows; trusted ones are right.
+            Proportion of wrong labels among all labels; trusted ones are right.
 
         Returns
         -------
         float
             In [0, 1].
         """
-        return min(1.0, noise_rate / self.judged.mean()) if self.judged.any() else 0.0
+        return min(1.0, noise_rate / self.judged_share) if self.judged.any() else 0.0
+
+    @property
+    def judged_share(self) -> float:
+        """Proportion of the labels that nobody verified."""
+        return float(self.judged[~self.unlabeled].mean())
+
+    @property
+    def balanced_rows(self) -> Rows:
+        """The rows, of which those with a label are repeated until they are about a half.
+
+        Else a batch would hold too few labels to learn from. Without a row that has no label, these
+        are the rows as they are.
+        """
+        if not self.unlabeled.any():
+            return self.rows
+        n_unlabeled = int(self.unlabeled.sum())
+        times = max(1, round(n_unlabeled / (self.n_samples - n_unlabeled)))
+        return self.rows.repeat(np.where(self.unlabeled, 1, times))
 
     @property
     def held_back(self) -> np.ndarray | None:
@@ -165,9 +186,16 @@ def make_task(
     if checkpoint is not None:
         kept = FitCheckpoint(checkpoint)
         random_state = kept.open(est, X, y, trusted=trusted, sample_weight=weight)
-    encoded, classes = encode_labels(y)
-    warn_of_odd_labels(encoded, classes)
+    unlabeled = unlabeled_rows(y, getattr(est, "unlabeled", None))
+    encoded = np.zeros(len(y), dtype=np.int64)
+    encoded[~unlabeled], classes = encode_labels(y[~unlabeled])
+    warn_of_odd_labels(encoded[~unlabeled], classes)
     trusted_mask = check_trusted(trusted, len(encoded))
+    if (trusted_mask & unlabeled).any():
+        raise ValueError(
+            f"trusted marks {(trusted_mask & unlabeled).sum()} rows without a label, whose y is "
+            f"unlabeled={getattr(est, 'unlabeled', None)!r}. A label has to be there to be trusted."
+        )
     streams = spawn_streams(random_state)
     fraction = est.validation_fraction
     scaler = fit_scaler(X) if est.standardize else None
@@ -176,7 +204,8 @@ def make_task(
         rows=rows if weight is None else rows.with_weights(weight),
         y=encoded,
         trusted=trusted_mask,
-        validation=validation_rows(encoded, trusted_mask, fraction, streams.validation),
+        validation=validation_rows(encoded, trusted_mask | unlabeled, fraction, streams.validation),
+        unlabeled=unlabeled,
         streams=streams,
         classes=classes,
         scaler=scaler,

@@ -52,17 +52,54 @@ def row_weights(sample_weight: Any, class_weight: Any, y: np.ndarray) -> np.ndar
     return weight / weight.mean()
 
 
+def unlabeled_rows(y: np.ndarray, unlabeled: Any) -> np.ndarray:
+    """Mark the rows that have no label.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples,)
+        Checked labels.
+    unlabeled : int, str or None
+        What stands in `y` where a label is missing; None: every row has one.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), bool
+
+    Raises
+    ------
+    ValueError
+        If fewer than two classes are left.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> unlabeled_rows(np.array([0, -1, 1]), -1)
+    array([False,  True, False])
+    """
+    if unlabeled is None:
+        return np.zeros(len(y), dtype=bool)
+    marked = np.asarray(y == unlabeled)
+    left = np.unique(y[~marked])
+    if len(left) < 2:
+        raise ValueError(
+            f"Labels of two classes are needed. Beside unlabeled={unlabeled!r}, y has "
+            f"{left.tolist()} only."
+        )
+    return marked
+
+
 def validation_rows(
-    y: np.ndarray, trusted: np.ndarray, fraction: float | None, random_state: np.random.Generator
+    y: np.ndarray, spared: np.ndarray, fraction: float | None, random_state: np.random.Generator
 ) -> np.ndarray:
-    """Choose rows of each given label to validate on; trusted ones are too good for that.
+    """Choose rows of each given label to validate on.
 
     Parameters
     ----------
     y : ndarray of shape (n_samples,), int64
         Encoded labels.
-    trusted : ndarray of shape (n_samples,), bool
-        Rows whose label was verified.
+    spared : ndarray of shape (n_samples,), bool
+        Rows that are not chosen.
     fraction : float or None
         Fraction of the rows of each label, in (0, 0.5]; None: no row.
     random_state : numpy.random.Generator
@@ -90,7 +127,7 @@ def validation_rows(
     if fraction is None:
         return chosen
     for code in np.unique(y):
-        rows = np.flatnonzero((y == code) & ~trusted)
+        rows = np.flatnonzero((y == code) & ~spared)
         n_chosen = min(round(fraction * len(rows)), np.count_nonzero(y == code) - 1)
         chosen[random_state.permutation(rows)[:n_chosen]] = True
     if not chosen.any():

@@ -101,7 +101,7 @@ class Trainer:
         self.row_shape = tuple(self._example.shape[1:])
         auto_lr = est.auto_lr["table" if task.is_table else "other"]
         self.lr = auto_lr if isinstance(est.lr, str) else est.lr
-        self.batch_size = self._batch_size()
+        self.batch_size = self.batch_size_for(task.n_samples)
         self.view: View | None = est.augment
         if est.augment == "auto":
             self.view = weak_view(self.row_shape)
@@ -145,11 +145,27 @@ class Trainer:
         """
         return nested_params(self._nested, prefix)
 
-    def _batch_size(self) -> int:
+    def batch_size_for(self, n_rows: int) -> int:
+        """Return the batch size of a training on some of the rows.
+
+        Parameters
+        ----------
+        n_rows : int
+            Number of these rows, by which ``"auto"`` goes.
+
+        Returns
+        -------
+        int
+
+        Raises
+        ------
+        ValueError
+            If the user gave another batch size than a whole number or ``"auto"``.
+        """
         nested = self.nested("iterator_train")
         size: Any = nested.get("batch_size", self._est.batch_size)
         if size == "auto":
-            return auto_batch_size(self._task.n_samples)
+            return auto_batch_size(n_rows)
         if not isinstance(size, Integral) or size < 2:
             raise ValueError(
                 "iterator_train__batch_size must be a whole number from 2 on, or 'auto'. Got "

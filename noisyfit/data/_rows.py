@@ -74,6 +74,21 @@ class Rows(Dataset):
         kept = self.index[torch.tensor(keep)[self.index]]  # a copy: it may be read-only
         return Rows(self.source, self.y, self.scaler, kept, self.weight)
 
+    def repeat(self, times: np.ndarray) -> Rows:
+        """Return rows that are there several times, without copying an input.
+
+        Parameters
+        ----------
+        times : ndarray of shape (n_source,), int64
+            How often each row of the source is there, for each time that it is there now.
+
+        Returns
+        -------
+        Rows
+        """
+        index = self.index.repeat_interleave(torch.tensor(times)[self.index])
+        return Rows(self.source, self.y, self.scaler, index, self.weight)
+
     def with_labels(self, y: np.ndarray) -> Rows:
         """Return the same rows with other labels, without copying an input.
 

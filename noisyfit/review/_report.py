@@ -29,12 +29,12 @@ def label_report(est: BaseNoisyClassifier, X: Any, y: Any = None) -> pd.DataFram
     Returns
     -------
     pandas.DataFrame
-        One line for each label, with the columns ``row``, its number in `X`; ``index``, its place
-        in the index of `X` or `y`, only where that is not the number; ``given``, the label itself;
-        ``suggested``, the network's prediction; ``suggested_proba`` and ``given_proba``,
-        the network's probabilities of the two; ``noise_score``; ``rank``, from 1 for the highest
-        score; ``kept`` and ``trusted``, whether the row is one of those; ``reason``, the score
-        explained in words.
+        One line for each label; rows without one are left out. The columns are ``row``, its number
+        in `X`; ``index``, its place in the index of `X` or `y`, only where that is not the number;
+        ``given``, the label itself; ``suggested``, the network's prediction; ``suggested_proba``
+        and ``given_proba``, the network's probabilities of the two; ``noise_score``; ``rank``, from
+        1 for the highest score; ``kept`` and ``trusted``, whether the row is one of those;
+        ``reason``, the score explained in words.
 
     Raises
     ------
@@ -66,9 +66,12 @@ def label_report(est: BaseNoisyClassifier, X: Any, y: Any = None) -> pd.DataFram
 
     given = check_fitted_on(est, X, y)
     proba = est.predict_proba(X)
-    rows, given_code = np.arange(len(given)), encode_labels(given, est.classes_)[0]
+    labeled = est.labeled_mask_
+    rows, given_code = np.arange(len(given)), np.zeros(len(given), dtype=np.int64)
+    given_code[labeled], _ = encode_labels(given[labeled], est.classes_)
     predicted = proba.argmax(axis=1)
     order = np.lexsort((rows, -est.noise_scores_))
+    order = order[labeled[order]]
     index = row_index(X, y)
     report = pd.DataFrame(
         {

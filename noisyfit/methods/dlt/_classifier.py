@@ -37,6 +37,10 @@ class DLTClassifier(BaseNoisyClassifier):
     strategy : {"sliding_window", "last_epoch"}, default="sliding_window"
         Losses that the threshold is a quantile of: those of the last `window` batches (Eq. 3), or
         of the epoch before (Eq. 2).
+    unlabeled : int, str or None, default=None
+        What stands in `y` for rows without a label, as -1 does in scikit-learn's semi-supervised
+        estimators. They are learned from as rejected rows are, have the noise score 0 and are not
+        in ``clean_mask_``. None: every row has a label.
     noise_rate : float or "auto", default="auto"
         Share w of wrong labels, in [0, 1). ``"auto"`` estimates it, see Notes.
     estimation_epochs : int, default=20
@@ -133,6 +137,8 @@ class DLTClassifier(BaseNoisyClassifier):
         Rows whose label was verified, as `fit` was told.
     validation_mask_ : ndarray of shape (n_samples,), bool
         Rows that the network that predicts was not trained on, see `validation_fraction`.
+    labeled_mask_ : ndarray of shape (n_samples,), bool
+        Rows that have a given label, see `unlabeled`.
     given_labels_, predicted_labels_ : ndarray of shape (n_samples,)
         The labels that `fit` was given, and those that the network predicts for its rows.
     corrected_labels_ : ndarray of shape (n_samples,)
@@ -212,6 +218,7 @@ class DLTClassifier(BaseNoisyClassifier):
     _parameter_constraints: ClassVar[dict[str, list]] = {
         **BaseNoisyClassifier._parameter_constraints,
         "strategy": [StrOptions({"sliding_window", "last_epoch"})],
+        "unlabeled": [Integral, str, None],
         "noise_rate": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
         "estimation_epochs": [Interval(Integral, 1, None, closed="left")],
         "warmup_epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
@@ -233,6 +240,7 @@ class DLTClassifier(BaseNoisyClassifier):
         module: Any = None,
         *,
         strategy: str = "sliding_window",
+        unlabeled: Any = None,
         noise_rate: float | str = "auto",
         estimation_epochs: int = 20,
         warmup_epochs: int | str = "auto",
@@ -285,6 +293,7 @@ class DLTClassifier(BaseNoisyClassifier):
             **net_params,
         )
         self.strategy = strategy
+        self.unlabeled = unlabeled
         self.noise_rate = noise_rate
         self.estimation_epochs = estimation_epochs
         self.warmup_epochs = warmup_epochs
@@ -308,7 +317,7 @@ class DLTClassifier(BaseNoisyClassifier):
         recorder = DynamicsRecorder(
             task.n_samples, quantities, folder=self.record_folder
         ).initialize()
-        estimating = self.noise_rate == "auto" and not task.trusted.all()
+        estimating = self.noise_rate == "auto" and bool(task.judged.any())
         given_rate = 0.0 if self.noise_rate == "auto" else float(self.noise_rate)
         progress = trainer.progress(self.max_epochs + estimating * self.estimation_epochs)
         with closing(progress):
@@ -321,14 +330,15 @@ class DLTClassifier(BaseNoisyClassifier):
                 ThresholdNet,
                 settings=settings,
                 trusted=task.trusted,
+                unlabeled=task.unlabeled if task.unlabeled.any() else None,
                 iterator_train__views=self._views(trainer),
             )
-            net.train_stage(task.rows, self.max_epochs, validation=task.held_back)
+            net.train_stage(task.balanced_rows, self.max_epochs, validation=task.held_back)
         dynamics = recorder.dynamics_
         evidence = -dynamics.mean("given_prob")
         predicted = predict_classes(net, task.rows)
         rate = task.rate_among_judged(noise_rate)
-        scores = calibrate_judged(evidence, predicted != task.y, rate, task.trusted)
+        scores = calibrate_judged(evidence, predicted != task.y, rate, ~task.judged)
         return FitResult(
             net=net,
             noise_scores=scores,
@@ -349,14 +359,18 @@ class DLTClassifier(BaseNoisyClassifier):
     ) -> NoiseRateEstimate:
         progress.stage(f"{type(self).__name__} noise rate")
         recorder = DynamicsRecorder(task.n_samples, ("loss", "correct"), folder=self.record_folder)
-        net = trainer.make_net([("dynamics", recorder), ("progress", progress)])
-        net.train_stage(task.rows, self.estimation_epochs, "noise rate", task.held_back)
+        net = trainer.make_net(
+            [("dynamics", recorder), ("progress", progress)],
+            batch_size=trainer.batch_size_for(int((~task.unlabeled).sum())),
+        )
+        labeled = task.rows.subset(~task.unlabeled)
+        net.train_stage(labeled, self.estimation_epochs, "noise rate", task.held_back)
         judged = task.judged
         memorised = judged & ~task.validation  # others show no gap between early and late losses
         found = estimate_noise_rate(
             recorder.dynamics_, judged=memorised, random_state=task.streams.split
         )
-        share = float(judged.mean())  # trusted labels are right
+        share = task.judged_share  # trusted labels are right
         low, high = found.interval
         return found._replace(rate=share * found.rate, interval=(share * low, share * high))
 
@@ -376,13 +390,15 @@ class DLTClassifier(BaseNoisyClassifier):
     def _settings(
         self, task: FitTask, trainer: Trainer, noise_rate: float, warmup: int, ramp: int
     ) -> ThresholdSettings:
-        n_trained = int((~task.validation).sum())
+        n_trained = len(task.balanced_rows.subset(~task.validation))
         n_batches = len(batch_sizes(n_trained, trainer.batch_size))
         window = min(200, -(-n_batches // 2)) if self.window == "auto" else int(self.window)
         window = min(window, n_batches * self.max_epochs)  # no more are ever seen
-        lambda_noisy = 0.0 if noise_rate < 0.25 else min(150.0, 2.5 * task.n_classes)
-        weight = None if task.rows.weight is None else task.rows.weight.cpu().numpy()
-        counts = np.bincount(task.y, weight, minlength=task.n_classes)
+        labeled = ~task.unlabeled
+        rejected = 1 - (1 - noise_rate) * labeled.mean()
+        lambda_noisy = 0.0 if rejected < 0.25 else min(150.0, 2.5 * task.n_classes)
+        weight = None if task.rows.weight is None else task.rows.weight.cpu().numpy()[labeled]
+        counts = np.bincount(task.y[labeled], weight, minlength=task.n_classes)
         return ThresholdSettings(
             noise_rate=noise_rate,
             warmup_epochs=warmup,

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+_NO_LABEL = 1e30
+
+
 class ThresholdSettings(NamedTuple):
     """What dynamic loss thresholding is set to; symbols of the paper, all numbers settled."""
 
@@ -69,6 +72,8 @@ class ThresholdNet(NoisyNet):
         All numbers of the method, resolved.
     trusted : ndarray of shape (n_samples,), bool
         Rows that are in the clean part whatever their loss.
+    unlabeled : ndarray of shape (n_samples,), bool, or None, default=None
+        Rows without a label, which are never in the clean part. None: there are none.
     **kwargs
         Parameters of `NoisyNet`.
 
@@ -88,14 +93,21 @@ class ThresholdNet(NoisyNet):
     running statistics, and one forward and backward over the mixed views.
     """
 
-    training_only: ClassVar[tuple[str, ...]] = (*NoisyNet.training_only, "trusted")
+    training_only: ClassVar[tuple[str, ...]] = (*NoisyNet.training_only, "trusted", "unlabeled")
 
     def __init__(
-        self, module: Any, *, settings: ThresholdSettings, trusted: np.ndarray, **kwargs: Any
+        self,
+        module: Any,
+        *,
+        settings: ThresholdSettings,
+        trusted: np.ndarray,
+        unlabeled: np.ndarray | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(module, **kwargs)
         self.settings = settings
         self.trusted: Any = trusted
+        self.unlabeled: Any = unlabeled
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Start with empty memories."""
@@ -104,6 +116,11 @@ class ThresholdNet(NoisyNet):
         largest = max(batch_sizes(len(X), self.batch_size))
         self.memory_ = LastEpoch() if window is None else SlidingWindow(window, largest)
         self.trusted_ = torch.tensor(self.trusted, device=device)
+        self.unlabeled_ = (
+            None if self.unlabeled is None else torch.tensor(self.unlabeled).to(device)
+        )
+        labeled = 1.0 if self.unlabeled is None else 1 - self.unlabeled[X.index.numpy()].mean()
+        self.labeled_share_ = float(labeled)
         self.kept_ = torch.ones(len(self.trusted), dtype=torch.bool, device=device)
         self.thresholds_: list[torch.Tensor] = []
         prior = self.settings.prior
@@ -122,6 +139,7 @@ class ThresholdNet(NoisyNet):
             warmup_epochs=at.warmup_epochs,
             ramp_epochs=at.ramp_epochs,
         )
+        self.share_ *= self.labeled_share_
         risen = (epoch - at.warmup_epochs) / max(at.lambda_ramp_epochs, 1)
         self.lambda_noisy_ = at.lambda_noisy * min(1.0, max(0.0, risen))
 
@@ -135,7 +153,10 @@ class ThresholdNet(NoisyNet):
         super().on_batch_end(net, batch=batch, training=training, **step)
         if not training:
             return
-        self.memory_.push(step["sample_loss"])
+        losses = step["sample_loss"]
+        if self.unlabeled_ is not None:  # above every threshold
+            losses = losses.masked_fill(self.unlabeled_[batch[0]["index"]], _NO_LABEL)
+        self.memory_.push(losses)
         if "kept" in step:
             self.kept_[batch[0]["index"]] = step["kept"]
             self.thresholds_.append(step["threshold"])
@@ -150,7 +171,7 @@ class ThresholdNet(NoisyNet):
     def training_loss(self, X: dict[str, Any], y: torch.Tensor) -> dict[str, torch.Tensor]:
         """Loss of one batch: plain cross-entropy in the warm-up, Eq. 6 afterwards."""
         if len(self.history) <= self.settings.warmup_epochs:
-            return super().training_loss(X, y)
+            return super().training_loss(*self._labeled(X, y))
         split = self.split(X, y)
         views = X.get("views") or (X["x"],)
         inputs = torch.cat(views)
@@ -163,6 +184,14 @@ class ThresholdNet(NoisyNet):
         penalty = class_prior_penalty(class_softmax(logits), self.prior_, weight)
         loss = loss_clean + self.lambda_noisy_ * loss_noisy + self.settings.lambda_prior * penalty
         return {"loss": loss, **split}
+
+    def _labeled(self, X: dict[str, Any], y: torch.Tensor) -> tuple[dict[str, Any], torch.Tensor]:
+        """Take the weight from rows without a label, so that plain training leaves them out."""
+        if self.unlabeled_ is None:
+            return X, y
+        weight = (~self.unlabeled_[X["index"]]).float()
+        weight *= len(weight) / weight.sum().clamp_min(1)
+        return {**X, "sample_weight": row_weighted(weight, X)}, y
 
     def split(self, X: dict[str, Any], y: torch.Tensor) -> dict[str, torch.Tensor]:
         """Divide a batch by its given labels' losses in the standard view.
@@ -185,6 +214,8 @@ class ThresholdNet(NoisyNet):
             losses = self.criterion_(logits, y)
         threshold = self.memory_.threshold(self.share_)
         kept = (losses <= threshold) | self.trusted_[X["index"]]
+        if self.unlabeled_ is not None:
+            kept &= ~self.unlabeled_[X["index"]]
         return {"y_pred": logits, "sample_loss": losses, "threshold": threshold, "kept": kept}
 
     def pseudo_labels(self, inputs: torch.Tensor, n_views: int) -> torch.Tensor:
@@ -261,8 +292,8 @@ class ThresholdNet(NoisyNet):
 
     def release(self) -> ThresholdNet:
         """Drop what only training needs."""
-        for name in ("memory_", "trusted_", "kept_", "thresholds_", "prior_"):
+        for name in ("memory_", "trusted_", "unlabeled_", "kept_", "thresholds_", "prior_"):
             self.__dict__.pop(name, None)
-        self.trusted = None
+        self.trusted = self.unlabeled = None
         super().release()
         return self

@@ -43,6 +43,10 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         Network that returns logits. None: `noisyfit.modules.MLP` for tables, `ConvNet` for images.
         ``n_features`` or ``n_channels``, and ``n_classes`` are passed where its signature has
         them.
+    unlabeled : int, str or None, default=None
+        What stands in `y` for rows without a label, as -1 does in scikit-learn's semi-supervised
+        estimators. The network's guesses are their labels throughout; they have the noise score 0
+        and are not in ``clean_mask_``. None: every row has a label.
     reweight : bool, default=True
         Whether to learn from the re-weighted rows, :math:`L_{\omega^*}`.
     relabel : bool, default=True
@@ -164,6 +168,8 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         Rows whose label was verified, as `fit` was told.
     validation_mask_ : ndarray of shape (n_samples,), bool
         Rows that the network that predicts was not trained on, see `validation_fraction`.
+    labeled_mask_ : ndarray of shape (n_samples,), bool
+        Rows that have a given label, see `unlabeled`.
     given_labels_, predicted_labels_ : ndarray of shape (n_samples,)
         The labels that `fit` was given, and those that the network predicts for its rows.
     corrected_labels_ : ndarray of shape (n_samples,)
@@ -256,6 +262,7 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
         **BaseNoisyClassifier._parameter_constraints,
+        "unlabeled": [Integral, str, None],
         "reweight": ["boolean"],
         "relabel": ["boolean"],
         "consistency": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
@@ -286,6 +293,7 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         self,
         module: Any = None,
         *,
+        unlabeled: Any = None,
         reweight: bool = True,
         relabel: bool = True,
         consistency: float | str = "auto",
@@ -345,6 +353,7 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
             verbose=verbose,
             **net_params,
         )
+        self.unlabeled = unlabeled
         self.reweight = reweight
         self.relabel = relabel
         self.consistency = consistency
@@ -385,12 +394,14 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
                 MetaNet,
                 settings=settings,
                 probe=task.rows.subset(probe),
+                unlabeled=task.unlabeled if task.unlabeled.any() else None,
                 iterator_train__views=views,
             )
             others = ~task.trusted
             # Where few rows are left, epochs of them alone would be too short to learn from.
             learned = others if 2 * others.sum() >= len(others) else np.ones_like(others)
-            net.train_stage(task.rows.subset(learned), self.max_epochs, validation=task.held_back)
+            rows = task.balanced_rows.subset(learned)
+            net.train_stage(rows, self.max_epochs, validation=task.held_back)
         weights, trust = decisions.row_means()
         own = {
             "weights_": np.where(task.trusted, np.nan, weights) if self.reweight else None,
@@ -407,11 +418,11 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         rows, predicted = np.arange(task.n_samples), proba.argmax(axis=1)
         p_given = proba[rows, task.y]
         wrong = predicted != task.y
-        noise_rate = float((wrong & task.judged).mean())
+        noise_rate = float((wrong & task.judged)[~task.unlabeled].mean())
         evidence = -(p_given + dynamics.mean("given_prob")) / 2
         rate = task.rate_among_judged(noise_rate)
-        scores = calibrate_judged(evidence, wrong, rate, task.trusted)
-        clean = task.trusted | (scores <= 0.5)
+        scores = calibrate_judged(evidence, wrong, rate, ~task.judged)
+        clean = (task.trusted | (scores <= 0.5)) & ~task.unlabeled
         kept = np.where(clean, 1 - scores, 0.0)[:, None]
         proba *= 1 - kept  # in place: it is as large as rows times classes
         proba[rows, task.y] += kept[:, 0]
@@ -444,6 +455,11 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         elif not self.pool_loss and self.consistency == 0:
             raise ValueError(
                 "Nothing is left to learn from: switch on reweight, relabel or pool_loss."
+            )
+        if task.unlabeled.any() and not (self.relabel or self.pool_loss or self.consistency):
+            raise ValueError(
+                "Rows without a label are learned from by the network's guesses. These settings "
+                "make none: switch on relabel or pool_loss, or leave the rows out."
             )
         resolved = {
             "consistency": self._consistency(task, trainer),
@@ -493,10 +509,16 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         )
         progress.stage(f"{type(self).__name__} warm-up")
         recorder = DynamicsRecorder(task.n_samples, ("loss",), folder=self.record_folder)
-        net = trainer.make_net([("dynamics", recorder), ("progress", progress)])
-        net.train_stage(task.rows, warmup, "warm-up", task.held_back)
+        net = trainer.make_net(
+            [("dynamics", recorder), ("progress", progress)],
+            batch_size=trainer.batch_size_for(int((~task.unlabeled).sum())),
+        )
+        labeled = ~task.unlabeled
+        net.train_stage(task.rows.subset(labeled), warmup, "warm-up", task.held_back)
         loss = np.where(task.validation, np.inf, recorder.dynamics_.mean("loss"))
-        return lowest_loss_rows(loss, task.y, self.probe_per_class)
+        probe = np.zeros(task.n_samples, dtype=bool)
+        probe[labeled] = lowest_loss_rows(loss[labeled], task.y[labeled], self.probe_per_class)
+        return probe
 
     def _views(self, trainer: Trainer, settings: MetaSettings) -> tuple[View | None, ...]:
         """Return the weak view, and the strong one if anything is learned from it."""

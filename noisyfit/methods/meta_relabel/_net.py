@@ -46,6 +46,8 @@ from noisyfit.training import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    import numpy as np
+
     from noisyfit.methods.meta_relabel._settings import MetaSettings
 
 _TRIAL_ROWS = 8
@@ -64,6 +66,8 @@ class MetaNet(NoisyNet):
         All numbers of the method, resolved.
     probe : Rows
         The trusted rows.
+    unlabeled : ndarray of shape (n_samples,), bool, or None, default=None
+        Rows without a label, for which the guesses stand in. None: there are none.
     **kwargs
         Parameters of `NoisyNet`.
 
@@ -83,10 +87,19 @@ class MetaNet(NoisyNet):
     statistics.
     """
 
-    training_only: ClassVar[tuple[str, ...]] = (*NoisyNet.training_only, "probe")
+    training_only: ClassVar[tuple[str, ...]] = (*NoisyNet.training_only, "probe", "unlabeled")
 
-    def __init__(self, module: Any, *, settings: MetaSettings, probe: Rows, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        module: Any,
+        *,
+        settings: MetaSettings,
+        probe: Rows,
+        unlabeled: np.ndarray | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(module, **kwargs)
+        self.unlabeled: Any = unlabeled
         self.settings = settings
         self.probe: Any = probe
 
@@ -101,6 +114,8 @@ class MetaNet(NoisyNet):
             check_look_ahead_optimizer(self.optimizer_)
         views = dict(self.get_params_for("iterator_train")).get("views") or (None,)
         self.probe_batches_ = ProbeBatches(self.probe, views[0])
+        marks = self.unlabeled
+        self.unlabeled_ = None if marks is None else torch.tensor(marks).to(self.device)
         chosen = self.settings.meta_gradient
         fixed = chosen != "auto" and self.settings.learns_from_labels
         self.meta_gradient_: str | None = chosen if fixed else None
@@ -180,6 +195,9 @@ class MetaNet(NoisyNet):
             given = one_hot(y, weak.shape[1]).to(weak.dtype)
             pseudo = given if strong is None else self.pseudo_labels(weak, strong)
             target = pseudo.detach()
+            if self.unlabeled_ is not None:
+                without = self.unlabeled_[X["index"]].unsqueeze(1)
+                given = torch.where(without, target, given)
             if at.learns_from_labels:
                 meta = self.coefficients(X, probe, weak, given, pseudo, draws)
                 step |= meta
@@ -424,8 +442,15 @@ class MetaNet(NoisyNet):
 
     def release(self) -> MetaNet:
         """Drop what only training needs."""
-        for name in ("params_", "probe_batches_", "ema_", "n_steps_", "n_ramp_steps_"):
+        for name in (
+            "params_",
+            "probe_batches_",
+            "unlabeled_",
+            "ema_",
+            "n_steps_",
+            "n_ramp_steps_",
+        ):
             self.__dict__.pop(name, None)
-        self.probe = None
+        self.probe = self.unlabeled = None
         super().release()
         return self
