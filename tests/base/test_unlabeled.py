@@ -70,16 +70,16 @@ def test_a_review_lists_labels(est, tmp_path):
 
 @pytest.mark.parametrize("strategy", ["sliding_window", "last_epoch"])
 def test_they_are_never_in_the_clean_part(strategy):
-    est = DLTClassifier(
-        unlabeled=-1, strategy=strategy, noise_rate=0.0, max_epochs=6, random_state=0
-    ).fit(X[:300], HIDDEN[:300])
+    settings = {"unlabeled": -1, "strategy": strategy, "max_epochs": 6, "random_state": 0}
+    est = DLTClassifier(noise_rate=0.0, **settings).fit(X[:300], HIDDEN[:300])
     share = LABELED[:300].mean()
     repeated = round((1 - share) / share)
     in_training = share * repeated / (share * repeated + 1 - share)
     assert est.history_[-1]["selection_proportion"] == pytest.approx(in_training, abs=1e-6)
     # With a noise rate of 0 all labels are kept, and nothing else.
     assert est.history_[-1]["kept_share"] == pytest.approx(in_training, abs=0.02)
-    assert (est.thresholds_ < 100).all(), "no threshold lies among rows without a label"
+    est = DLTClassifier(noise_rate=0.3, **settings).fit(X[:300], HIDDEN[:300])
+    assert (est.thresholds_[-1] < 100).all(), "the threshold lies among rows with a label"
 
 
 def test_texts_can_mark_them():
