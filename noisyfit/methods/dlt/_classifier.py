@@ -14,7 +14,12 @@ from noisyfit.augment import weak_view
 from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask, Trainer
 from noisyfit.data import View, batch_sizes
 from noisyfit.dynamics import DynamicsRecorder
-from noisyfit.label_quality import NoiseRateEstimate, calibrate_judged, estimate_noise_rate
+from noisyfit.label_quality import (
+    NoiseRateEstimate,
+    calibrate_judged,
+    estimate_noise_rate,
+    spare_last_rows,
+)
 from noisyfit.methods.dlt._net import ThresholdNet, ThresholdSettings
 from noisyfit.training import EpochProgress, predict_classes
 
@@ -315,7 +320,9 @@ class DLTClassifier(BaseNoisyClassifier):
         return FitResult(
             net=net,
             noise_scores=scores,
-            clean_mask=scores <= 0.5,
+            clean_mask=~spare_last_rows(
+                scores > 0.5, scores, task.y, np.bincount(task.y), task.trusted
+            ),
             noise_rate=noise_rate,
             dynamics=dynamics.select(tuple(self.record)),
             history=net.epoch_history(),

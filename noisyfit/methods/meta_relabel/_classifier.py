@@ -14,7 +14,7 @@ from noisyfit._sklearn import Interval, StrOptions
 from noisyfit.augment import strong_view
 from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask, Trainer
 from noisyfit.dynamics import DynamicsRecorder, TrainingDynamics
-from noisyfit.label_quality import calibrate_judged
+from noisyfit.label_quality import calibrate_judged, spare_last_rows
 from noisyfit.methods.meta_relabel._decisions import DecisionRecorder
 from noisyfit.methods.meta_relabel._gradient import META_GRADIENTS
 from noisyfit.methods.meta_relabel._look_ahead import check_look_ahead_optimizer
@@ -397,7 +397,8 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         evidence = -(p_given + dynamics.mean("given_prob")) / 2
         rate = task.rate_among_judged(noise_rate)
         scores = calibrate_judged(evidence, wrong, rate, task.trusted)
-        clean = task.trusted | (scores <= 0.5)
+        sizes = np.bincount(task.y)
+        clean = ~spare_last_rows(scores > 0.5, scores, task.y, sizes, task.trusted)
         kept = np.where(clean, 1 - scores, 0.0)[:, None]
         proba *= 1 - kept  # in place: it is as large as rows times classes
         proba[rows, task.y] += kept[:, 0]
