@@ -29,7 +29,7 @@ _TIMES = ("date", "time", "duration", "period", "month_day")
 
 def as_numpy(values: Any, name: str = "X") -> Any:
     """Return a tensor as an array; embeddings often come with a gradient, or in bfloat16."""
-    if np.ma.is_masked(values):
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise ValueError(
             f"{name} is an array with masked values, which are missing ones. Drop their rows, or "
             "fill them with array.filled(...)."

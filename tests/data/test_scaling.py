@@ -192,9 +192,10 @@ def test_a_scaler_of_an_earlier_version_scales_in_float32():
 def test_new_rows_may_be_sparse_where_those_of_the_fit_were_not(kind, n_features):
     X = np.random.default_rng(0).normal(1, 5, size=(80, n_features)).astype(np.float32)
     X *= X > 0
-    X = kind(X).toarray()
+    given = kind(X)
+    X = given.toarray()
     of_dense, of_sparse = TableScaler().fit(X), TableScaler().fit(sparse.csr_array(X))
-    Z = of_dense.transform(kind(X))
+    Z = of_dense.transform(given)
     assert type(Z) is np.ndarray
     np.testing.assert_allclose(Z, of_dense.transform(X), rtol=1e-5, atol=1e-6)
     Z = of_sparse.transform(X)
