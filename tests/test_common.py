@@ -23,7 +23,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
 from torch.utils.data import Dataset, Subset, TensorDataset
@@ -41,6 +41,33 @@ pytestmark = pytest.mark.filterwarnings("ignore:No trusted rows were given:UserW
 @parametrize_with_checks(CHECKED)
 def test_sklearn_checks(estimator, check):
     check(estimator)
+
+
+def parametrize_with_output(estimators, few):
+    """Scikit-learn's checks of some estimators, by the global output of transformers."""
+    pairs = [pair for est in estimators for pair in estimator_checks_generator(est)]
+    ids = [f"{type(est).__name__}-{check.func.__name__}" for est, check in pairs]
+    marks = [() if any(name in i for name in few) else pytest.mark.slow for i in ids]
+    return pytest.mark.parametrize(
+        ("estimator", "check"),
+        [pytest.param(*pair, marks=m, id=i) for pair, m, i in zip(pairs, marks, ids, strict=True)],
+    )
+
+
+@pytest.mark.parametrize("output", ["pandas", "polars"])
+@parametrize_with_output(
+    CHECKED[4:],
+    ("check_classifiers_classes", "check_estimator_sparse_array", "check_dtype_object"),
+)
+def test_sklearn_checks_under_a_global_output(estimator, check, output, monkeypatch):
+    if output == "polars":
+        pytest.importorskip("polars")
+    monkeypatch.setattr(  # the checks scale their own rows by it, and pick rows of arrays
+        "sklearn.utils.estimator_checks.StandardScaler",
+        lambda: StandardScaler().set_output(transform="default"),
+    )
+    with sklearn.config_context(transform_output=output):
+        check(estimator)
 
 
 @pytest.fixture(params=QUICK, ids=lambda estimator: type(estimator).__name__)

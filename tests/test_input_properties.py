@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import time
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,9 @@ import torch
 from _estimators import QUICK
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback
@@ -215,6 +218,127 @@ def test_frames_of_any_type_and_index(est, kind):
             assert_same_fit(est_of_frame, expected)
 
 
+def narwhals(frame):
+    return pytest.importorskip("narwhals").from_native(frame)
+
+
+OTHER_FRAMES = {
+    "polars": lambda columns: pytest.importorskip("polars").DataFrame(columns),
+    "pyarrow": lambda columns: pytest.importorskip("pyarrow").table(columns),
+    "pyarrow batch": lambda columns: pytest.importorskip("pyarrow").table(columns).to_batches()[0],
+    "pyarrow in pandas": lambda columns: (
+        pytest.importorskip("pyarrow").table(columns).to_pandas(types_mapper=pd.ArrowDtype)
+    ),
+    "narwhals of pandas": lambda columns: narwhals(pd.DataFrame(columns)),
+    "narwhals of polars": lambda columns: narwhals(OTHER_FRAMES["polars"](columns)),
+    "narwhals of pyarrow": lambda columns: narwhals(OTHER_FRAMES["pyarrow"](columns)),
+    "dask": lambda columns: pytest.importorskip("dask.dataframe").from_pandas(
+        pd.DataFrame(columns), npartitions=2
+    ),
+}
+
+
+@by_name(BRIEF[:1])  # checked before a method sees anything
+@pytest.mark.parametrize("kind", OTHER_FRAMES)
+def test_frames_of_other_packages(est, kind):
+    columns = {name: X[:, i] for i, name in enumerate("abc")}
+    frame = OTHER_FRAMES[kind](columns)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the other packages
+        then = LogisticRegression().fit(frame, Y)
+        fitted = assert_ends_well(est, frame, Y)
+    assert_same_fit(fitted, clone(est).fit(X, Y))
+    names = [getattr(e, "feature_names_in_", np.array([])).tolist() for e in (fitted, then)]
+    assert names[0] == names[1]
+    kept = frame if kind == "dask" else clone(est).fit_resample(frame, Y)[0]
+    assert type(kept) is type(frame)
+    if kind == "dask":
+        with pytest.raises(TypeError, match=r"Pass X\.compute\(\)"):
+            clone(est).fit_resample(frame, Y)
+    else:
+        np.testing.assert_array_equal(np.asarray(kept), X[fitted.clean_mask_])
+
+
+@by_name(BRIEF[:1])
+@pytest.mark.parametrize("kind", [*OTHER_FRAMES, "pandas"])
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (["red"] * 12, r"strings in the columns \['b'\]"),
+        ([None, *X[1:, 0].tolist()], r"NaN in the columns \['b'\]"),
+        (pd.date_range("2024", periods=12).to_pydatetime().tolist(), r"dates.* \['b'\]"),
+        ([None, *pd.date_range("2024", periods=11).to_pydatetime()], r"dates.* \['b'\]"),
+        (pd.timedelta_range(0, periods=12).to_pytimedelta().tolist(), r"dates.* \['b'\]"),
+    ],
+    ids=["strings", "a gap", "dates", "a date missing", "durations"],
+)
+def test_columns_of_other_packages_that_cannot_be_used_are_named(est, kind, column, message):
+    columns = {"a": X[:, 0].tolist(), "b": column}
+    frame = OTHER_FRAMES[kind](columns) if kind != "pandas" else pd.DataFrame(columns)
+    assert_is_refused(est, frame, Y, message)
+
+
+def test_a_query_that_was_not_run_is_refused():
+    lazy = pytest.importorskip("polars").LazyFrame({"a": X[:, 0], "b": X[:, 1]})
+    for frame in (lazy, narwhals(lazy)):
+        assert_is_refused(BRIEF[0], frame, Y, r"LazyFrame, a query .* Pass X\.collect\(\)")
+
+
+SPARSE = ["csr", "csc", "coo", "bsr", "dia", "dok", "lil"]
+
+
+@by_name(BRIEF)
+@few(7)
+@given(form=st.sampled_from(SPARSE), kind=st.sampled_from([sparse.csr_array, sparse.csr_matrix]))
+def test_sparse_tables_of_any_format(est, form, kind):
+    rows = np.where(X > 0, X, 0)
+    table = kind(rows).asformat(form)
+    fitted = assert_ends_well(est, table, Y)
+    assert_same_fit(fitted, clone(est).fit(sparse.csr_array(rows), Y))
+    np.testing.assert_array_equal(fitted.predict_proba(rows), fitted.predict_proba(table))
+    of_dense = clone(est).fit(rows, Y)
+    np.testing.assert_allclose(
+        of_dense.predict_proba(table), of_dense.predict_proba(rows), atol=1e-6
+    )
+    kept, _ = clone(est).fit_resample(table, Y)
+    assert type(kept) is type(table)
+    assert kept.format == form
+    np.testing.assert_array_equal(kept.toarray(), rows[fitted.clean_mask_])
+
+
+LISTS = {
+    "arrays": list,
+    "a tuple": tuple,
+    "tensors": lambda pixels: [torch.tensor(image) for image in pixels],
+    "objects": lambda pixels: pd.Series(list(pixels)).to_numpy(),
+}
+
+
+@by_name(BRIEF)
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@few(2)
+@given(kind=st.sampled_from(list(LISTS)))
+def test_a_list_of_images(est, dtype, kind):
+    pixels = (10 * np.abs(table(12, 48))).astype(dtype).reshape(12, 3, 4, 4)
+    est = clone(est).set_params(module__width=4)
+    fitted = assert_ends_well(est, LISTS[kind](pixels), Y)
+    assert_same_fit(fitted, clone(est).fit(pixels, Y))
+
+
+@by_name(BRIEF)
+def test_a_unix_time_is_centred_before_it_is_rounded(est):
+    hours = np.random.default_rng(0).integers(0, 99, size=(12, 2))
+    expected = clone(est).fit(hours - hours.mean(axis=0), Y)
+    for rows in (1_750_000_000 + hours, 1.75e9 + hours, pd.DataFrame(1_750_000_000 + hours)):
+        fitted = assert_ends_well(est, rows, Y)
+        np.testing.assert_allclose(fitted.noise_scores_, expected.noise_scores_, atol=1e-3)
+        np.testing.assert_allclose(
+            fitted.predict_proba(rows),
+            expected.predict_proba(hours - hours.mean(axis=0)),
+            atol=1e-4,
+        )
+
+
 MISSING = [None, *X[1:, 0]]
 REFUSED_X = {
     "a name twice": (pd.DataFrame(X, columns=["a", "a", "b"]), "unique column names"),
@@ -233,6 +357,24 @@ REFUSED_X = {
         r"NaN in the columns \['a'\]",
     ),
     "masked values": (np.ma.masked_greater(X, 0.5), "masked values"),
+    "periods": (pd.DataFrame({"a": pd.period_range("2024", periods=12)}), r"dates.*\['a'\]"),
+    "days as objects": (
+        pd.DataFrame({"a": X[:, 0], "b": list(pd.date_range("2024", periods=12).date)}),
+        r"no numbers in the columns \['b'\]",
+    ),
+    "a column of gaps": (
+        pd.DataFrame({"a": X[:, 0], "b": [np.nan] * 12}),
+        r"NaN in the columns \['b'\]; there is nothing else in the columns \['b'\]: drop these\.",
+    ),
+    "a row of gaps": (
+        np.where(np.arange(12)[:, None] == 4, np.nan, X),
+        r"NaN in the columns \[0, 1, 2\]; there is nothing else in the rows \[4\]: drop .* labels",
+    ),
+    "grey images": (np.zeros((12, 8, 8), np.uint8), r"Grey images .*X\[:, None\]"),
+    "images of two sizes": (
+        [np.zeros((3, 8, 8 + i % 2)) for i in range(12)],
+        r"one shape\. X\[0\] has \(3, 8, 8\), X\[1\] has \(3, 8, 9\)\. Resize",
+    ),
     "dates": (pd.DataFrame({"a": pd.date_range("2024", periods=12)}), r"dates.*\['a'\]"),
     "dates in an array": (np.array([["2024", "NaT"]] * 12, dtype="M8[D]"), "dates"),
     "lists": (pd.DataFrame({"a": [[1, 2]] * 12}), None),
@@ -253,7 +395,7 @@ REFUSED_X = {
     "no rows": (X[:0], "0 sample"),
     "no columns": (X[:, :0], r"0 feature\(s\)"),
     "an empty list": ([], "Expected 2D array"),
-    "rows of matrices": (np.ones((12, 3, 4)), "The network failed: MLP"),
+    "rows of matrices": (np.ones((12, 3, 4)), r"X\[:, None\].*module="),
     "images without lines": (np.ones((12, 1, 0, 8)), None),
 }
 
@@ -286,8 +428,9 @@ def test_columns_of_any_scale(est, exponents, offset, constant):
 @few(6)
 @given(exponent=st.integers(-90, 90))
 def test_the_unit_of_a_table_does_not_matter(est, exponent):
-    expected = clone(est).fit(X, Y)
-    assert_same_fit(assert_ends_well(est, X.astype(np.float32) * 2.0**exponent, Y), expected)
+    rows = X.astype(np.float32)
+    expected = clone(est).fit(rows, Y)
+    assert_same_fit(assert_ends_well(est, rows * 2.0**exponent, Y), expected)
 
 
 @by_name(BRIEF)
@@ -433,10 +576,69 @@ def test_labels_of_odd_types(est, kind, container):
 
 
 @by_name(BRIEF)
-@pytest.mark.parametrize("dtype", ["string", "Int64", "boolean", "Float32"])
-def test_nullable_labels_without_a_gap(est, dtype):
+@pytest.mark.parametrize(
+    ("dtype", "kind"),
+    [
+        *(("string", "O"), ("Int64", "i"), ("UInt8", "u"), ("boolean", "b"), ("Float32", "f")),
+        *(("object", "i"), ("category", "i")),
+    ],
+)
+def test_nullable_labels_without_a_gap(est, dtype, kind):
     y = pd.Series((Y > 0).astype(int).astype("O" if dtype != "string" else str), dtype=dtype)
-    assert_ends_well(est, X, y)
+    est = assert_ends_well(est, X, y)
+    for labels in (est.classes_, est.predict(X), est.corrected_labels_, est.given_labels_):
+        assert labels.dtype.kind == kind
+    assert est.given_labels_.tolist() == y.tolist()
+    assert est.score(X, y) == (est.predict(X) == np.asarray(y.tolist())).mean()
+
+
+CODES = np.array([5, 2**60, 2**60 + 3])[Y]
+LABEL_CONTAINERS = {
+    "nullable": lambda y: pd.Series(y, dtype="Int64"),
+    "nullable categories": lambda y: pd.Series(pd.Categorical(pd.array(y, dtype="Int64"))),
+    "a frame": lambda y: pd.DataFrame({"y": pd.array(y, dtype="Int64")}),
+    "objects": lambda y: np.array(y.tolist(), dtype=object),
+    "polars": lambda y: pytest.importorskip("polars").Series(y),
+    "polars, a frame": lambda y: pytest.importorskip("polars").DataFrame({"y": y}),
+    "pyarrow": lambda y: pytest.importorskip("pyarrow").array(y),
+    "pyarrow in pandas": lambda y: (
+        pytest.importorskip("pyarrow") and pd.Series(y, dtype="int64[pyarrow]")
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:A column-vector y was passed:UserWarning")  # sklearn's
+@by_name(BRIEF[:1])  # checked before a method sees anything
+@pytest.mark.parametrize("container", LABEL_CONTAINERS)
+def test_codes_that_float64_cannot_tell_apart_stay_classes(est, container):
+    expected = clone(est).fit(X, Y)
+    est = assert_ends_well(est, X, LABEL_CONTAINERS[container](CODES))
+    assert est.classes_.tolist() == [5, 2**60, 2**60 + 3]
+    assert est.predict(X).dtype == np.int64
+    assert_same_fit(est, expected)
+    codes = LABEL_CONTAINERS[container](CODES)
+    assert est.score(X, codes) == expected.score(X, Y)
+    np.testing.assert_array_equal(est.score_labels(X, codes), expected.score_labels(X, Y))
+
+
+GAPS = {
+    "nullable": lambda: pd.Series([None, *Y[1:]], dtype="Int64"),
+    "truth values": lambda: pd.array([None, *(Y[1:] > 0)], dtype="boolean"),
+    "categories": lambda: pd.Series([None, *"bc" * 5, "b"], dtype="category"),
+    "a list": lambda: [None, *Y[1:].tolist()],
+    "NaN beside strings": lambda: [np.nan, *"bc" * 5, "b"],
+    "polars": lambda: pytest.importorskip("polars").Series([None, *Y[1:].tolist()]),
+    "pyarrow": lambda: pytest.importorskip("pyarrow").array([None, *"bc" * 5, "b"]),
+    "pyarrow in pandas": lambda: (
+        pytest.importorskip("pyarrow") and pd.Series([None, *Y[1:]], dtype="int64[pyarrow]")
+    ),
+}
+
+
+@by_name(BRIEF[:1])
+@pytest.mark.parametrize("what", GAPS)
+def test_a_label_that_is_missing_is_named_by_its_row(est, what):
+    assert_is_refused(est, X, GAPS[what](), r"y contains .*every row needs a label.*rows \[0\]")
 
 
 REFUSED_Y = {
@@ -479,6 +681,8 @@ REFUSED_TRUSTED = {
     "floats": MASK.astype(float),
     "objects": MASK.astype(object),
     "a gap": pd.array([None, *MASK[1:]], dtype="boolean"),
+    "a gap in a list": [None, *MASK[1:].tolist()],
+    "a gap among objects": np.array([pd.NA, *MASK[1:].tolist()], dtype=object),
     "indices": [0, 5],
     "strings": ["yes"] * 12,
     "a string": "yes",
@@ -511,12 +715,22 @@ def test_trusted_of_every_wrong_kind_is_refused(est, what):
     assert_is_refused(est, X, Y, trusted=REFUSED_TRUSTED[what])
 
 
+@by_name(BRIEF[:1])
+@pytest.mark.parametrize("what", ["a gap", "a gap in a list", "a gap among objects"])
+def test_a_gap_in_trusted_is_named_by_its_row(est, what):
+    message = r"trusted must be a boolean mask, and has missing values in the rows \[0\]"
+    assert_is_refused(est, X, Y, message, trusted=REFUSED_TRUSTED[what])
+
+
 @by_name(BRIEF)
 @few(10)
 @given(
     mask=st.lists(st.booleans(), min_size=12, max_size=12).map(np.array),
     container=st.sampled_from(
-        [list, torch.tensor, pd.Series, lambda m: pd.array(m, dtype="boolean"), lambda m: m]
+        [
+            *(list, tuple, torch.tensor, lambda m: m, lambda m: pd.Series(m, index=m.argsort())),
+            lambda m: pd.array(m, dtype="boolean"),
+        ]
     ),
 )
 def test_any_mask_is_trusted_or_refused_for_a_class_without_a_row(est, mask, container):

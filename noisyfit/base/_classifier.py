@@ -14,15 +14,25 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import Dataset
 
 from noisyfit._nested_params import NestedParams
 from noisyfit._random import seeded
-from noisyfit._sklearn import Interval, StrOptions, fit_context, safe_indexing
+from noisyfit._sklearn import Interval, StrOptions, fit_context
 from noisyfit.base._fit_task import FitResult, FitTask, make_task
 from noisyfit.base._names import refuse_names
 from noisyfit.base._trainer import Trainer
-from noisyfit.data import Rows, check_labels, check_X, dataset_targets, encode_labels, make_rows
+from noisyfit.data import (
+    Rows,
+    check_labels,
+    check_selectable,
+    check_X,
+    dataset_targets,
+    encode_labels,
+    make_rows,
+    plain_labels,
+    select_rows,
+)
 from noisyfit.label_quality import estimate_transition_matrix, frequent_confusions, summarize
 from noisyfit.persistence import save_estimator
 from noisyfit.training import map_logits, predict_classes, predict_logits
@@ -301,7 +311,7 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
         float
         """
         y = dataset_targets(X) if y is None and isinstance(X, Dataset) else y
-        return float(accuracy_score(y, self.predict(X), sample_weight=sample_weight))
+        return float(accuracy_score(plain_labels(y), self.predict(X), sample_weight=sample_weight))
 
     def score_labels(self, X: Any, y: Any) -> np.ndarray:
         r"""Score labels of rows that were not trained on, without training again.
@@ -398,14 +408,27 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
         Returns
         -------
         X : of the type of `X`
-            The rows where ``clean_mask_`` is true.
+            The rows where ``clean_mask_`` is true; of a Dataset a `torch.utils.data.Subset`.
         y : of the type of `y`
+
+        Raises
+        ------
+        TypeError
+            Before the training, if rows of `X` or `y` cannot be picked out, such as of a dask
+            array.
         """
+        check_selectable(X, "X")
+        check_selectable(y, "y")
         self.fit(X, y, **fit_params)
-        kept = np.flatnonzero(self.clean_mask_)
-        if isinstance(X, Dataset):
-            return Subset(X, kept.tolist()), None if y is None else safe_indexing(y, kept)
-        return safe_indexing(X, kept), safe_indexing(y, kept)
+        kept = self.sample_indices_
+        return select_rows(X, kept), None if y is None else select_rows(y, kept, "y")
+
+    @property
+    def sample_indices_(self) -> np.ndarray:
+        """Numbers of the rows whose label was kept, as imbalanced-learn's samplers have them."""
+        if "clean_mask_" not in self.__dict__:
+            raise AttributeError(f"{type(self).__name__} is not fitted: no sample_indices_ yet.")
+        return np.flatnonzero(self.clean_mask_)
 
     def save(self, path: str | Path) -> None:
         """Write the fitted estimator to a file, without pickle; `noisyfit.load` reads it.

@@ -21,6 +21,7 @@ from noisyfit.data import (
     fit_scaler,
     make_rows,
 )
+from noisyfit.label_quality import spare_last_rows
 from noisyfit.persistence import FitCheckpoint
 from noisyfit.training import NoisyNet, resolve_device
 
@@ -124,6 +125,26 @@ class FitTask:
     def held_back(self) -> np.ndarray | None:
         """What `NoisyNet.train_stage` takes: `validation`, None if there is no such row."""
         return self.validation if self.validation.any() else None
+
+    def kept_rows(self, drop: np.ndarray, C: np.ndarray) -> np.ndarray:
+        """Mark the rows that a selection keeps, some of every class among them.
+
+        Parameters
+        ----------
+        drop : ndarray of shape (n_samples,), bool
+            Rows that a threshold would drop.
+        C : ndarray of shape (n_samples,)
+            Metric of the selection; the rows of a class with the smallest values stay.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), bool
+            Trusted rows and at least a tenth of each class are kept, rows without a label are not.
+        """
+        kept, has = np.zeros(self.n_samples, dtype=bool), ~self.unlabeled
+        sizes = np.bincount(self.y[has], minlength=self.n_classes)
+        kept[has] = ~spare_last_rows(drop[has], C[has], self.y[has], sizes, self.trusted[has])
+        return kept
 
     @property
     def n_samples(self) -> int:

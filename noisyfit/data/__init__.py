@@ -10,10 +10,12 @@ from noisyfit.data._checks import (
     encode_labels,
 )
 from noisyfit.data._dataset_items import dataset_targets
+from noisyfit.data._labels import plain_labels
 from noisyfit.data._loader import BatchLoader, batch_sizes
 from noisyfit.data._make_rows import Scaler, fit_scaler, make_rows, row_shape
 from noisyfit.data._rows import Rows
 from noisyfit.data._scaling import ImageScaler, TableScaler
+from noisyfit.data._select import check_selectable, select_rows
 from noisyfit.data._sources import Source, SparseSource, StreamSource, TensorSource, View, as_tensor
 
 __all__ = [

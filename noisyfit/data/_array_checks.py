@@ -9,10 +9,11 @@ import torch
 from scipy import sparse
 from sklearn.utils.validation import validate_data
 
-from noisyfit._sklearn import is_pandas_na
+from noisyfit.data._columns import frame_dtypes, is_lazy, name_columns, name_rows
+from noisyfit.data._scaling import plain_arrays
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from sklearn.base import BaseEstimator
 
@@ -20,25 +21,29 @@ _IMAGE_CHANNELS = (1, 2, 3, 4)
 _OVERFLOW: dict[str, Any] = {"over": "ignore", "invalid": "ignore"}
 """numpy's warnings of values beyond float32, which get an error in words, and of sums of large ones
 by which sklearn looks for NaN."""
+_TABLE_TYPES = [np.float64, np.float32, np.int64, np.int32, np.uint64, np.uint32]
+"""Types that a table keeps until it has been scaled; others become the first."""
+_TIMES = ("date", "time", "duration", "period", "month_day")
+"""How pandas, polars and pyarrow begin the names of their types of dates, times and durations."""
 
 
-def as_numpy(values: Any) -> Any:
+def as_numpy(values: Any, name: str = "X") -> Any:
     """Return a tensor as an array; embeddings often come with a gradient, or in bfloat16."""
-    if np.ma.is_masked(values):
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise ValueError(
-            "Got an array with masked values, which are missing ones. Drop their rows, or fill "
-            "them with array.filled(...)."
+            f"{name} is an array with masked values, which are missing ones. Drop their rows, or "
+            "fill them with array.filled(...)."
         )
     if not isinstance(values, torch.Tensor):
         return values
     if values.is_meta:
-        raise ValueError("Got a tensor on the device 'meta', which holds no values.")
+        raise ValueError(f"{name} is a tensor on the device 'meta', which holds no values.")
     values = values.detach().cpu()
-    return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+    return (values.float() if values.dtype == torch.bfloat16 else values).resolve_conj().numpy()
 
 
 def check_input(estimator: BaseEstimator, X: Any, reset: bool, **kwargs: Any) -> Any:
-    """Check what `fit` or a fitted estimator is given; return float32 or uint8, dense or CSR.
+    """Check what `fit` or a fitted estimator is given.
 
     Parameters
     ----------
@@ -51,14 +56,15 @@ def check_input(estimator: BaseEstimator, X: Any, reset: bool, **kwargs: Any) ->
         holds `X` against it.
     **kwargs : object
         Passed to scikit-learn's ``validate_data``.
+
+    Returns
+    -------
+    ndarray or CSR matrix
+        Images of float32 or ``uint8``. Tables of float32 if it holds every value, and else of
+        float64, or of the integers that were passed; sparse ones in `fit` of float32.
     """
-    X = as_numpy(X)
-    if isinstance(X, (list, tuple)) and len(X) and hasattr(X[0], "getbands"):
-        raise ValueError(
-            "X is a list of PIL images. Bring them to one size and stack them as channels-first "
-            "arrays, or pass a torch Dataset such as torchvision's ImageFolder."
-        )
-    if getattr(X, "ndim", 2) < 3:
+    X = _stacked(as_numpy(X))
+    if getattr(X, "ndim", 2) < 3 or sparse.issparse(X):
         return _check_table(estimator, X, reset=reset, **kwargs)
     X = np.asarray(X)
     if X.dtype != np.uint8 and X.dtype.kind in "iub":
@@ -66,76 +72,129 @@ def check_input(estimator: BaseEstimator, X: Any, reset: bool, **kwargs: Any) ->
             f"Images must be uint8 (0 to 255) or float. Got {X.dtype} instead; "
             "write X.astype(np.uint8) if the values are pixels."
         )
+    if X.ndim == 3 and getattr(estimator, "module", X) is None:
+        raise ValueError(
+            f"X has the shape {X.shape}, for which there is no network to choose. Grey images "
+            "need a channel, (n_samples, 1, height, width): write X[:, None]. For sequences "
+            "(n_samples, time, features) pass a network of your own as module=, or a table: "
+            "X.reshape(len(X), -1)."
+        )
     if X.ndim == 4:
         check_channels_first(X.shape)
     dtype = np.uint8 if X.dtype == np.uint8 else np.float32
-    with np.errstate(**_OVERFLOW):
+    with np.errstate(**_OVERFLOW), plain_arrays():
         return validate_data(estimator, X, reset=reset, allow_nd=True, dtype=dtype, **kwargs)
+
+
+def _stacked(X: Any) -> Any:
+    """Return a list of images, or an array of objects that are arrays, as one array."""
+    if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
+        if not (len(X) and all(isinstance(row, (np.ndarray, torch.Tensor)) for row in X)):
+            return X
+    elif not isinstance(X, (list, tuple)) or not len(X):
+        return X
+    if hasattr(X[0], "getbands"):
+        raise ValueError(
+            "X is a list of PIL images. Bring them to one size and stack them as channels-first "
+            "arrays, or pass a torch Dataset such as torchvision's ImageFolder."
+        )
+    if not all(isinstance(row, (np.ndarray, torch.Tensor)) for row in X):
+        return X
+    rows = [np.asarray(as_numpy(row)) for row in X]
+    other = next((i for i, row in enumerate(rows) if row.shape != rows[0].shape), None)
+    if other is not None:
+        raise ValueError(
+            f"All rows of X must have one shape. X[0] has {rows[0].shape}, X[{other}] has "
+            f"{rows[other].shape}. Resize images, or pad sequences, to one shape first."
+        )
+    return np.stack(rows)
 
 
 def _check_table(estimator: BaseEstimator, X: Any, **kwargs: Any) -> Any:
     """Check a table; what cannot be used is named by its columns, with what to do."""
-    _refuse_dates(X)
-    if hasattr(X, "columns") and len(set(X.columns)) < len(X.columns):
-        twice = sorted({str(c) for c in X.columns if list(X.columns).count(c) > 1})
+    if is_lazy(X):
+        raise ValueError(
+            f"X is a {type(X).__name__}, a query that was not run yet. Pass X.collect()."
+        )
+    dtypes = frame_dtypes(X)
+    _refuse_dates(X, dtypes)
+    if dtypes is not None and len(set(dtypes[0])) < len(dtypes[0]):
+        twice = sorted({str(c) for c in dtypes[0] if dtypes[0].count(c) > 1})
         raise ValueError(f"A data frame needs unique column names. X has {twice} more than once.")
     try:
-        with np.errstate(**_OVERFLOW):
-            return validate_data(estimator, X, accept_sparse="csr", dtype=np.float32, **kwargs)
+        with np.errstate(**_OVERFLOW), plain_arrays():
+            return _validate(estimator, X, **kwargs)
     except (TypeError, ValueError) as error:
         if "could not convert string" in str(error):
-            where = _columns(X, lambda column: not _is_number(column))
+            where = name_columns(X, "not a number")
             raise ValueError(
                 f"X holds strings{where}: {error}. Turn them into numbers first, in a pipeline: "
                 "categories by sklearn's OneHotEncoder(handle_unknown='ignore'), texts by "
                 "TfidfVectorizer or as embeddings."
             ) from error
         if str(error).startswith("Input X contains NaN") or "NAType" in str(error):
-            where = _columns(X, _has_nan)
+            where, empty = name_columns(X, "missing"), name_columns(X, "all missing")
+            rows = name_rows(X)
+            advice = f"; there is nothing else{empty}: drop these" if empty else ""
+            advice += f"; there is nothing else{rows}: drop these and their labels" if rows else ""
             raise ValueError(
-                f"Input X contains NaN{where}. Fill the gaps first: "
+                f"Input X contains NaN{where}{advice}. Fill the gaps first: "
                 f"make_pipeline(SimpleImputer(add_indicator=True), {type(estimator).__name__}())."
+            ) from error
+        where = name_columns(X, "not a number") if "float() argument must be" in str(error) else ""
+        if where:
+            raise type(error)(
+                f"X holds values that are no numbers{where}: {error}. Turn them into numbers "
+                "first, or drop those columns."
             ) from error
         raise
 
 
-def _refuse_dates(X: Any) -> None:
+def _validate(estimator: BaseEstimator, X: Any, reset: bool, **kwargs: Any) -> Any:
+    """Check a table by scikit-learn's rules, and that float32 can hold what is made of it.
+
+    A sparse table is not centred, so that `fit` needs no more than float32; new rows may meet a
+    scaler that centres in float64.
+    """
+    keeps = not (reset and sparse.issparse(X)) and _needs_more_than_float32(X)
+    X = validate_data(
+        estimator,
+        X,
+        reset=reset,
+        accept_sparse="csr",
+        dtype=_TABLE_TYPES if keeps else np.float32,
+        **kwargs,
+    )
+    values = X.data if sparse.issparse(X) else X
+    if values.dtype == np.float64 and values.size:
+        ends = np.array([values.min(), values.max()])
+        if np.isinf(ends.astype(np.float32)).any():
+            raise ValueError("Input X contains infinity or a value too large for dtype('float32').")
+    return X
+
+
+def _needs_more_than_float32(X: Any) -> bool:
+    """Say whether the type of an array allows for values that float32 does not hold."""
+    types = (frame_dtypes(X) or ([], [getattr(X, "dtype", None)]))[1]
+    if not all(isinstance(dtype, np.dtype) and dtype.kind in "biuf" for dtype in types):
+        return True
+    return np.result_type(np.float32, *types) != np.float32
+
+
+def _refuse_dates(X: Any, dtypes: tuple[list, list] | None) -> None:
     """Refuse what numpy would take for large numbers, and a date that is missing for one more."""
-    framed = hasattr(X, "columns")
-    dtypes = list(X.dtypes) if framed else [getattr(X, "dtype", None)]
-    dates = [i for i, dtype in enumerate(dtypes) if getattr(dtype, "kind", None) in ("m", "M")]
+    names, types = dtypes or ([], [getattr(X, "dtype", None)])
+    dates = [
+        i
+        for i, dtype in enumerate(types)
+        if getattr(dtype, "kind", None) in ("m", "M") or str(dtype).lower().startswith(_TIMES)
+    ]
     if dates:
-        where = f" in the columns {[X.columns[i] for i in dates[:5]]}" if framed else ""
+        where = f" in the columns {[names[i] for i in dates[:5]]}" if names else ""
         raise ValueError(
             f"X holds dates or durations{where}. Turn them into numbers first, such as days since "
             "the first date."
         )
-
-
-def _columns(X: Any, is_meant: Callable[[np.ndarray], bool]) -> str:
-    """Name the columns of a table that are meant, at most five; nothing for a sparse one."""
-    if not hasattr(X, "columns") and (sparse.issparse(X) or np.ndim(X) != 2):
-        return ""
-    names = list(X.columns) if hasattr(X, "columns") else list(range(np.shape(X)[1]))
-    values = X if hasattr(X, "columns") else np.asarray(X)
-    columns = [values[n].to_numpy() for n in names] if hasattr(X, "columns") else values.T
-    meant = [name for name, column in zip(names, columns, strict=True) if is_meant(column)]
-    more = f" and {len(meant) - 5} more" if len(meant) > 5 else ""
-    return f" in the columns {meant[:5]}{more}" if meant else ""
-
-
-def _has_nan(column: np.ndarray) -> bool:
-    if column.dtype == object and any(is_pandas_na(value) for value in column):
-        return True
-    return _is_number(column) and bool(np.isnan(column.astype(np.float64)).any())
-
-
-def _is_number(column: np.ndarray) -> bool:
-    try:
-        column.astype(np.float64)
-    except (TypeError, ValueError):
-        return False
-    return True
 
 
 def check_channels_first(shape: Sequence[int]) -> None:

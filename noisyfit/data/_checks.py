@@ -12,9 +12,10 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 from torch.utils.data import Dataset
 
-from noisyfit._sklearn import is_pandas_na
 from noisyfit.data._array_checks import as_numpy, check_input
 from noisyfit.data._dataset_items import dataset_targets, first_input
+from noisyfit.data._labels import gap_rows, plain_labels
+from noisyfit.data._scaling import plain_arrays
 from noisyfit.data._sources import as_tensor
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def check_X(estimator: BaseEstimator, X: Any, dtype: np.dtype | None) -> Any:
     X : array-like, CSR matrix or torch Dataset
         What the user passed to ``predict``.
     dtype : numpy dtype or None
-        Of the checked inputs of ``fit``; None for a Dataset.
+        Of the checked inputs of ``fit``; None for a Dataset. That of a table does not matter.
 
     Returns
     -------
@@ -92,7 +93,10 @@ def check_X(estimator: BaseEstimator, X: Any, dtype: np.dtype | None) -> Any:
     if isinstance(X, Dataset):
         return X
     X = check_input(estimator, X, reset=False)
-    if dtype is not None and X.dtype != dtype:
+    then = getattr(estimator, "_row_shape", X.shape[1:])
+    if len(then) != X.ndim - 1:
+        raise ValueError(f"fit was given rows of the shape {then}. Got {X.shape[1:]} instead.")
+    if dtype is not None and X.ndim > 2 and X.dtype != dtype:
         raise ValueError(f"fit was given images of {dtype}. Got {X.dtype} instead.")
     return X
 
@@ -115,19 +119,20 @@ def check_labels(y: Any) -> np.ndarray:
     >>> check_labels(["cat", "dog", "cat"]).tolist()
     ['cat', 'dog', 'cat']
     """
-    y = column_or_1d(as_numpy(y), warn=True)
-    if y.dtype == object:
-        missing = [label for label in y if label is None or is_pandas_na(label)]
-        if missing:
-            raise ValueError(f"Input y contains {missing[0]}; every row needs a label.")
+    y = column_or_1d(plain_labels(y), warn=True)
     if y.dtype.kind == "S" or (y.dtype == object and any(isinstance(label, bytes) for label in y)):
         raise ValueError("Support for labels represented as bytes is not there; decode them.")
-    if y.dtype.kind in "mM" and np.isnat(y).any():
-        raise ValueError("Input y contains NaT; every row needs a label.")
-    if y.dtype.kind in "fO":
-        check_array(y, ensure_2d=False, dtype=None, input_name="y", ensure_min_samples=0)
-    with np.errstate(invalid="ignore"):  # sklearn casts floats beyond int64 to tell them apart
-        check_classification_targets(y)
+    with plain_arrays():
+        if y.dtype.kind in "fO":
+            check_array(y, ensure_2d=False, dtype=None, input_name="y", ensure_min_samples=0)
+        if y.dtype == object and not all(isinstance(label, str) for label in y):
+            kinds = sorted({type(label).__name__ for label in y})
+            raise ValueError(
+                f"Unknown label type: y holds objects of the types {kinds}. Labels must be all "
+                "strings, all integers or all truth values: y.astype(str) makes strings of them."
+            )
+        with np.errstate(invalid="ignore"):  # sklearn casts floats beyond int64 to tell them apart
+            check_classification_targets(y)
     return y
 
 
@@ -187,9 +192,16 @@ def check_mask(
     ValueError
         For anything else, indices in particular.
     """
-    if str(getattr(mask, "dtype", "")) == "boolean" and not mask.isna().any():
-        mask = mask.to_numpy(dtype=bool)  # pandas 2.1 would make an array of objects of it
-    mask = np.asarray(as_numpy(mask))
+    mask = as_numpy(mask, name)
+    gaps = gap_rows(mask)
+    if len(gaps):
+        raise ValueError(
+            f"{name} must be a boolean mask, and has missing values in the rows "
+            f"{gaps[:5].tolist()}. Fill them, with False for rows that nobody has looked at."
+        )
+    if getattr(mask, "dtype", None) is not None and mask.dtype != np.dtype(object):
+        mask = plain_labels(mask, name)
+    mask = np.asarray(mask)
     fits = mask.ndim == 1 if n_samples is None else mask.shape == (n_samples,)
     if mask.dtype != bool or not fits:
         shape = "of one entry a row" if n_samples is None else f"of shape ({n_samples},)"

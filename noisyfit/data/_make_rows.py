@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch.utils.data import Dataset, Subset, TensorDataset
 
 from noisyfit.data._dataset_items import first_input
 from noisyfit.data._rows import Rows
-from noisyfit.data._scaling import ImageScaler, TableScaler
+from noisyfit.data._scaling import ImageScaler, TableScaler, flat_columns
 from noisyfit.data._sources import Source, SparseSource, StreamSource, TensorSource, as_tensor
 
 Scaler = ImageScaler | TableScaler
@@ -42,7 +43,14 @@ def fit_scaler(X: Any) -> Scaler | None:
     """
     shape = row_shape(X)
     if not isinstance(X, Dataset) and len(shape) == 1:
-        return TableScaler().fit(X)
+        scaler = TableScaler().fit(X)
+        why, columns = flat_columns(scaler.scaler_, X.dtype)
+        if len(columns):
+            more = f" and {len(columns) - 5} more" if len(columns) > 5 else ""
+            warnings.warn(
+                f"Columns of X, counted from 0: {columns[:5].tolist()}{more} {why}.", stacklevel=2
+            )
+        return scaler
     if len(shape) != 3:
         return None
     source = _source(X, torch.device("cpu"))
@@ -86,6 +94,8 @@ def make_rows(X: Any, y: np.ndarray | None, device: torch.device, scaler: Scaler
                 f"{type(X).__name__} instead; pass an array."
             )
         X, scaler = scaler.transform(X), None
+    elif not isinstance(X, Dataset) and X.ndim == 2 and X.dtype != np.float32:
+        X = X.astype(np.float32)
     source = _source(X, device)
     labels = np.zeros(len(source), dtype=np.int64) if y is None else y
     return Rows(source, torch.from_numpy(labels), scaler)

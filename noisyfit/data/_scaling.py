@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from scipy import sparse
+from sklearn import config_context
 from sklearn.preprocessing import StandardScaler
 
 if TYPE_CHECKING:
@@ -19,6 +20,15 @@ _FAR = 1e18
 _SMALL, _BLOCK = 2**20, 2**18
 """Values of a table that is scaled at once, and of the blocks of a larger one: temporary copies of
 the first are no matter, and those of the latter stay in the cache."""
+_FLAT = 30
+"""Standard deviations from 0 at which a clipped value does not change any more."""
+_EXACT_INTEGER = 2**24
+"""Up to here float32 holds every integer."""
+
+plain_arrays = partial(
+    config_context, transform_output="default", array_api_dispatch=False, assume_finite=False
+)
+"""scikit-learn's checks and scalers inside of noisyfit, whatever the user's global settings are."""
 
 
 class ImageScaler:
@@ -94,7 +104,11 @@ class TableScaler:
     a row, so that a wide table is memorised, wrong labels included, within the first epochs. The
     row norm keeps one learning rate right for 10 columns and for 1,000.
 
-    Sparse tables are not centred, which would fill them.
+    Sparse tables are not centred, which would fill them. New rows may be sparse where those of
+    `fit` were not, and the reverse: they are scaled as if they had been converted.
+
+    A table that float32 does not hold to the last bit is centred and scaled in float64, and only
+    the result is float32: a Unix time in seconds would otherwise be rounded to steps of 128.
 
     References
     ----------
@@ -109,6 +123,8 @@ class TableScaler:
     >>> round(float(np.sqrt((Z**2).sum(axis=1).mean())), 2)
     3.0
     """
+
+    in_float64_ = False  # of scalers in files of earlier versions
 
     def __init__(self, row_norm: float = 3.0, clip: float = 3.0) -> None:
         self.row_norm, self.clip = row_norm, clip
@@ -125,7 +141,8 @@ class TableScaler:
         -------
         TableScaler
         """
-        self.scaler_ = _column_statistics(X)
+        self.in_float64_ = not (sparse.issparse(X) or _float32_holds(X))
+        self.scaler_ = _column_statistics(X, self._dtype)
         if sparse.issparse(X) and not X.has_canonical_format:
             Z = self._standardise(X, np.positive)
             squares = Z.multiply(Z)  # of elements, which may be the sum of several stored values
@@ -148,43 +165,105 @@ class TableScaler:
         Returns
         -------
         ndarray or CSR matrix, float32
-            The only copy of the table that is made. Arrays are C-contiguous.
+            The only copy of the table that is made. Arrays are C-contiguous. A CSR matrix if both
+            this table and that of `fit` are one.
         """
         shrink = partial(np.multiply, self.shrink_)
-        if not sparse.issparse(X):
-            return self._standardise(X, shrink, np.empty(X.shape, np.float32))
-        return self._standardise(X, shrink).astype(np.float32, copy=False)
+        if sparse.issparse(X) and not self.scaler_.with_mean:
+            return self._standardise(X, shrink)
+        return self._standardise(X, shrink, np.empty(X.shape, np.float32))
+
+    @property
+    def _dtype(self) -> type:
+        return np.float64 if self.in_float64_ else np.float32
 
     def _standardise(self, X: Any, finish: Callable, out: np.ndarray | None = None) -> Any:
         """Return what `finish` makes of the standardised values, a copy that is filled by blocks.
 
-        An array is filled into `out`, by default of the memory order and precision of `X`.
+        An array is filled into `out`, by default of the memory order of `X`.
         """
-        is_sparse, n_rows = sparse.issparse(X), X.shape[0]
+        stays_sparse, n_rows = sparse.issparse(X) and out is None, X.shape[0]
         if out is None:
-            dtype = np.float32 if X.dtype == np.float32 else np.float64
-            out = np.empty_like(X.data if is_sparse else X, dtype, subok=False)
+            out = np.empty_like(X.data if stays_sparse else X, self._dtype, subok=False)
         n_blocks = 1 if out.size <= _SMALL else -(-out.size // _BLOCK)
         step = max(1, -(-n_rows // n_blocks))
         for start in range(0, n_rows, step):
             place = slice(start, min(start + step, n_rows))
-            with np.errstate(over="ignore", invalid="ignore"):  # as in fit; inf is clipped next
-                values = self.scaler_.transform(X[place])
-            if is_sparse:
+            values = self._divided(X[place])
+            if stays_sparse:
                 values = values.data
                 place = slice(X.indptr[place.start], X.indptr[place.stop])
+            elif sparse.issparse(values):
+                values = values.toarray()
             np.clip(values, -_FAR, _FAR, out=values)
             root = values / self.clip
             np.square(root, out=root)
             root += 1
             values /= np.sqrt(root, out=root)
             finish(values, out=out[place])
-        if is_sparse:
+        if stays_sparse:
             return type(X)((out, X.indices.copy(), X.indptr.copy()), shape=X.shape)
         return out
 
+    def _divided(self, rows: Any) -> Any:
+        """Centre rows, unless the table of `fit` was sparse, and divide them: a copy."""
+        if self.scaler_.with_mean and sparse.issparse(rows):
+            rows = rows.toarray()
+        elif not self.scaler_.with_mean and not sparse.issparse(rows):
+            rows = sparse.csr_array(rows)
+        # As in fit, sklearn looks for NaN by a sum, which may overflow; inf is clipped next.
+        with np.errstate(over="ignore", invalid="ignore"), plain_arrays():
+            return self.scaler_.transform(rows.astype(self._dtype, copy=False))
 
-def _column_statistics(X: Any) -> StandardScaler:
+
+def _float32_holds(X: np.ndarray) -> bool:
+    """Say whether float32 holds all values of a table to the last bit."""
+    if X.dtype.kind in "iu" and X.dtype.itemsize > 2:
+        return X.size == 0 or bool(X.min() >= -_EXACT_INTEGER and X.max() <= _EXACT_INTEGER)
+    if X.dtype.kind != "f" or X.dtype.itemsize <= 4:
+        return True
+    step = max(1, _BLOCK // max(1, X.shape[1]))
+    with np.errstate(over="ignore"):
+        blocks = (X[start : start + step] for start in range(0, X.shape[0], step))
+        return all(np.array_equal(block.astype(np.float32), block) for block in blocks)
+
+
+def flat_columns(scaler: StandardScaler, dtype: np.dtype) -> tuple[str, np.ndarray]:
+    """Find the columns whose scaled values tell next to nothing, whatever they did before.
+
+    Parameters
+    ----------
+    scaler : StandardScaler
+        Fitted to a table.
+    dtype : numpy dtype
+        Of the table as the user passed it.
+
+    Returns
+    -------
+    why : str
+        What is the matter with them, and what to do.
+    columns : ndarray of int
+        Their numbers; empty: all is well.
+    """
+    std = np.sqrt(scaler.var_)
+    varies = np.isclose(scaler.scale_, std) & (std > 0)  # scikit-learn divides the others by 1
+    if not scaler.with_mean:
+        why = (
+            "lie far from 0 for their spread, and a sparse table is not centred: next to nothing "
+            "is left of them. Centre them first, or pass X.toarray()"
+        )
+        return why, np.flatnonzero(varies & (np.abs(scaler.mean_) > _FLAT * std))
+    if dtype.kind != "f" or dtype.itemsize > 4:
+        return "", np.array([], dtype=int)
+    why = (
+        f"vary by no more than {dtype} can tell apart at their size. Pass them in float64, or "
+        "subtract an offset before they become " + str(dtype)
+    )
+    steps = np.spacing(np.abs(scaler.mean_).astype(dtype)).astype(np.float64)
+    return why, np.flatnonzero(varies & (std < 2 * steps))
+
+
+def _column_statistics(X: Any, dtype: type) -> StandardScaler:
     """Fit scikit-learn's scaler, of a large table to a third of the columns at a time.
 
     Its temporary copies are in float64, more than twice the size of a table. Columns do not
@@ -194,11 +273,12 @@ def _column_statistics(X: Any) -> StandardScaler:
     is_sparse = sparse.issparse(X)
     n_parts = 1 if is_sparse or X.size <= _SMALL else max(1, min(3, X.shape[1] // 2))
     bounds = np.linspace(0, X.shape[1], n_parts + 1).astype(int)
-    with np.errstate(over="ignore", invalid="ignore"):  # sklearn looks for NaN by a sum
-        parts = [
-            StandardScaler(with_mean=not is_sparse).fit(X if n_parts == 1 else X[:, start:stop])
-            for start, stop in pairwise(bounds)
-        ]
+    parts = []
+    with np.errstate(over="ignore", invalid="ignore"), plain_arrays():
+        for start, stop in pairwise(bounds):
+            part = X if n_parts == 1 else X[:, start:stop]
+            scaler = StandardScaler(with_mean=not is_sparse)
+            parts.append(scaler.fit(part.astype(dtype, copy=False)))
     scaler = parts[0]
     if n_parts > 1:
         scaler.n_features_in_ = X.shape[1]

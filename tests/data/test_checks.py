@@ -68,26 +68,40 @@ class WithTargets(Items):
         return self.items[i], "not to be read"
 
 
+@pytest.mark.parametrize("standardize", [True, False])
 @pytest.mark.parametrize(
-    ("X", "kind"),
+    ("X", "dtype"),
     [
-        (table().tolist(), "list"),
-        (table(), "float64"),
-        (table().astype(np.float16), "float16"),
-        (torch.tensor(table()), "tensor"),
-        (torch.tensor(table(), requires_grad=True), "tensor with a gradient"),
-        ((table() * 10).astype(np.int64), "integers"),
+        (table().tolist(), np.float64),
+        (table(), np.float64),
+        (table().astype(np.float32), np.float32),
+        (table().astype(np.float16), np.float32),
+        (torch.tensor(table()), np.float64),
+        (torch.tensor(table(), requires_grad=True), np.float64),
+        ((table() * 10).astype(np.int64), np.int64),
+        ((table() * 10).astype(np.int16), np.float32),
+        (pd.DataFrame((table() * 10).astype(np.int8)), np.float32),
+        (pd.DataFrame((table() * 10).round(), dtype="Int64"), np.float64),
+        (table().astype(object), np.float64),
     ],
 )
-def test_tables_become_float32(X, kind):
+def test_tables_keep_what_float32_may_not_hold_until_they_are_scaled(X, dtype, standardize):
     est = Estimator()
     checked, y = check_X_y(est, X, Y.tolist())
-    assert checked.dtype == np.float32
+    assert checked.dtype == dtype
     assert checked.shape == (6, 3)
-    values = X.detach() if isinstance(X, torch.Tensor) else X
-    np.testing.assert_allclose(checked, np.asarray(values), rtol=1e-6)
+    values = np.asarray(X.detach() if isinstance(X, torch.Tensor) else X, dtype=np.float64)
+    np.testing.assert_array_equal(checked, values)
     np.testing.assert_array_equal(y, Y)
     assert est.n_features_in_ == 3
+    scaler = fit_scaler(checked) if standardize else None
+    rows = make_rows(check_X(est, X, None), y, CPU, scaler).source.X
+    assert rows.dtype == torch.float32
+    if scaler is None:
+        np.testing.assert_array_equal(rows, values.astype(np.float32))
+    else:
+        expected = make_rows(values.astype(np.float32), y, CPU, fit_scaler(values.astype("f4")))
+        np.testing.assert_allclose(rows, expected.source.X, atol=1e-4)
 
 
 def test_bfloat16_tensors_are_taken():

@@ -8,9 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
+from sklearn import config_context
 from sklearn.preprocessing import StandardScaler
 
-from noisyfit.data import ImageScaler, TableScaler, _scaling
+from noisyfit.data import ImageScaler, TableScaler, _scaling, fit_scaler
 
 
 def test_image_scaler_standardises_each_channel():
@@ -114,24 +115,33 @@ def scaled_at_once(X):
 
 
 def with_duplicates(X):
-    """Store each element as two halves, and a zero here and there."""
+    """Store each element as two halves, one in five a zero."""
     X = sparse.csr_array(X)
     data = np.repeat(X.data / 2, 2)
     data[::5] = 0
     return sparse.csr_array((data, np.repeat(X.indices, 2), X.indptr * 2), shape=X.shape)
 
 
+def beyond_float32(X):
+    """Shift a table so far that only float64 can tell its values apart."""
+    return X.astype(np.float64) + 1e9
+
+
 @pytest.mark.parametrize("block", [1, 50, 1000])
 @pytest.mark.parametrize("n_features", [1, 2, 3, 5, 6, 17])
 @pytest.mark.parametrize(
     "kind",
-    [np.asarray, np.asfortranarray, np.flipud, np.float64, sparse.csr_array, with_duplicates],
+    [
+        *(np.asarray, np.asfortranarray, np.flipud, np.float64, sparse.csr_array, with_duplicates),
+        beyond_float32,
+    ],
 )
 def test_large_tables_are_scaled_in_parts_to_the_same_bits(monkeypatch, kind, n_features, block):
     X = np.random.default_rng(0).normal(3, 5, size=(300, n_features)).astype(np.float32)
     X[:, 3::4] = 5.3
     X = kind(X * (X > 6) if "csr" in kind.__name__ or kind is with_duplicates else X)
-    then, expected = scaled_at_once(X)
+    # What float32 holds is scaled in float32, whatever the type in which it comes.
+    then, expected = scaled_at_once(X.astype(np.float32) if kind is np.float64 else X)
     monkeypatch.setattr(_scaling, "_SMALL", 0)
     monkeypatch.setattr(_scaling, "_BLOCK", block)
     scaler = TableScaler().fit(X)
@@ -147,6 +157,72 @@ def test_large_tables_are_scaled_in_parts_to_the_same_bits(monkeypatch, kind, n_
     else:
         np.testing.assert_array_equal(Z, expected)
         assert Z.flags.c_contiguous
+
+
+@pytest.mark.parametrize("dtype", ["float64", "int64", "uint64", "longdouble"])
+def test_a_column_far_from_zero_is_centred_before_it_is_rounded(dtype):
+    near = np.random.default_rng(0).integers(-99, 99, size=(300, 2))
+    far = (near + np.array([1_750_000_000, 0])).clip(0) if "u" in dtype else near + 1_750_000_000
+    expected = (
+        TableScaler()
+        .fit((far - far.mean(0)).astype("f4"))
+        .transform((far - far.mean(0)).astype("f4"))
+    )
+    far = far.astype(dtype)
+    scaler = TableScaler().fit(far)
+    Z = scaler.transform(far)
+    assert Z.dtype == np.float32
+    np.testing.assert_allclose(Z, expected, atol=1e-5)
+    # a part of the rows may be such as float32 holds
+    np.testing.assert_array_equal(scaler.transform(far[:1]), Z[:1])
+    if dtype != "longdouble":
+        np.testing.assert_allclose(scaler.transform(sparse.csr_array(far)), expected, atol=1e-5)
+
+
+def test_a_scaler_of_an_earlier_version_scales_in_float32():
+    X = np.random.default_rng(0).normal(3, 5, size=(50, 3)).astype(np.float32)
+    scaler = TableScaler().fit(X)
+    expected = scaler.transform(X)
+    del scaler.in_float64_
+    np.testing.assert_array_equal(scaler.transform(X.astype(np.float64)), expected)
+
+
+@pytest.mark.parametrize("n_features", [3, 40])
+@pytest.mark.parametrize("kind", [sparse.csr_array, sparse.csr_matrix, with_duplicates])
+def test_new_rows_may_be_sparse_where_those_of_the_fit_were_not(kind, n_features):
+    X = np.random.default_rng(0).normal(1, 5, size=(80, n_features)).astype(np.float32)
+    X *= X > 0
+    given = kind(X)
+    X = given.toarray()
+    of_dense, of_sparse = TableScaler().fit(X), TableScaler().fit(sparse.csr_array(X))
+    Z = of_dense.transform(given)
+    assert type(Z) is np.ndarray
+    np.testing.assert_allclose(Z, of_dense.transform(X), rtol=1e-5, atol=1e-6)
+    Z = of_sparse.transform(X)
+    assert type(Z) is np.ndarray
+    np.testing.assert_array_equal(Z, of_sparse.transform(sparse.csr_array(X)).toarray())
+
+
+@pytest.mark.parametrize("output", ["default", "pandas"])
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_a_global_output_of_transformers_is_no_matter(output, kind):
+    X = kind(np.eye(4, dtype=np.float32))
+    expected = TableScaler().fit(X).transform(X)
+    with config_context(transform_output=output, assume_finite=True):
+        Z = TableScaler().fit(X).transform(X)
+    assert type(Z) is type(expected)
+    dense = (lambda Z: Z.toarray()) if sparse.issparse(X) else np.asarray
+    np.testing.assert_array_equal(dense(Z), dense(expected))
+
+
+def test_columns_of_which_nothing_is_left_are_named():
+    t = 1.75e9 + np.random.default_rng(0).normal(0, 60, size=(200, 1))
+    X = np.hstack([t - 1.75e9, t, np.full((200, 1), 1e9)])
+    with pytest.warns(UserWarning, match=r"counted from 0: \[1\] vary .* float32 .*float64"):
+        fit_scaler(X.astype(np.float32))
+    with pytest.warns(UserWarning, match=r"counted from 0: \[1\] lie far from 0.*toarray"):
+        fit_scaler(sparse.csr_array(X))
+    fit_scaler(X)  # warnings are errors
 
 
 def test_a_table_of_constants_is_no_trouble():

@@ -342,7 +342,7 @@ class DLTClassifier(BaseNoisyClassifier):
         return FitResult(
             net=net,
             noise_scores=scores,
-            clean_mask=scores <= 0.5,
+            clean_mask=task.kept_rows(scores > 0.5, scores),
             noise_rate=noise_rate,
             dynamics=dynamics.select(tuple(self.record)),
             history=net.epoch_history(),

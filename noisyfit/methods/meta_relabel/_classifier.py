@@ -422,7 +422,7 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         evidence = -(p_given + dynamics.mean("given_prob")) / 2
         rate = task.rate_among_judged(noise_rate)
         scores = calibrate_judged(evidence, wrong, rate, ~task.judged)
-        clean = (task.trusted | (scores <= 0.5)) & ~task.unlabeled
+        clean = task.kept_rows(scores > 0.5, scores)
         kept = np.where(clean, 1 - scores, 0.0)[:, None]
         proba *= 1 - kept  # in place: it is as large as rows times classes
         proba[rows, task.y] += kept[:, 0]

@@ -1,0 +1,112 @@
+"""The columns of a table of any kind, and which of them cannot be used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from noisyfit._sklearn import is_pandas_na
+
+
+def is_lazy(X: Any) -> bool:
+    """Say whether a frame of polars or narwhals is a query that was not run yet."""
+    return hasattr(X, "collect") and hasattr(X, "collect_schema") and not hasattr(X, "to_numpy")
+
+
+def frame_dtypes(X: Any) -> tuple[list, list] | None:
+    """Return the names and the types of the columns of a data frame; None for anything else.
+
+    Parameters
+    ----------
+    X : object
+        A frame of pandas, polars, narwhals or dask, or a table or record batch of pyarrow.
+
+    Returns
+    -------
+    tuple of two lists, or None
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from noisyfit.data._columns import frame_dtypes
+    >>> frame_dtypes(pd.DataFrame({"a": [1], "b": [2.5]}))
+    (['a', 'b'], [dtype('int64'), dtype('float64')])
+    """
+    schema = getattr(X, "schema", None)
+    if hasattr(X, "column_names") and hasattr(schema, "types"):
+        return list(X.column_names), list(schema.types)
+    if not hasattr(X, "columns"):
+        return None
+    types = X.dtypes if hasattr(X, "dtypes") else schema.values()  # type: ignore[union-attr]
+    return list(X.columns), list(types)
+
+
+def name_columns(X: Any, what: str) -> str:
+    """Name the columns of a table that are meant, at most five; nothing for a sparse one.
+
+    Parameters
+    ----------
+    X : object
+        A table that cannot be used.
+    what : {"not a number", "missing", "all missing"}
+        Columns with a value that is no number, with a gap, or with nothing but gaps.
+
+    Returns
+    -------
+    str
+        As " in the columns ['a']"; empty if there is none.
+    """
+    if what == "not a number":
+        meant = [name for name, column in _columns(X) if not _is_number(column)]
+    else:
+        found = np.any if what == "missing" else np.all
+        meant = [name for name, column in _columns(X) if found(_gaps(column))]
+    more = f" and {len(meant) - 5} more" if len(meant) > 5 else ""
+    return f" in the columns {meant[:5]}{more}" if meant else ""
+
+
+def name_rows(X: Any) -> str:
+    """Name the rows in which there is nothing but gaps, at most five.
+
+    Parameters
+    ----------
+    X : object
+        A table with gaps.
+
+    Returns
+    -------
+    str
+        As " in the rows [0, 7]"; empty if there is none.
+    """
+    gaps = [_gaps(column) for _, column in _columns(X)]
+    rows = np.flatnonzero(np.all(gaps, axis=0)).tolist() if gaps else []
+    more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
+    return f" in the rows {rows[:5]}{more}" if rows else ""
+
+
+def _columns(X: Any) -> list[tuple[Any, np.ndarray]]:
+    """Return names and values of the columns of a dense table, one at a time."""
+    dtypes = frame_dtypes(X)
+    if dtypes is not None:
+        return [(name, np.asarray(X[name])) for name in dtypes[0]]
+    if sparse.issparse(X) or np.ndim(X) != 2:
+        return []
+    return list(enumerate(np.asarray(X).T))
+
+
+def _gaps(column: np.ndarray) -> np.ndarray:
+    if column.dtype == object:
+        return np.array(
+            [value is None or is_pandas_na(value) or value != value for value in column]
+        )
+    return np.isnan(column) if column.dtype.kind == "f" else np.zeros(len(column), dtype=bool)
+
+
+def _is_number(column: np.ndarray) -> bool:
+    try:
+        column[[not gap for gap in _gaps(column)]].astype(np.float64)
+    except (TypeError, ValueError):
+        return False
+    return True
