@@ -20,7 +20,15 @@ from noisyfit._random import seeded
 from noisyfit._sklearn import Interval, StrOptions, fit_context, safe_indexing
 from noisyfit.base._fit_task import FitResult, FitTask, make_task
 from noisyfit.base._trainer import Trainer
-from noisyfit.data import Rows, check_labels, check_X, dataset_targets, encode_labels, make_rows
+from noisyfit.data import (
+    Rows,
+    SliceableDataset,
+    check_labels,
+    check_X,
+    dataset_targets,
+    encode_labels,
+    make_rows,
+)
 from noisyfit.label_quality import estimate_transition_matrix, frequent_confusions, summarize
 from noisyfit.persistence import save_estimator
 from noisyfit.training import map_logits, predict_classes, predict_logits
@@ -337,7 +345,8 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
         self.fit(X, y, **fit_params)
         kept = np.flatnonzero(self.clean_mask_)
         if isinstance(X, Dataset):
-            return Subset(X, kept.tolist()), None if y is None else safe_indexing(y, kept)
+            rows = X[kept] if isinstance(X, SliceableDataset) else Subset(X, kept.tolist())
+            return rows, None if y is None else safe_indexing(y, kept)
         return safe_indexing(X, kept), safe_indexing(y, kept)
 
     def save(self, path: str | Path) -> None:

@@ -6,7 +6,6 @@ import copy
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-import joblib
 import numpy as np
 import torch
 from skorch.callbacks import EarlyStopping
@@ -14,7 +13,6 @@ from skorch.callbacks import EarlyStopping
 from noisyfit._nested_params import nested_params
 from noisyfit._random import seeded
 from noisyfit.augment import weak_view
-from noisyfit.data import Rows, StreamSource, View
 from noisyfit.dynamics import RecordedRun
 from noisyfit.modules import build_module
 from noisyfit.persistence import StageCheckpoint
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
 
     from noisyfit.base._classifier import BaseNoisyClassifier
     from noisyfit.base._fit_task import FitTask
+    from noisyfit.data import Rows, View
 
 Net = TypeVar("Net", bound=NoisyNet)
 
@@ -208,7 +207,7 @@ class Trainer:
             "iterator_train__shuffle": True,
             "iterator_train__generator": task.streams.shuffle,
             "iterator_train__views": () if self.view is None else (self.view,),
-            "iterator_train__num_workers": _num_workers(task.rows),
+            "iterator_train__num_workers": None,  # of rows that are streamed, now or in predict
         }
         if est.optimizer is torch.optim.SGD:
             own |= {f"optimizer__{name}": value for name, value in est.optimizer_defaults.items()}
@@ -258,10 +257,6 @@ class Trainer:
             keeps_net=keeps_net,
             folder=self._est.record_folder,
         )
-
-
-def _num_workers(rows: Rows) -> int:
-    return min(4, joblib.cpu_count()) if isinstance(rows.source, StreamSource) else 0
 
 
 def auto_batch_size(n_samples: int) -> int:

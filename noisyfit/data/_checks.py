@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from torch.utils.data import Dataset
 from noisyfit._sklearn import is_pandas_na
 from noisyfit.data._array_checks import as_numpy, check_input
 from noisyfit.data._dataset_items import dataset_targets, first_input
+from noisyfit.data._refusals import unwrapped
 from noisyfit.data._sources import as_tensor
 
 if TYPE_CHECKING:
@@ -42,12 +42,10 @@ def check_X_y(estimator: BaseEstimator, X: Any, y: Any) -> tuple[Any, np.ndarray
     ------
     ValueError
         In scikit-learn's wording: wrong shapes, NaN, a continuous target, a single class.
+    TypeError
+        For what cannot be rows, such as a generator; the message says what to pass instead.
     """
-    if isinstance(X, (str, PurePath)):
-        raise ValueError(
-            f"X must be rows, not a path. Got {str(X)!r}. For a folder of images with a subfolder "
-            "for each class pass torchvision.datasets.ImageFolder(path, transform=...)."
-        )
+    X = unwrapped(X)
     if isinstance(X, Dataset):
         y = dataset_targets(X) if y is None else y
         estimator.n_features_in_ = as_tensor(first_input(X)).shape[0]
@@ -89,6 +87,7 @@ def check_X(estimator: BaseEstimator, X: Any, dtype: np.dtype | None) -> Any:
         Also for ``uint8`` images where there were float images in ``fit``, and the reverse: their
         scale differs.
     """
+    X = unwrapped(X)
     if isinstance(X, Dataset):
         return X
     X = check_input(estimator, X, reset=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
+import joblib
 import torch
 from torch.utils.data import DataLoader
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from noisyfit.data._rows import Rows
+
+_WORKERS = 4  # at most, unless the user asks for more
 
 
 class BatchLoader:
@@ -36,8 +39,9 @@ class BatchLoader:
         Batched augmentations, applied to the gathered inputs before they are scaled. The first
         makes ``"x"``; any others make the entries of the tuple ``"views"``. Without one, ``"x"`` is
         the plain input.
-    num_workers : int, default=0
-        Processes that read a streamed data set; has no effect on resident rows.
+    num_workers : int or None, default=0
+        Processes that read a streamed data set; has no effect on resident rows. None: one a
+        processor, up to four.
 
     Examples
     --------
@@ -57,7 +61,7 @@ class BatchLoader:
         shuffle: bool = False,
         generator: torch.Generator | None = None,
         views: Sequence[View | None] = (),
-        num_workers: int = 0,
+        num_workers: int | None = 0,
     ) -> None:
         self.dataset = dataset
         self.batch_size = batch_size
@@ -97,11 +101,14 @@ class BatchLoader:
                     yield source.gather(here), ids
             return
         if self._stream is None:
+            num_workers = self.num_workers
+            if num_workers is None:
+                num_workers = min(_WORKERS, joblib.cpu_count())
             self._stream = DataLoader(
                 source,  # type: ignore[arg-type]
                 batch_sampler=_EpochBatches(self),  # type: ignore[arg-type]  # with seeds
-                num_workers=self.num_workers,
-                persistent_workers=self.num_workers > 0,
+                num_workers=num_workers,
+                persistent_workers=num_workers > 0,
                 pin_memory=source.device.type == "cuda",
                 generator=torch.Generator(),  # of seeds of the workers, which nobody uses
             )

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset, Subset, TensorDataset
 from noisyfit.data._dataset_items import first_input
 from noisyfit.data._rows import Rows
 from noisyfit.data._scaling import ImageScaler, TableScaler
+from noisyfit.data._sliceable import SliceableDataset
 from noisyfit.data._sources import Source, SparseSource, StreamSource, TensorSource, as_tensor
 
 Scaler = ImageScaler | TableScaler
@@ -100,7 +101,7 @@ def _source(X: Any, device: torch.device) -> Source:
 
 def _tensor_of(dataset: Dataset) -> torch.Tensor | None:
     """Return the inputs of a data set that holds them as one tensor: streaming gains nothing."""
-    if isinstance(dataset, Subset):
+    if isinstance(dataset, Subset) and type(dataset) in (Subset, SliceableDataset):
         tensor = _tensor_of(dataset.dataset)
         return None if tensor is None else tensor[torch.as_tensor(dataset.indices)]
     if type(dataset) is not TensorDataset or dataset.tensors[0].dtype == torch.bfloat16:

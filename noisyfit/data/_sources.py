@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -191,11 +191,29 @@ def _to_device(x: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 
 def as_tensor(x: Any) -> torch.Tensor:
-    """Return one input as a tensor; a PIL image becomes ``uint8``, channels first."""
+    """Return one input as a tensor; a PIL image becomes ``uint8``, channels first.
+
+    Raises
+    ------
+    TypeError
+        For a dict, a string and all else that holds no numbers.
+    """
     if isinstance(x, torch.Tensor):
         return x
     if hasattr(x, "getbands"):
         from torchvision.transforms.functional import pil_to_tensor
 
         return pil_to_tensor(x)
-    return torch.from_numpy(np.array(x, order="C"))  # may be read-only or run backwards
+    if isinstance(x, Mapping):
+        raise TypeError(
+            f"The input of an item is a dict with the keys {list(x)}. Return one tensor that the "
+            "network takes apart, such as torch.stack([tokens, mask]) and "
+            "forward(self, x): tokens, mask = x.long().unbind(1)."
+        )
+    array = np.array(x, order="C")  # may be read-only or run backwards
+    if array.dtype.kind not in "biuf" or array.dtype == np.longdouble:
+        raise TypeError(
+            f"The input of an item must be a tensor, an array or a PIL image. Got "
+            f"{type(x).__name__}; turn it into numbers, such as a text into an embedding."
+        )
+    return torch.from_numpy(array)

@@ -437,6 +437,16 @@ def test_any_layout_of_an_array_is_taken(layout, memory):
     np.testing.assert_array_equal(collect(BatchLoader(rows, 4))[1], X)
 
 
+def test_workers_are_chosen_by_what_is_read_unless_they_were_asked_for(monkeypatch):
+    monkeypatch.setattr("joblib.cpu_count", lambda: 3)
+    y, made = torch.zeros(30, dtype=torch.int64), []
+    loader = "noisyfit.data._loader.DataLoader"
+    monkeypatch.setattr(loader, lambda *args, num_workers, **kwargs: made.append(num_workers) or ())
+    for kind, num_workers in (("stream", None), ("stream", 1), ("resident", None)):
+        list(BatchLoader(Rows(table(kind), y), num_workers=num_workers))
+    assert made == [3, 1]
+
+
 def test_one_order_is_drawn_an_epoch_whoever_reads(photo_folder):
     y = torch.tensor(photo_folder.targets)
     for num_workers in (0, 1):
