@@ -10,7 +10,7 @@ import torch
 from sklearn.model_selection import cross_val_score
 from torch.utils.data import ConcatDataset, Dataset, IterableDataset, Subset, TensorDataset
 
-from noisyfit import MILDSelector
+from noisyfit import DynamicsLSTMDetector, MILDSelector
 from noisyfit.data import SliceableDataset
 
 # --- C01 output of transformers ---
@@ -103,6 +103,28 @@ def test_c10_items_with_dicts_are_refused_with_the_way():
 
     with pytest.raises(TypeError, match=r"dict with the keys \['tokens'\]. Return one tensor"):
         MILDSelector(max_epochs=2).fit(Dicts(torch.zeros(60, 3), torch.arange(60) % 2))
+
+
+class _OfTokens(torch.nn.Module):
+    """Mean of the embeddings of the tokens that the mask leaves."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.head = torch.nn.Embedding(50, 8), torch.nn.Linear(8, 2)
+
+    def forward(self, x):
+        tokens, mask = x.long().unbind(1)
+        return self.head((self.embed(tokens) * mask[..., None]).sum(1) / mask.sum(1)[:, None])
+
+
+@pytest.mark.parametrize("method", [MILDSelector, DynamicsLSTMDetector])
+def test_c10_the_way_that_is_named_for_dicts_works(method):
+    rng, y = np.random.default_rng(0), np.arange(120) % 2
+    tokens = rng.integers(0, 25, (120, 6)) + 25 * y[:, None]
+    mask = np.arange(6) < rng.integers(1, 7, (120, 1))
+    items = TensorDataset(torch.tensor(np.stack([tokens, mask], axis=1)), torch.tensor(y))
+    est = method(_OfTokens, max_epochs=10, lr=1.0, random_state=0).fit(Subset(items, range(80)))
+    assert est.score(Subset(items, range(80, 120))) > 0.9
 
 
 # --- C11 notebooks ---

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
@@ -29,6 +29,7 @@ _PIL_IMAGES = (
     "X is a list of PIL images. Bring them to one size and stack them as channels-first "
     "arrays, or pass a torch Dataset such as torchvision's ImageFolder."
 )
+_ROWS_AND_LABELS = "X is a tuple of rows and labels. Pass them apart: fit(X[0], X[1])."
 
 
 class Refusal(NamedTuple):
@@ -152,6 +153,22 @@ def _dicts(X: Any) -> str:
     )
 
 
+def _class(X: Any) -> str:
+    return f"X is the class {X.__name__}. Pass an instance of it: {X.__name__}(...)."
+
+
+def _is_rows_and_labels(X: Any) -> bool:
+    """Tell (X, y), which would otherwise be two rows."""
+    if not isinstance(X, tuple) or len(X) != 2:
+        return False
+    n_dims = [len(getattr(part, "shape", ())) for part in X]
+    return n_dims[0] > 1 == n_dims[1] and X[0].shape[0] == X[1].shape[0]
+
+
+def _set(X: Any) -> str:
+    return f"X is a {type(X).__name__}, whose rows have no order. Pass a list or an array."
+
+
 def _dict(X: Any) -> str:
     return (
         f"X is a {type(X).__name__} with the keys {list(X)[:10]}. Pass a table, such as "
@@ -187,6 +204,9 @@ TABLE: dict[str, Refusal] = {
     "SliceDataset of something else": Refusal(
         lambda X: isinstance(X, SliceDataset) and not _gives_inputs(X), _slice_dataset
     ),
+    "class": Refusal(lambda X: isinstance(X, type), _class),
+    "rows and labels": Refusal(_is_rows_and_labels, _ROWS_AND_LABELS),
+    "set": Refusal(lambda X: isinstance(X, Set), _set),
     "iterator": Refusal(lambda X: hasattr(X, "__next__"), _iterator),
     "dict": Refusal(lambda X: isinstance(X, Mapping), _dict),
     "PIL images": Refusal(lambda X: hasattr(_first(X), "getbands"), _PIL_IMAGES, ValueError),
