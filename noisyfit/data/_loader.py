@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,7 @@ class BatchLoader:
         the plain input.
     num_workers : int or None, default=0
         Processes that read a streamed data set; has no effect on resident rows. None: one a
-        processor, up to four.
+        processor, up to four; none for a single batch.
 
     Examples
     --------
@@ -101,9 +102,7 @@ class BatchLoader:
                     yield source.gather(here), ids
             return
         if self._stream is None:
-            num_workers = self.num_workers
-            if num_workers is None:
-                num_workers = min(_WORKERS, joblib.cpu_count())
+            num_workers = self._auto_workers() if self.num_workers is None else self.num_workers
             self._stream = DataLoader(
                 source,  # type: ignore[arg-type]
                 batch_sampler=_EpochBatches(self),  # type: ignore[arg-type]  # with seeds
@@ -117,6 +116,12 @@ class BatchLoader:
                 x.to(source.device, non_blocking=True),
                 ids.to(source.device, non_blocking=True),
             )
+
+    def _auto_workers(self) -> int:
+        """Choose the number of processes: none for one batch, or where none may be started."""
+        if len(self) < 2 or multiprocessing.current_process().daemon:
+            return 0
+        return min(_WORKERS, joblib.cpu_count(), len(self))
 
 
 class _EpochBatches:

@@ -1,5 +1,6 @@
 """Rows and their loader: every row once, with its own input and label, from every source."""
 
+import multiprocessing
 import random
 import time
 from itertools import pairwise
@@ -442,9 +443,19 @@ def test_workers_are_chosen_by_what_is_read_unless_they_were_asked_for(monkeypat
     y, made = torch.zeros(30, dtype=torch.int64), []
     loader = "noisyfit.data._loader.DataLoader"
     monkeypatch.setattr(loader, lambda *args, num_workers, **kwargs: made.append(num_workers) or ())
-    for kind, num_workers in (("stream", None), ("stream", 1), ("resident", None)):
-        list(BatchLoader(Rows(table(kind), y), num_workers=num_workers))
-    assert made == [3, 1]
+
+    def read(kind, batch_size, num_workers):
+        list(BatchLoader(Rows(table(kind), y), batch_size, num_workers=num_workers))
+
+    read("stream", 4, None)
+    read("stream", 15, None)  # two batches
+    read("stream", 30, None)  # one batch
+    read("stream", 30, 1)  # asked for
+    read("resident", 4, None)
+    assert made == [3, 2, 0, 1]
+    monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)
+    read("stream", 4, None)
+    assert made[4:] == [0]
 
 
 def test_one_order_is_drawn_an_epoch_whoever_reads(photo_folder):
