@@ -7,11 +7,19 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 from torch.utils.data import ConcatDataset, Dataset, IterableDataset, Subset, TensorDataset
 
-from noisyfit import DynamicsLSTMDetector, MILDSelector
+from noisyfit import (
+    DLTClassifier,
+    DynamicsLSTMDetector,
+    MetaRelabelClassifier,
+    MILDSelector,
+    load,
+)
 from noisyfit.data import SliceableDataset
+from noisyfit.modules import MLP
 
 # --- C01 output of transformers ---
 
@@ -96,35 +104,104 @@ def test_c10_what_cannot_be_rows_is_named(X, match):
         MILDSelector(max_epochs=2).fit(X, np.arange(60) % 2)
 
 
-def test_c10_items_with_dicts_are_refused_with_the_way():
-    class Dicts(TensorDataset):
-        def __getitem__(self, i):
-            return {"tokens": self.tensors[0][i]}, self.tensors[1][i]
+class _Tokens(Dataset):
+    """Items with a dict: tokens, of which a mask leaves some, and their scale."""
 
-    with pytest.raises(TypeError, match=r"dict with the keys \['tokens'\]. Return one tensor"):
-        MILDSelector(max_epochs=2).fit(Dicts(torch.zeros(60, 3), torch.arange(60) % 2))
+    def __init__(self, n_rows=120):
+        rng = np.random.default_rng(0)
+        self.labels = np.arange(n_rows) % 2
+        self.tokens = rng.integers(0, 25, (n_rows, 6)) + 25 * self.labels[:, None]
+        self.mask = np.arange(6) < rng.integers(1, 7, (n_rows, 1))
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __getitem__(self, i):
+        x = {"tokens": self.tokens[i], "mask": torch.tensor(self.mask[i]), "scale": 1.0}
+        return x, self.labels[i]
 
 
 class _OfTokens(torch.nn.Module):
     """Mean of the embeddings of the tokens that the mask leaves."""
 
-    def __init__(self):
+    def __init__(self, n_classes):
         super().__init__()
-        self.embed, self.head = torch.nn.Embedding(50, 8), torch.nn.Linear(8, 2)
+        self.embed, self.head = torch.nn.Embedding(50, 8), torch.nn.Linear(8, n_classes)
+
+    def forward(self, *, mask, tokens, scale):
+        assert tokens.dtype == torch.int64
+        assert mask.dtype == torch.bool
+        assert scale.dtype == torch.float32
+        assert len(scale) == len(tokens)
+        total = (self.embed(tokens) * mask[..., None]).sum(1)
+        return self.head(total / mask.sum(1)[:, None] * scale[:, None])
+
+
+class _Packed(_OfTokens):
+    """The same network on one tensor."""
 
     def forward(self, x):
-        tokens, mask = x.long().unbind(1)
-        return self.head((self.embed(tokens) * mask[..., None]).sum(1) / mask.sum(1)[:, None])
+        tokens, mask, scale = x.unbind(1)
+        return super().forward(mask=mask.bool(), tokens=tokens.long(), scale=scale[:, 0])
 
 
-@pytest.mark.parametrize("method", [MILDSelector, DynamicsLSTMDetector])
-def test_c10_the_way_that_is_named_for_dicts_works(method):
-    rng, y = np.random.default_rng(0), np.arange(120) % 2
-    tokens = rng.integers(0, 25, (120, 6)) + 25 * y[:, None]
-    mask = np.arange(6) < rng.integers(1, 7, (120, 1))
-    items = TensorDataset(torch.tensor(np.stack([tokens, mask], axis=1)), torch.tensor(y))
-    est = method(_OfTokens, max_epochs=10, lr=1.0, random_state=0).fit(Subset(items, range(80)))
-    assert est.score(Subset(items, range(80, 120))) > 0.9
+@pytest.mark.parametrize("num_workers", [0, 1])
+@pytest.mark.parametrize(
+    "est",
+    [
+        MILDSelector(_OfTokens, rounds=1),
+        MILDSelector(_OfTokens(2), rounds=2, augment=None),
+        DynamicsLSTMDetector(_OfTokens),
+        DynamicsLSTMDetector(_OfTokens, recording="held_out"),
+    ],
+    ids=["class", "instance", "LSTM", "held out"],
+)
+def test_c10_dicts_reach_the_network_as_keywords(est, num_workers, tmp_path):
+    items = _Tokens()
+    wrong = items.labels.copy()
+    wrong[:6] = 1 - wrong[:6]
+    est = clone(est).set_params(
+        max_epochs=10, lr=1.0, random_state=0, iterator_train__num_workers=num_workers
+    )
+    est.fit(Subset(items, range(80)), wrong[:80])
+    rest = SliceableDataset(items)[80:]
+    assert est.score(rest, rest.labels) > 0.9
+    packed = np.stack([items.tokens, items.mask, np.ones((120, 6))], axis=1)
+    module = _Packed(2) if isinstance(est.module, torch.nn.Module) else _Packed
+    if module is not _Packed:
+        module.load_state_dict(est.module.state_dict())
+    same = clone(est).set_params(module=module).fit(packed[:80], wrong[:80])
+    np.testing.assert_array_equal(est.noise_scores_, same.noise_scores_)
+    one_by_one = [est.predict_proba(rest[i : i + 1])[0] for i in range(3)]
+    np.testing.assert_array_equal(est.predict_proba(rest)[:3], one_by_one)
+    if not isinstance(est.module, torch.nn.Module):
+        est.save(tmp_path / "est")
+        again = load(tmp_path / "est", trusted=[__name__])
+        np.testing.assert_array_equal(again.predict_proba(rest), est.predict_proba(rest))
+
+
+def test_c10_dicts_as_rows_of_what_cannot_take_them():
+    for method in (DLTClassifier, MetaRelabelClassifier):
+        with pytest.raises(TypeError, match=r"a dict with the keys \['tokens', 'mask', 'scale'\]"):
+            method(_OfTokens, max_epochs=2).fit(_Tokens())
+    with pytest.raises(ValueError, match="dicts, need a network: pass module"):
+        MILDSelector(max_epochs=2).fit(_Tokens())
+    with pytest.raises(ValueError, match=r"failed: MLP on a batch of shape {'tokens': \(2, 6\)"):
+        MILDSelector(MLP(6, 2), max_epochs=2).fit(_Tokens())
+
+    class Ragged(_Tokens):
+        def __getitem__(self, i):
+            x, label = super().__getitem__(i)
+            return {**x, "tokens": x["tokens"][: 3 + label]}, label
+
+    with pytest.raises(ValueError, match=r"one shape\. Row 1 has {'tokens': \(4,\).*pad texts"):
+        MILDSelector(_OfTokens, max_epochs=2).fit(Ragged())
+
+
+def test_c10_a_row_of_one_number_is_refused():
+    numbers = TensorDataset(torch.arange(60.0), torch.arange(60) % 2)
+    with pytest.raises(ValueError, match=r"must be a vector or more\. Got 0\.0, a single number"):
+        MILDSelector(max_epochs=2).fit(numbers)
 
 
 # --- C11 notebooks ---

@@ -57,6 +57,8 @@ class Trainer:
     ------
     ValueError
         For a callback that no fit can obey.
+    TypeError
+        For rows of several inputs where the method takes one.
 
     Examples
     --------
@@ -95,7 +97,14 @@ class Trainer:
         # Two rows, fetched once: where they come from may be slow.
         ids = task.rows.index[:2].to(task.device)
         self._example = task.rows.prepare(task.rows.source.gather(ids))
-        self.row_shape = tuple(self._example.shape[1:])
+        if isinstance(self._example, dict) and not est.takes_named_inputs:
+            raise TypeError(
+                f"{type(est).__name__} mixes and changes inputs, which it cannot do to a dict with "
+                f"the keys {list(self._example)}. MILDSelector and DynamicsLSTMDetector take such "
+                "items; here return one tensor, such as an embedding."
+            )
+        named = isinstance(self._example, dict)
+        self.row_shape = () if named else tuple(self._example.shape[1:])
         auto_lr = est.auto_lr["table" if task.is_table else "other"]
         self.lr = auto_lr if isinstance(est.lr, str) else est.lr
         size: Any = self.nested("iterator_train").get("batch_size", est.batch_size)

@@ -11,6 +11,7 @@ from noisyfit.data._checks import (
 )
 from noisyfit.data._dataset_items import dataset_targets
 from noisyfit.data._hf_rows import HFRows
+from noisyfit.data._inputs import any_input, map_inputs
 from noisyfit.data._loader import BatchLoader, batch_sizes
 from noisyfit.data._make_rows import Scaler, fit_scaler, make_rows, row_shape
 from noisyfit.data._rows import Rows

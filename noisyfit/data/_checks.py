@@ -15,7 +15,7 @@ from noisyfit._sklearn import is_pandas_na
 from noisyfit.data._array_checks import as_numpy, check_input
 from noisyfit.data._dataset_items import dataset_targets, first_input
 from noisyfit.data._refusals import unwrapped
-from noisyfit.data._sources import as_tensor
+from noisyfit.data._sources import as_inputs
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -48,7 +48,13 @@ def check_X_y(estimator: BaseEstimator, X: Any, y: Any) -> tuple[Any, np.ndarray
     X = unwrapped(X)
     if isinstance(X, Dataset):
         y = dataset_targets(X) if y is None else y
-        estimator.n_features_in_ = as_tensor(first_input(X)).shape[0]
+        first = as_inputs(first_input(X))
+        if not isinstance(first, dict) and first.ndim == 0:
+            raise ValueError(
+                f"The input of a row must be a vector or more. Got {first.item()!r}, a single "
+                "number; return a vector of one."
+            )
+        estimator.n_features_in_ = len(first)  # of several inputs by name: their number
         y = check_labels(y)
         check_consistent_length(range(len(X)), y)  # type: ignore[arg-type]
     elif y is None:

@@ -10,6 +10,7 @@ import joblib
 import torch
 from torch.utils.data import DataLoader
 
+from noisyfit.data._inputs import map_inputs
 from noisyfit.data._sources import StreamSource, View
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class BatchLoader:
             ids = ids[torch.randperm(len(ids), generator=self.generator)]
         return list(ids.split(batch_sizes(len(ids), self.batch_size)))
 
-    def _gathered(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def _gathered(self) -> Iterator[tuple[Any, torch.Tensor]]:
         source = self.dataset.source
         if not isinstance(source, StreamSource):
             batches = self.id_batches()
@@ -113,7 +114,7 @@ class BatchLoader:
             )
         for x, ids in self._stream:
             yield (
-                x.to(source.device, non_blocking=True),
+                map_inputs(lambda part: part.to(source.device, non_blocking=True), x),
                 ids.to(source.device, non_blocking=True),
             )
 

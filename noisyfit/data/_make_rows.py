@@ -13,7 +13,7 @@ from noisyfit.data._dataset_items import first_input
 from noisyfit.data._rows import Rows
 from noisyfit.data._scaling import ImageScaler, TableScaler
 from noisyfit.data._sliceable import SliceableDataset
-from noisyfit.data._sources import Source, SparseSource, StreamSource, TensorSource, as_tensor
+from noisyfit.data._sources import Source, SparseSource, StreamSource, TensorSource, as_inputs
 
 Scaler = ImageScaler | TableScaler
 
@@ -110,5 +110,8 @@ def _tensor_of(dataset: Dataset) -> torch.Tensor | None:
 
 
 def row_shape(X: Any) -> tuple[int, ...]:
-    """Shape of a single row's input."""
-    return tuple(as_tensor(first_input(X)).shape) if isinstance(X, Dataset) else X.shape[1:]
+    """Shape of a single row's input; () of several inputs by name."""
+    if not isinstance(X, Dataset):
+        return X.shape[1:]
+    first = as_inputs(first_input(X))
+    return () if isinstance(first, dict) else tuple(first.shape)

@@ -110,6 +110,7 @@ class SliceableDataset(Subset):
     def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse to read all rows at once, which a transformer of scikit-learn asks for."""
         raise TypeError(
-            "A SliceableDataset is read row by row and does not become an array. Steps in front of "
-            "the estimator belong into the data set's transform; or pass an array."
+            "A SliceableDataset is read row by row and does not become an array, which a "
+            "transformer in front of the estimator, or BaggingClassifier, asks for. Transform the "
+            "rows in the data set, or pass an array."
         )

@@ -12,7 +12,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, PassthroughScoring
 from torch.func import functional_call
 
-from noisyfit.data import BatchLoader, Rows
+from noisyfit.data import BatchLoader, Rows, any_input, map_inputs
 from noisyfit.training._schedule import CosineSchedule, StageSchedule
 
 if TYPE_CHECKING:
@@ -164,6 +164,7 @@ class NoisyNet(NeuralNet):
     ) -> torch.Tensor:
         """Compute the logits of a batch; only the inputs reach the module, never the row ids.
 
+        Several inputs by name, a dict under ``"x"``, reach it as keywords.
         `params` stand in for the module's parameters of the same name.
 
         Raises
@@ -179,13 +180,16 @@ class NoisyNet(NeuralNet):
             else nullcontext()
         )
         with autocast:
-            x = x.to(self.device)
+            x = map_inputs(lambda part: part.to(self.device), x)
+            inputs, named = ((), {**x, **fit_params}) if isinstance(x, dict) else ((x,), fit_params)
             logits = (
-                self.module_(x, **fit_params)
+                self.module_(*inputs, **named)
                 if params is None
-                else functional_call(self.module_, dict(params), (x,), fit_params)
+                else functional_call(self.module_, dict(params), inputs, named)
             )
-        self._check_logits(logits, len(x), trains=params is None and self.module_.training)
+        self._check_logits(
+            logits, len(any_input(x)), trains=params is None and self.module_.training
+        )
         return logits.float()
 
     def _check_logits(self, logits: Any, n_rows: int, *, trains: bool) -> None:
@@ -211,11 +215,11 @@ class NoisyNet(NeuralNet):
         """
         X, y = batch
         x = X["x"] if isinstance(X, dict) else X
-        n_rows, missing = len(x), -len(x) % _ROWS_AT_ONCE
+        n_rows = len(any_input(x))
+        missing = -n_rows % _ROWS_AT_ONCE
         if missing and not training:
-            x = torch.cat([x, x[:1].expand(missing, *x.shape[1:])])
-            x = x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
-        return super().evaluation_step((x, y), training)[:n_rows]
+            x = map_inputs(lambda part: _filled_up(part, missing), x)
+        return super().evaluation_step(({"x": x}, y), training)[:n_rows]
 
     def training_loss(self, X: dict[str, Any], y: torch.Tensor) -> dict[str, torch.Tensor]:
         """Loss of one batch. **The** hook of a method.
@@ -366,6 +370,11 @@ class NoisyNet(NeuralNet):
             for key, value in epoch.items():
                 self.history.record(key, value)
         return self
+
+
+def _filled_up(x: torch.Tensor, missing: int) -> torch.Tensor:
+    x = torch.cat([x, x[:1].expand(missing, *x.shape[1:])])
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 
 
 def _is_validation_score(callback: Any) -> bool:

@@ -172,5 +172,5 @@ def test_the_rows_that_were_kept(est):
 
 def test_a_transformer_in_front_is_refused_in_words():
     data = SliceableDataset(TENSORS)
-    with pytest.raises(TypeError, match="belong into the data set's transform"):
+    with pytest.raises(TypeError, match="Transform the rows in the data set"):
         make_pipeline(StandardScaler(), clone(EST)).fit(data, Y)
