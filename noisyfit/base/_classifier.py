@@ -86,6 +86,9 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
     auto_lr: ClassVar[dict[str, float]] = {"table": 0.1, "other": 0.02}
     """What ``lr="auto"`` stands for; tables are brought to a scale for it."""
 
+    takes_named_inputs: ClassVar[bool] = True
+    """Whether rows may have several inputs, dicts by the names of the network's arguments."""
+
     def __init__(
         self,
         module: Any = None,
@@ -147,7 +150,8 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
             Or images (n_samples, channels, height, width), ``uint8`` or float. A map-style Dataset
             is streamed from where it lies.
         y : array-like of shape (n_samples,), or None for a Dataset that has the labels
-            Given labels: integers, strings or booleans.
+            Given labels: integers, strings or booleans. For a Dataset they count in place of the
+            labels of its items.
         trusted : array-like of shape (n_samples,), bool, default=None
             Marks rows whose label was verified. Their noise score is 0.
         sample_weight : array-like of shape (n_samples,), float, default=None
@@ -163,6 +167,8 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
         ------
         ValueError
             For inputs that cannot be used; the message says what was got and what to do.
+        TypeError
+            For what cannot be rows, such as a generator; the message says what to pass instead.
         FloatingPointError
             If training diverges.
         """
@@ -408,7 +414,8 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
         Returns
         -------
         X : of the type of `X`
-            The rows where ``clean_mask_`` is true; of a Dataset a `torch.utils.data.Subset`.
+            The rows where ``clean_mask_`` is true; of a Dataset a `torch.utils.data.Subset`,
+            unless it is a `noisyfit.data.SliceableDataset`.
         y : of the type of `y`
 
         Raises

@@ -6,7 +6,6 @@ from functools import cached_property
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-import joblib
 import numpy as np
 import torch
 from skorch.callbacks import Callback, EarlyStopping
@@ -14,7 +13,6 @@ from skorch.callbacks import Callback, EarlyStopping
 from noisyfit._nested_params import nested_params
 from noisyfit._random import seeded
 from noisyfit.augment import weak_view
-from noisyfit.data import Rows, StreamSource, View
 from noisyfit.dynamics import RecordedRun
 from noisyfit.modules import build_module
 from noisyfit.persistence import StageCheckpoint
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
 
     from noisyfit.base._classifier import BaseNoisyClassifier
     from noisyfit.base._fit_task import FitTask
+    from noisyfit.data import Rows, View
 
 Net = TypeVar("Net", bound=NoisyNet)
 
@@ -59,7 +58,7 @@ class Trainer:
     Raises
     ------
     TypeError
-        For what is no callback.
+        For what is no callback, and for rows of several inputs where the method takes one.
 
     Examples
     --------
@@ -98,7 +97,14 @@ class Trainer:
         # Two rows, fetched once: where they come from may be slow.
         ids = task.rows.index[:2].to(task.device)
         self._example = task.rows.prepare(task.rows.source.gather(ids))
-        self.row_shape = tuple(self._example.shape[1:])
+        if isinstance(self._example, dict) and not est.takes_named_inputs:
+            raise TypeError(
+                f"{type(est).__name__} mixes and changes inputs, which it cannot do to a dict with "
+                f"the keys {list(self._example)}. MILDSelector and DynamicsLSTMDetector take such "
+                "items; here return one tensor, such as an embedding."
+            )
+        named = isinstance(self._example, dict)
+        self.row_shape = () if named else tuple(self._example.shape[1:])
         auto_lr = est.auto_lr["table" if task.is_table else "other"]
         self.lr = auto_lr if isinstance(est.lr, str) else est.lr
         self.batch_size = self.batch_size_for(task.n_samples)
@@ -250,7 +256,7 @@ class Trainer:
             "iterator_train__shuffle": True,
             "iterator_train__generator": task.streams.shuffle,
             "iterator_train__views": () if self.view is None else (self.view,),
-            "iterator_train__num_workers": _num_workers(task.rows),
+            "iterator_train__num_workers": None,  # of rows that are streamed, now or in predict
         }
         if est.optimizer is torch.optim.SGD:
             own |= {f"optimizer__{name}": value for name, value in est.optimizer_defaults.items()}
@@ -323,10 +329,6 @@ def _check_callback(item: Any) -> Any:
             f"It has {item!r}, which is none: see skorch.callbacks."
         )
     return (item[0], made) if is_pair else made
-
-
-def _num_workers(rows: Rows) -> int:
-    return min(4, joblib.cpu_count()) if isinstance(rows.source, StreamSource) else 0
 
 
 def auto_batch_size(n_samples: int) -> int:

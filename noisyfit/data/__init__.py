@@ -10,18 +10,23 @@ from noisyfit.data._checks import (
     encode_labels,
 )
 from noisyfit.data._dataset_items import dataset_targets
+from noisyfit.data._hf_rows import HFRows
+from noisyfit.data._inputs import any_input, map_inputs
 from noisyfit.data._labels import plain_labels
 from noisyfit.data._loader import BatchLoader, batch_sizes
 from noisyfit.data._make_rows import Scaler, fit_scaler, make_rows, row_shape
 from noisyfit.data._rows import Rows
 from noisyfit.data._scaling import ImageScaler, TableScaler
 from noisyfit.data._select import check_selectable, select_rows
+from noisyfit.data._sliceable import SliceableDataset
 from noisyfit.data._sources import Source, SparseSource, StreamSource, TensorSource, View, as_tensor
 
 __all__ = [
     "BatchLoader",
+    "HFRows",
     "ImageScaler",
     "Rows",
+    "SliceableDataset",
     "SparseSource",
     "StreamSource",
     "TableScaler",

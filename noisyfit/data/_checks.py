@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +14,9 @@ from torch.utils.data import Dataset
 from noisyfit.data._array_checks import as_numpy, check_input
 from noisyfit.data._dataset_items import dataset_targets, first_input
 from noisyfit.data._labels import gap_rows, plain_labels
+from noisyfit.data._refusals import unwrapped
 from noisyfit.data._scaling import plain_arrays
-from noisyfit.data._sources import as_tensor
+from noisyfit.data._sources import as_inputs
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -43,15 +43,19 @@ def check_X_y(estimator: BaseEstimator, X: Any, y: Any) -> tuple[Any, np.ndarray
     ------
     ValueError
         In scikit-learn's wording: wrong shapes, NaN, a continuous target, a single class.
+    TypeError
+        For what cannot be rows, such as a generator; the message says what to pass instead.
     """
-    if isinstance(X, (str, PurePath)):
-        raise ValueError(
-            f"X must be rows, not a path. Got {str(X)!r}. For a folder of images with a subfolder "
-            "for each class pass torchvision.datasets.ImageFolder(path, transform=...)."
-        )
+    X = unwrapped(X)
     if isinstance(X, Dataset):
         y = dataset_targets(X) if y is None else y
-        estimator.n_features_in_ = as_tensor(first_input(X)).shape[0]
+        first = as_inputs(first_input(X))
+        if not isinstance(first, dict) and first.ndim == 0:
+            raise ValueError(
+                f"The input of a row must be a vector or more. Got {first.item()!r}, a single "
+                "number; return a vector of one."
+            )
+        estimator.n_features_in_ = len(first)  # of several inputs by name: their number
         y = check_labels(y)
         check_consistent_length(range(len(X)), y)  # type: ignore[arg-type]
     elif y is None:
@@ -90,6 +94,7 @@ def check_X(estimator: BaseEstimator, X: Any, dtype: np.dtype | None) -> Any:
         Also for ``uint8`` images where there were float images in ``fit``, and the reverse: their
         scale differs.
     """
+    X = unwrapped(X)
     if isinstance(X, Dataset):
         return X
     X = check_input(estimator, X, reset=False)

@@ -34,12 +34,12 @@ def frame_dtypes(X: Any) -> tuple[list, list] | None:
     >>> frame_dtypes(pd.DataFrame({"a": [1], "b": [2.5]}))
     (['a', 'b'], [dtype('int64'), dtype('float64')])
     """
-    schema = getattr(X, "schema", None)
+    schema: Any = getattr(X, "schema", None)
     if hasattr(X, "column_names") and hasattr(schema, "types"):
         return list(X.column_names), list(schema.types)
     if not hasattr(X, "columns"):
         return None
-    types = X.dtypes if hasattr(X, "dtypes") else schema.values()  # type: ignore[union-attr]
+    types = X.dtypes if hasattr(X, "dtypes") else schema.values()
     return list(X.columns), list(types)
 
 

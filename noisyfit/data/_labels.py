@@ -50,7 +50,7 @@ def plain_labels(y: Any, name: str = "y") -> Any:
     if hasattr(y, "isna") and hasattr(y, "dtype") and not isinstance(dtype, np.dtype):
         return _of_pandas(y)
     if isinstance(y, np.ndarray):
-        if dtype.kind == "T":  # type: ignore[union-attr] - numpy's own strings of any length
+        if y.dtype.kind == "T":  # numpy's own strings of any length
             return y.astype(object)
         return _of_objects(y) if y.dtype == object and y.ndim == 1 else y
     if getattr(dtype, "kind", None) == "O" or hasattr(y, "null_count"):

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import weakref
 from typing import TYPE_CHECKING, Any
 
+import joblib
 import torch
 from torch.utils.data import DataLoader
 
+from noisyfit.data._inputs import map_inputs
 from noisyfit.data._sources import StreamSource, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from noisyfit.data._rows import Rows
+
+_WORKERS = 4  # at most, unless the user asks for more
 
 
 class BatchLoader:
@@ -38,8 +43,9 @@ class BatchLoader:
         Batched augmentations, applied to the gathered inputs before they are scaled. The first
         makes ``"x"``; any others make the entries of the tuple ``"views"``. Without one, ``"x"`` is
         the plain input.
-    num_workers : int, default=0
-        Processes that read a streamed data set; has no effect on resident rows.
+    num_workers : int or None, default=0
+        Processes that read a streamed data set; has no effect on resident rows. None: one a
+        processor, up to four; none for a single batch.
 
     Examples
     --------
@@ -59,7 +65,7 @@ class BatchLoader:
         shuffle: bool = False,
         generator: torch.Generator | None = None,
         views: Sequence[View | None] = (),
-        num_workers: int = 0,
+        num_workers: int | None = 0,
     ) -> None:
         self.dataset = dataset
         self.batch_size = batch_size
@@ -91,7 +97,7 @@ class BatchLoader:
             ids = ids[torch.randperm(len(ids), generator=self.generator)]
         return list(ids.split(batch_sizes(len(ids), self.batch_size)))
 
-    def _gathered(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def _gathered(self) -> Iterator[tuple[Any, torch.Tensor]]:
         source = self.dataset.source
         if not isinstance(source, StreamSource):
             batches = self.id_batches()
@@ -102,19 +108,26 @@ class BatchLoader:
                     yield source.gather(here), ids
             return
         if self._stream is None:
+            num_workers = self._auto_workers() if self.num_workers is None else self.num_workers
             self._stream = DataLoader(
                 source,  # type: ignore[arg-type]
                 batch_sampler=_EpochBatches(self),  # type: ignore[arg-type]  # with seeds
-                num_workers=self.num_workers,
-                persistent_workers=self.num_workers > 0,
+                num_workers=num_workers,
+                persistent_workers=num_workers > 0,
                 pin_memory=source.device.type == "cuda",
                 generator=torch.Generator(),  # of seeds of the workers, which nobody uses
             )
         for x, ids in self._stream:
             yield (
-                x.to(source.device, non_blocking=True),
+                map_inputs(lambda part: part.to(source.device, non_blocking=True), x),
                 ids.to(source.device, non_blocking=True),
             )
+
+    def _auto_workers(self) -> int:
+        """Choose the number of processes: none for one batch, or where none may be started."""
+        if len(self) < 2 or multiprocessing.current_process().daemon:
+            return 0
+        return min(_WORKERS, joblib.cpu_count(), len(self))
 
 
 class _EpochBatches:

@@ -13,7 +13,8 @@ from torch.utils.data import Dataset, Subset, TensorDataset
 from noisyfit.data._dataset_items import first_input
 from noisyfit.data._rows import Rows
 from noisyfit.data._scaling import ImageScaler, TableScaler, flat_columns
-from noisyfit.data._sources import Source, SparseSource, StreamSource, TensorSource, as_tensor
+from noisyfit.data._sliceable import SliceableDataset
+from noisyfit.data._sources import Source, SparseSource, StreamSource, TensorSource, as_inputs
 
 Scaler = ImageScaler | TableScaler
 
@@ -110,7 +111,7 @@ def _source(X: Any, device: torch.device) -> Source:
 
 def _tensor_of(dataset: Dataset) -> torch.Tensor | None:
     """Return the inputs of a data set that holds them as one tensor: streaming gains nothing."""
-    if isinstance(dataset, Subset):
+    if isinstance(dataset, Subset) and type(dataset) in (Subset, SliceableDataset):
         tensor = _tensor_of(dataset.dataset)
         return None if tensor is None else tensor[torch.as_tensor(dataset.indices)]
     if type(dataset) is not TensorDataset or dataset.tensors[0].dtype == torch.bfloat16:
@@ -119,5 +120,8 @@ def _tensor_of(dataset: Dataset) -> torch.Tensor | None:
 
 
 def row_shape(X: Any) -> tuple[int, ...]:
-    """Shape of a single row's input."""
-    return tuple(as_tensor(first_input(X)).shape) if isinstance(X, Dataset) else X.shape[1:]
+    """Shape of a single row's input; () of several inputs by name."""
+    if not isinstance(X, Dataset):
+        return X.shape[1:]
+    first = as_inputs(first_input(X))
+    return () if isinstance(first, dict) else tuple(first.shape)

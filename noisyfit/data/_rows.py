@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -118,8 +118,19 @@ class Rows(Dataset):
         weights = None if weight is None else torch.tensor(weight, dtype=torch.float32)
         return Rows(self.source, self.y, self.scaler, self.index, weights)
 
-    def prepare(self, x: torch.Tensor) -> torch.Tensor:
-        """Bring gathered inputs into the form the network takes: float32, channels last."""
+    def prepare(self, x: Any) -> Any:
+        """Bring gathered inputs into the form the network takes: float32, channels last.
+
+        Of several inputs by name, integers and booleans stay what they are, such as tokens.
+        """
+        if isinstance(x, dict):
+            images = {
+                name for name, part in x.items() if part.dtype == torch.uint8 and part.ndim == 4
+            }
+            return {
+                name: self.prepare(part) if part.is_floating_point() or name in images else part
+                for name, part in x.items()
+            }
         if self.scaler is not None:
             x = self.scaler(x)
         elif x.dtype == torch.uint8 and x.ndim == 4:

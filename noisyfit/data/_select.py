@@ -10,6 +10,7 @@ from torch.utils.data import Dataset, Subset
 
 from noisyfit._sklearn import safe_indexing
 from noisyfit.data._columns import is_lazy
+from noisyfit.data._sliceable import SliceableDataset
 
 
 def check_selectable(values: Any, name: str) -> None:
@@ -53,7 +54,8 @@ def select_rows(values: Any, rows: np.ndarray, name: str = "X") -> Any:
     Returns
     -------
     object
-        Of the type of `values`; of a Dataset a `torch.utils.data.Subset`.
+        Of the type of `values`; of a Dataset a `torch.utils.data.Subset`, unless it is a
+        `SliceableDataset`.
 
     Raises
     ------
@@ -68,6 +70,8 @@ def select_rows(values: Any, rows: np.ndarray, name: str = "X") -> Any:
     >>> select_rows(sparse.eye_array(3, format="coo"), np.array([2])).toarray()
     array([[0., 0., 1.]])
     """
+    if isinstance(values, SliceableDataset):
+        return values[rows]
     if isinstance(values, Dataset):
         return Subset(values, rows.tolist())
     if sparse.issparse(values):

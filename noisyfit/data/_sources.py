@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 
 from noisyfit._random import seeded
+from noisyfit.data._inputs import map_inputs
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -121,7 +122,8 @@ class StreamSource:
     Parameters
     ----------
     dataset : torch.utils.data.Dataset
-        Items are ``(input, label)`` pairs or inputs; an input is a tensor, an array or a PIL image.
+        Items are ``(input, label)`` pairs or inputs; an input is a tensor, an array, a PIL image,
+        or a dict of these by the names of the network's arguments.
     device : torch.device
         Where batches are to be.
 
@@ -144,34 +146,38 @@ class StreamSource:
 
     def __init__(self, dataset: Dataset, device: torch.device) -> None:
         self.dataset, self.device = dataset, device
-        self._shape: torch.Size | None = None
+        self._shape: Any = None  # or shapes by name
 
     def __len__(self) -> int:
         return len(self.dataset)  # type: ignore[arg-type]
 
-    def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
+    def __getitem__(self, i: int) -> tuple[Any, int]:
         item = self.dataset[i]
-        x = as_tensor(item[0] if isinstance(item, (tuple, list)) else item)
+        x = as_inputs(item[0] if isinstance(item, (tuple, list)) else item)
+        shape = map_inputs(lambda part: tuple(part.shape), x)
         if self._shape is None:  # of the first one that this process reads
-            self._shape = x.shape
-        if x.shape != self._shape:
+            self._shape = shape
+        if shape != self._shape:
             raise ValueError(
-                f"All inputs must have one shape. Row {i} has {tuple(x.shape)}, others have "
-                f"{tuple(self._shape)}. For images of different sizes add "
-                "transforms.Resize((height, width)) to the data set's transform."
+                f"All inputs must have one shape. Row {i} has {shape}, others have "
+                f"{self._shape}. For images of different sizes add "
+                "transforms.Resize((height, width)) to the data set's transform; pad texts to one "
+                "length."
             )
         return x, i
 
-    def __getitems__(self, batch: tuple[int, list[int]]) -> list[tuple[torch.Tensor, int]]:
+    def __getitems__(self, batch: tuple[int, list[int]]) -> list[tuple[Any, int]]:
         """Read the rows of a batch of `_EpochBatches`."""
         seed, ids = batch
         with seeded(seed, "cpu"):
             return [self[i] for i in ids]
 
-    def gather(self, ids: torch.Tensor) -> torch.Tensor:
+    def gather(self, ids: torch.Tensor) -> Any:
         """Return the inputs of the rows `ids`, read in this process."""
-        read = self.__getitems__((SINGLE_READS, ids.tolist()))
-        return torch.stack([x for x, _ in read]).to(self.device)
+        read = [x for x, _ in self.__getitems__((SINGLE_READS, ids.tolist()))]
+        if isinstance(read[0], dict):
+            return {k: torch.stack([x[k] for x in read]).to(self.device) for k in read[0]}
+        return torch.stack(read).to(self.device)
 
 
 def _share(X: np.ndarray) -> torch.Tensor:
@@ -190,12 +196,29 @@ def _to_device(x: torch.Tensor, device: torch.device) -> torch.Tensor:
     return x.to(device, non_blocking=True)
 
 
+def as_inputs(x: Any) -> Any:
+    """Return one input as a tensor, or a dict of them as a dict of tensors."""
+    return {k: as_tensor(part) for k, part in x.items()} if isinstance(x, Mapping) else as_tensor(x)
+
+
 def as_tensor(x: Any) -> torch.Tensor:
-    """Return one input as a tensor; a PIL image becomes ``uint8``, channels first."""
+    """Return one input as a tensor; a PIL image becomes ``uint8``, channels first.
+
+    Raises
+    ------
+    TypeError
+        For a string and all else that holds no numbers.
+    """
     if isinstance(x, torch.Tensor):
         return x
     if hasattr(x, "getbands"):
         from torchvision.transforms.functional import pil_to_tensor
 
         return pil_to_tensor(x)
-    return torch.from_numpy(np.array(x, order="C"))  # may be read-only or run backwards
+    array = np.array(x, order="C")  # may be read-only or run backwards
+    if array.dtype.kind not in "biuf" or array.dtype == np.longdouble:
+        raise TypeError(
+            f"The input of an item must be a tensor, an array or a PIL image. Got "
+            f"{type(x).__name__}; turn it into numbers, such as a text into an embedding."
+        )
+    return torch.from_numpy(array)

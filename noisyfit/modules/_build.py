@@ -12,9 +12,7 @@ from torch import nn
 from noisyfit.modules._default import MLP, ConvNet
 
 
-def build_module(
-    module: Any, params: dict[str, Any], *, example: torch.Tensor, n_classes: int
-) -> nn.Module:
+def build_module(module: Any, params: dict[str, Any], *, example: Any, n_classes: int) -> nn.Module:
     """Build a network for inputs like `example`, initialized from torch's global generator.
 
     Parameters
@@ -24,8 +22,9 @@ def build_module(
     params : dict
         The user's ``module__*`` parameters. ``n_features``, ``n_channels`` and ``n_classes`` are
         added where the signature has them.
-    example : tensor of shape (n_rows, ...)
-        A small batch of prepared inputs, on the device to train on.
+    example : tensor of shape (n_rows, ...), or dict of them
+        A small batch of prepared inputs, on the device to train on. Those of a dict are the
+        network's arguments of these names.
     n_classes : int
         Number of logits that the network has to return.
 
@@ -49,7 +48,8 @@ def build_module(
             )
         built = copy.deepcopy(module)
     else:
-        factory, arguments = module_call(module, params, tuple(example.shape[1:]), n_classes)
+        shape = () if isinstance(example, dict) else tuple(example.shape[1:])
+        factory, arguments = module_call(module, params, shape, n_classes)
         try:
             built = factory(**arguments)
         except TypeError as error:
@@ -60,7 +60,8 @@ def build_module(
         raise TypeError(
             f"module must give a torch.nn.Module. Got {type(built).__name__} from {module!r}."
         )
-    built = built.to(example.device)
+    parts = example if isinstance(example, dict) else {"x": example}
+    built = built.to(next(iter(parts.values())).device)
     _try_out(built, example, n_classes)
     return built.train()
 
@@ -77,7 +78,7 @@ def module_call(
     params : dict
         The user's ``module__*`` parameters.
     row_shape : tuple of int
-        Shape of a row as the network gets it.
+        Shape of a row as the network gets it; () for several inputs by name.
     n_classes : int
         Number of logits that the network has to return.
 
@@ -89,24 +90,31 @@ def module_call(
         The arguments to call it with.
     """
     is_image = len(row_shape) == 3
+    if module is None and not row_shape:
+        raise ValueError("Rows of several inputs by name, dicts, need a network: pass module.")
     factory = module or (ConvNet if is_image else MLP)
-    known = {"n_channels" if is_image else "n_features": row_shape[0], "n_classes": n_classes}
+    known = {"n_classes": n_classes}
+    if row_shape:
+        known["n_channels" if is_image else "n_features"] = row_shape[0]
     accepted = inspect.signature(factory).parameters
     return factory, {k: v for k, v in known.items() if k in accepted} | params
 
 
-def _try_out(module: nn.Module, example: torch.Tensor, n_classes: int) -> None:
+def _try_out(module: nn.Module, example: Any, n_classes: int) -> None:
+    named = example if isinstance(example, dict) else {}
+    shapes = {name: tuple(part.shape) for name, part in named.items()}
+    n_rows = next(iter(shapes.values()))[0] if named else len(example)
     context = (
-        f"{type(module).__name__} on a batch of shape {tuple(example.shape)} "
+        f"{type(module).__name__} on a batch of shape {shapes or tuple(example.shape)} "
         f"with {n_classes} classes"
     )
     module.eval()
     try:
         with torch.no_grad():
-            logits = module(example)
+            logits = module(**named) if named else module(example)
     except Exception as error:
         raise ValueError(f"The network failed: {context}. {error}") from error
-    expected = (len(example), n_classes)
+    expected = (n_rows, n_classes)
     if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != expected:
         got = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
         raise ValueError(

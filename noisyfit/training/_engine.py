@@ -16,6 +16,8 @@ from skorch.history import History
 from torch import nn
 from torch.func import functional_call
 
+from noisyfit.data import any_input, map_inputs
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -121,6 +123,7 @@ class Engine(NeuralNet):
     ) -> torch.Tensor:
         """Compute the logits of a batch; only the inputs reach the module, never the row ids.
 
+        Several inputs by name, a dict under ``"x"``, reach it as keywords.
         `params` stand in for the module's parameters of the same name.
 
         Raises
@@ -136,13 +139,16 @@ class Engine(NeuralNet):
             else nullcontext()
         )
         with autocast:
-            x = x.to(self.device)
+            x = map_inputs(lambda part: part.to(self.device), x)
+            inputs, named = ((), {**x, **fit_params}) if isinstance(x, dict) else ((x,), fit_params)
             logits = (
-                self.module_(x, **fit_params)
+                self.module_(*inputs, **named)
                 if params is None
-                else functional_call(self.module_, dict(params), (x,), fit_params)
+                else functional_call(self.module_, dict(params), inputs, named)
             )
-        self._check_logits(logits, len(x), trains=params is None and self.module_.training)
+        self._check_logits(
+            logits, len(any_input(x)), trains=params is None and self.module_.training
+        )
         return logits.float()
 
     def _check_logits(self, logits: Any, n_rows: int, *, trains: bool) -> None:
@@ -168,11 +174,11 @@ class Engine(NeuralNet):
         """
         X, y = batch
         x = X["x"] if isinstance(X, dict) else X
-        n_rows, missing = len(x), -len(x) % _ROWS_AT_ONCE
+        n_rows = len(any_input(x))
+        missing = -n_rows % _ROWS_AT_ONCE
         if missing and not training:
-            x = torch.cat([x, x[:1].expand(missing, *x.shape[1:])])
-            x = x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
-        return super().evaluation_step((x, y), training)[:n_rows]
+            x = map_inputs(lambda part: _filled_up(part, missing), x)
+        return super().evaluation_step(({"x": x}, y), training)[:n_rows]
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, torch.Tensor]:
         """Differentiate the loss of one batch; runs inside the optimizer's closure."""
@@ -286,6 +292,11 @@ class Engine(NeuralNet):
         state = {k: v for k, v in self.__dict__.items() if not k.startswith(prefixes)}
         attributes = {k: v for k, v in self.__dict__.items() if k.startswith(prefixes)}
         return {**state, "__cuda_dependent_attributes__": cloudpickle.dumps(attributes)}
+
+
+def _filled_up(x: torch.Tensor, missing: int) -> torch.Tensor:
+    x = torch.cat([x, x[:1].expand(missing, *x.shape[1:])])
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 
 
 def _asks_to_stop(callback: Callback) -> bool:

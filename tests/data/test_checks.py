@@ -10,7 +10,7 @@ from PIL import Image
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import DataConversionWarning
-from torch.utils.data import ConcatDataset, Dataset, Subset, TensorDataset
+from torch.utils.data import Dataset, Subset, TensorDataset
 
 from noisyfit.data import (
     BatchLoader,
@@ -25,7 +25,6 @@ from noisyfit.data import (
     make_rows,
 )
 from noisyfit.data._checks import check_X, check_X_y
-from noisyfit.data._dataset_items import dataset_targets
 from noisyfit.data._make_rows import row_shape
 
 CPU = torch.device("cpu")
@@ -65,7 +64,7 @@ class WithTargets(Items):
         self.targets = targets
 
     def __getitem__(self, i):
-        return self.items[i], "not to be read"
+        return self.items[i], self.targets[i]
 
 
 @pytest.mark.parametrize("standardize", [True, False])
@@ -321,37 +320,6 @@ def test_trusted_of_another_kind_is_refused_with_advice(trusted, got):
         match=rf"boolean mask of shape \(4,\). Got an array of {got} instead.*mask\[indices\]",
     ):
         check_trusted(trusted, 4)
-
-
-def test_targets_are_not_read_item_by_item():
-    for targets in ([3, 1, 2], np.array([3, 1, 2]), torch.tensor([3, 1, 2])):
-        assert dataset_targets(WithTargets(range(3), targets)).tolist() == [3, 1, 2]
-
-
-def test_items_that_carry_their_label():
-    assert dataset_targets(Items([("x", 3), ("y", 1)])).tolist() == [3, 1]
-    assert dataset_targets(Items([("x", "cat"), ("y", "dog")])).tolist() == ["cat", "dog"]
-    tensors = TensorDataset(torch.zeros(3, 2), torch.tensor([2, 0, 1]))
-    assert check_labels(dataset_targets(tensors)).tolist() == [2, 0, 1]
-    assert dataset_targets(ConcatDataset([tensors, tensors])).tolist() == [2, 0, 1] * 2
-
-
-def test_targets_of_a_subset():
-    whole = WithTargets(range(5), [10, 11, 12, 13, 14])
-    part = Subset(whole, [4, 0, 3])
-    assert dataset_targets(part).tolist() == [14, 10, 13]
-    assert dataset_targets(Subset(part, [1, 2])).tolist() == [10, 13]
-    assert dataset_targets(Subset(Items([("x", 3), ("y", 1)]), torch.tensor([1]))).tolist() == [1]
-
-
-@pytest.mark.parametrize(
-    "dataset", [Items([1.0, 2.0]), TensorDataset(torch.zeros(2, 3)), Subset(Items([1.0]), [0])]
-)
-def test_a_dataset_without_labels_is_refused(dataset):
-    with pytest.raises(
-        ValueError, match=r"neither an attribute 'targets' nor items .*pass .* as y"
-    ):
-        check_X_y(Estimator(), dataset, None)
 
 
 def test_labels_given_next_to_a_dataset_win():

@@ -1,5 +1,6 @@
 """Rows and their loader: every row once, with its own input and label, from every source."""
 
+import multiprocessing
 import random
 import time
 from itertools import pairwise
@@ -435,6 +436,26 @@ def test_any_layout_of_an_array_is_taken(layout, memory):
     source = TensorSource(X, CPU) if memory == "resident" else StreamSource(X, CPU)
     rows = Rows(source, torch.zeros(6, dtype=torch.int64))
     np.testing.assert_array_equal(collect(BatchLoader(rows, 4))[1], X)
+
+
+def test_workers_are_chosen_by_what_is_read_unless_they_were_asked_for(monkeypatch):
+    monkeypatch.setattr("joblib.cpu_count", lambda: 3)
+    y, made = torch.zeros(30, dtype=torch.int64), []
+    loader = "noisyfit.data._loader.DataLoader"
+    monkeypatch.setattr(loader, lambda *args, num_workers, **kwargs: made.append(num_workers) or ())
+
+    def read(kind, batch_size, num_workers):
+        list(BatchLoader(Rows(table(kind), y), batch_size, num_workers=num_workers))
+
+    read("stream", 4, None)
+    read("stream", 15, None)  # two batches
+    read("stream", 30, None)  # one batch
+    read("stream", 30, 1)  # asked for
+    read("resident", 4, None)
+    assert made == [3, 2, 0, 1]
+    monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)
+    read("stream", 4, None)
+    assert made[4:] == [0]
 
 
 def test_one_order_is_drawn_an_epoch_whoever_reads(photo_folder):

@@ -235,6 +235,8 @@ class DLTClassifier(BaseNoisyClassifier):
     }
     optimizer_defaults: ClassVar[dict[str, Any]] = {"momentum": 0.9, "weight_decay": 5e-4}
 
+    takes_named_inputs: ClassVar[bool] = False
+
     def __init__(
         self,
         module: Any = None,

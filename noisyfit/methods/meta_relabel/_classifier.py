@@ -289,6 +289,8 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
     optimizer_defaults: ClassVar[dict[str, Any]] = {"momentum": 0.9, "weight_decay": 5e-4}
     auto_lr: ClassVar[dict[str, float]] = {"table": 0.03, "other": 0.02}
 
+    takes_named_inputs: ClassVar[bool] = False
+
     def __init__(
         self,
         module: Any = None,
