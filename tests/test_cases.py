@@ -12,7 +12,7 @@ from _estimators import QUICK
 from scipy import sparse
 from sklearn import config_context
 from sklearn.base import clone
-from sklearn.datasets import load_digits, make_blobs
+from sklearn.datasets import load_digits, make_blobs, make_classification
 from sklearn.ensemble import BaggingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score, cross_validate
@@ -33,6 +33,7 @@ from noisyfit import (
 )
 from noisyfit.data import SliceableDataset
 from noisyfit.modules import MLP
+from noisyfit.noise import corrupt_labels, transition_matrix
 from noisyfit.review import apply_review, label_report, review_page
 
 # MetaRelabelClassifier says so; its own tests check that.
@@ -699,16 +700,75 @@ def test_b03_no_class_vanishes(est, n_rare):
 # --- B04 rare class ---
 
 
+def hard(n=600, n_classes=3, **settings):
+    """Classes that overlap little; all labels are right."""
+    settings = {"n_informative": 7, "n_redundant": 0, "class_sep": 2, **settings}
+    return make_classification(
+        n, 10, n_classes=n_classes, n_clusters_per_class=1, flip_y=0, random_state=0, **settings
+    )
+
+
+# That the numbers are wrong is not mended here; that the summary says what they cannot know is.
+def test_b04_a_rejected_class_is_named():
+    rows, labels = hard(2000, 2, weights=[0.99])
+    est = DynamicsLSTMDetector(random_state=0).fit(rows, labels)
+    n_rejected = (~est.clean_mask_)[labels == 1].sum()
+    assert n_rejected > 10, "if this is mended, the test has done its work"
+    assert f"Of the 20 labels 1, {n_rejected} were rejected: a rare or hard" in est.summary()
+
+
 # --- B05 pair noise ---
+
+
+def test_b05_an_estimate_far_below_what_the_network_contradicts_is_doubted():
+    rows, labels = hard(800, 4)
+    given = corrupt_labels(labels, transition_matrix("pair", 4, 0.4), 1).labels
+    est = DynamicsLSTMDetector(random_state=0).fit(rows, given)
+    contradicted = (est.predicted_labels_ != given).mean()
+    assert est.noise_rate_ < contradicted - 0.1
+    assert f"The network contradicts {contradicted:.1%}".replace("%", " %") in est.summary()
 
 
 # --- B06 row numbers ---
 
 
+def test_b06_labels_learned_by_heart_are_doubted():
+    rows, labels = hard()
+    given = corrupt_labels(labels, transition_matrix("symmetric", 3, 0.2), 1).labels
+    numbered = sparse.hstack([sparse.csr_matrix(rows), sparse.eye(600)]).tocsr()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        est = MILDSelector(random_state=0).fit(numbered, given)
+    said = est.summary()
+    assert "at last 0.0 %: between them are hard rows, and wrong labels learned by heart" in said
+    assert "Less than one error is expected: no number of rows to review." in said
+    held_out = MILDSelector(random_state=0, recording="held_out").fit(rows, given)
+    assert "learned by heart" not in held_out.summary()
+
+
 # --- B08 clean digits ---
 
 
+def test_b08_no_review_is_asked_for_where_no_error_is_expected():
+    rows, labels = load_digits(return_X_y=True)
+    said = MILDSelector(random_state=0).fit(rows[:900], labels[:900]).summary()
+    assert "Less than one error is expected: no number of rows to review." in said
+    assert "Review the" not in said
+    assert "by heart" not in said
+
+
 # --- B09 X says nothing ---
+
+
+@pytest.mark.parametrize("kind", [MILDSelector, DynamicsLSTMDetector, DLTClassifier])
+def test_b09_rows_that_tell_nothing_are_doubted(kind):
+    rows = np.random.default_rng(0).normal(size=(600, 10))
+    _, labels = hard()
+    said = kind(random_state=0, max_epochs=10).fit(rows, labels).summary()
+    assert "right no more often than by naming the most frequent label" in said
+    rows, labels = hard()
+    said = kind(random_state=0, max_epochs=10).fit(rows, labels).summary()
+    assert "most frequent label" not in said
 
 
 # --- B10 review, labels beside gaps ---

@@ -24,7 +24,7 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
-from skorch.callbacks import Callback, EarlyStopping
+from skorch.callbacks import Callback
 from torch import nn
 from torch.utils.data import Dataset, Subset, TensorDataset
 
@@ -38,14 +38,32 @@ N_CLASSES = 3
 pytestmark = pytest.mark.filterwarnings("ignore:No trusted rows were given:UserWarning")
 
 
-@parametrize_with_checks(CHECKED)
+def expected_failures(est):
+    """What of scikit-learn's checks cannot hold; tests/base/test_weights.py has what does."""
+    batches = "rows that are there twice fall into other batches than one row of weight 2"
+    failures = {f"check_sample_weight_equivalence_on_{kind}_data": batches for kind in KINDS}
+    if isinstance(est, MetaRelabelClassifier) and est.max_epochs == 3:
+        why = "the rows that stand in for trusted ones are balanced, whatever the class weights"
+        failures["check_class_weight_classifiers"] = why
+    return failures
+
+
+KINDS = ("dense", "sparse")
+
+
+@parametrize_with_checks(CHECKED, expected_failed_checks=expected_failures)
 def test_sklearn_checks(estimator, check):
     check(estimator)
 
 
 def parametrize_with_output(estimators, few):
     """Scikit-learn's checks of some estimators, by the global output of transformers."""
-    pairs = [pair for est in estimators for pair in estimator_checks_generator(est)]
+    pairs = [
+        (est, check)
+        for est in estimators
+        for _, check in estimator_checks_generator(est)
+        if check.func.__name__ not in expected_failures(est)
+    ]
     ids = [f"{type(est).__name__}-{check.func.__name__}" for est, check in pairs]
     marks = [() if any(name in i for name in few) else pytest.mark.slow for i in ids]
     return pytest.mark.parametrize(
@@ -772,21 +790,14 @@ class Spy(Callback):
 
 
 @pytest.mark.parametrize("named", [False, True])
-def test_callbacks_are_copied_and_called(est, named, monkeypatch):
+def test_the_users_callbacks_are_called_themselves(est, named, monkeypatch):
     monkeypatch.setattr(Spy, "calls", 0)
     spy = Spy()
     callbacks = [("spy", spy)] if named else [spy]
     est.set_params(callbacks=callbacks).fit(X, GIVEN)
-    assert Spy.calls >= len(est.history_) > 0
-    assert spy.seen == []
+    assert Spy.calls == len(spy.seen) >= len(est.history_) > 0
     assert est.callbacks is callbacks
-
-
-@pytest.mark.parametrize("named", [False, True])
-def test_early_stopping_is_refused(est, named):
-    stop = EarlyStopping(monitor="train_loss")
-    with pytest.raises(ValueError, match=r"EarlyStopping.*Lower max_epochs"):
-        est.set_params(callbacks=[("stop", stop)] if named else [stop]).fit(X, GIVEN)
+    assert not [c for _, c in est.net_.callbacks_ if c is spy], "the fitted net lets them go"
 
 
 class Interrupting(Callback):

@@ -33,7 +33,12 @@ from noisyfit.data import (
     plain_labels,
     select_rows,
 )
-from noisyfit.label_quality import estimate_transition_matrix, frequent_confusions, summarize
+from noisyfit.label_quality import (
+    doubts_about,
+    estimate_transition_matrix,
+    frequent_confusions,
+    summarize,
+)
 from noisyfit.persistence import save_estimator
 from noisyfit.training import map_logits, predict_classes, predict_logits
 
@@ -198,6 +203,7 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
         self.noise_rate_ = float(result.noise_rate)
         self.net_ = net
         self.history_ = result.history
+        self._early_agreement = result.early_agreement
         self.dynamics_ = result.dynamics
         self.scaler_, self._row_dtype = task.scaler, task.row_dtype
         self._row_shape, self._row_sample = trainer.row_shape, task.row_sample
@@ -395,6 +401,14 @@ class BaseNoisyClassifier(ClassifierMixin, NestedParams, BaseEstimator, metaclas
             int(self.trusted_mask_.sum()),
             self.noise_rate_,
             frequent_confusions(given, predicted, scores),
+            doubts_about(
+                self.classes_,
+                given,
+                given != predicted,
+                ~self.clean_mask_[self.labeled_mask_],
+                self.noise_rate_,
+                self.__dict__.get("_early_agreement"),
+            ),
         )
 
     def fit_resample(self, X: Any, y: Any, **fit_params: Any) -> tuple[Any, Any]:

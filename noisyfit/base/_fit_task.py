@@ -263,5 +263,7 @@ class FitResult(NamedTuple):
     """One entry an epoch."""
     attributes: dict[str, Any] = {}  # noqa: RUF012 - read only
     """The method's own fitted attributes by name."""
+    early_agreement: float | None = None
+    """Proportion of the labels that the net agreed with in its second epoch; None: not recorded."""
     predicted: np.ndarray | None = None
     """Codes of the classes that `net` predicts for all rows; None: `fit` computes them."""

@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping, Set
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
+from scipy import sparse
 from skorch.helper import SliceDataset
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
+
+from noisyfit.data._columns import is_lazy
 
 _MAP_STYLE = (
     "noisyfit asks for rows by their number, in a new order each epoch: pass a map-style torch "
@@ -70,6 +73,8 @@ def _is_hf_dict(X: Any) -> bool:
 
 def _first(X: Any) -> Any:
     """Return the first row of a list or of what acts like one; None for all else."""
+    if is_lazy(X):  # whose columns would have to be found out
+        return None
     is_array = any(hasattr(X, name) for name in ("shape", "columns", "__array__", "dtype"))
     if is_array or isinstance(X, (str, bytes, Mapping, Dataset)):
         return None
@@ -208,7 +213,7 @@ TABLE: dict[str, Refusal] = {
     "rows and labels": Refusal(_is_rows_and_labels, _ROWS_AND_LABELS),
     "set": Refusal(lambda X: isinstance(X, Set), _set),
     "iterator": Refusal(lambda X: hasattr(X, "__next__"), _iterator),
-    "dict": Refusal(lambda X: isinstance(X, Mapping), _dict),
+    "dict": Refusal(lambda X: isinstance(X, Mapping) and not sparse.issparse(X), _dict),
     "PIL images": Refusal(lambda X: hasattr(_first(X), "getbands"), _PIL_IMAGES, ValueError),
     "dicts": Refusal(lambda X: isinstance(_first(X), Mapping), _dicts),
     "pairs": Refusal(lambda X: _is_pair(_first(X)), _pairs),

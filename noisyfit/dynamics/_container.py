@@ -249,6 +249,26 @@ class TrainingDynamics:
             count += self._trained_mask(epoch)
         return count
 
+    def early_agreement(self, judged: np.ndarray) -> float | None:
+        """Return the proportion of labels that the network agreed with in its second epoch.
+
+        By then it has seen each row once, and can hardly have learned a label by heart.
+
+        Parameters
+        ----------
+        judged : ndarray of shape (n_samples,), bool
+            Rows whose labels count.
+
+        Returns
+        -------
+        float or None
+            None if there is no such record.
+        """
+        if self.n_epochs < 2 or "correct" not in self.quantities:
+            return None
+        correct = self.epochs(start=1, stop=2).correct[judged]
+        return None if np.isnan(correct).all() else float(np.nanmean(correct))
+
     def mean(self, quantity: str) -> np.ndarray:
         """Average a quantity over the epochs in which each row was trained.
 

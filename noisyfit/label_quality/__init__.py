@@ -6,8 +6,9 @@ from noisyfit.label_quality._noise_rate import (
     estimate_noise_rate,
     loss_gap_noise_rate,
 )
-from noisyfit.label_quality._review_length import expected_errors_found, review_length, summarize
+from noisyfit.label_quality._review_length import expected_errors_found, review_length
 from noisyfit.label_quality._selection import spare_last_rows
+from noisyfit.label_quality._summary import doubts_about, summarize
 from noisyfit.label_quality._transition_matrix import (
     estimate_transition_matrix,
     frequent_confusions,

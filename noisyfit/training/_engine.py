@@ -281,7 +281,7 @@ class Engine(NeuralNet):
         for part in self.resting_:
             if any(parameter.requires_grad for parameter in part.parameters()):
                 part.train()
-        self.resting_ = _frozen_parts(self.module_)
+        self.resting_ = [part for top in self.module_.children() for part in _frozen_parts(top)]
         for part in self.resting_:
             part.eval()
 

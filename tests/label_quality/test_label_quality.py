@@ -7,8 +7,12 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
 from noisyfit import MILDSelector
-from noisyfit.label_quality import estimate_transition_matrix, expected_errors_found, review_length
-from noisyfit.label_quality._review_length import summarize
+from noisyfit.label_quality import (
+    estimate_transition_matrix,
+    expected_errors_found,
+    review_length,
+    summarize,
+)
 from noisyfit.label_quality._transition_matrix import frequent_confusions
 from noisyfit.noise import corrupt_labels, transition_matrix
 

@@ -323,7 +323,9 @@ class DLTClassifier(BaseNoisyClassifier):
         given_rate = 0.0 if self.noise_rate == "auto" else float(self.noise_rate)
         progress = trainer.progress(self.max_epochs + estimating * self.estimation_epochs)
         with closing(progress):
-            estimate = self._estimate(task, trainer, progress) if estimating else None
+            estimate, early = (
+                self._estimate(task, trainer, progress) if estimating else (None, None)
+            )
             noise_rate = estimate.rate if estimate else given_rate
             settings = self._settings(task, trainer, noise_rate, warmup, ramp)
             progress.stage(type(self).__name__)
@@ -353,12 +355,13 @@ class DLTClassifier(BaseNoisyClassifier):
                 "noise_rate_estimate_": estimate,
                 "noise_rate_interval_": estimate and estimate.interval,
             },
+            early_agreement=early,
             predicted=predicted,
         )
 
     def _estimate(
         self, task: FitTask, trainer: Trainer, progress: EpochProgress
-    ) -> NoiseRateEstimate:
+    ) -> tuple[NoiseRateEstimate, float | None]:
         progress.stage(f"{type(self).__name__} noise rate")
         recorder = DynamicsRecorder(task.n_samples, ("loss", "correct"), folder=self.record_folder)
         net = trainer.make_net(
@@ -374,7 +377,8 @@ class DLTClassifier(BaseNoisyClassifier):
         )
         share = task.judged_share  # trusted labels are right
         low, high = found.interval
-        return found._replace(rate=share * found.rate, interval=(share * low, share * high))
+        found = found._replace(rate=share * found.rate, interval=(share * low, share * high))
+        return found, recorder.dynamics_.early_agreement(judged)
 
     def _schedule(self) -> tuple[int, int]:
         """Return the epochs of warm-up and ramp."""

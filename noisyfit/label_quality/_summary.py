@@ -1,0 +1,168 @@
+"""What a fit has to say of the labels, in words, and what its numbers cannot know."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from noisyfit.label_quality._review_length import review_length
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_MOST, _TIMES = 0.5, 3.0
+"""A class is rejected if more than this share of its labels are, and more than so many times that
+of all labels."""
+_UNLEARNED = 0.1
+"""Share of the labels that the network contradicted early and repeats at the end."""
+
+
+def summarize(
+    name: str,
+    classes: np.ndarray,
+    noise_scores: np.ndarray,
+    n_rejected: int,
+    n_trusted: int,
+    noise_rate: float,
+    confusions: list[tuple[int, int, float]],
+    doubts: Sequence[str] = (),
+) -> str:
+    """Describe the labels of a data set in a few lines.
+
+    Parameters
+    ----------
+    name : str
+        Name of the estimator.
+    classes : ndarray of shape (n_classes,)
+        Names of the classes.
+    noise_scores : ndarray of shape (n_samples,)
+        Probability that each given label is wrong.
+    n_rejected, n_trusted : int
+        Numbers of rows whose label was rejected, and of trusted rows.
+    noise_rate : float
+        Estimated proportion of wrong labels.
+    confusions : list of tuple
+        Result of `frequent_confusions`.
+    doubts : sequence of str, default=()
+        Result of `doubts_about`: what the numbers cannot know.
+
+    Returns
+    -------
+    str
+        Lines of text without a line end after the last one.
+
+    Examples
+    --------
+    >>> print(summarize("MILDSelector", ["cat", "dog"], [0.9, 0.1, 0.0, 0.0], 1, 0, 0.25,
+    ...     [(1, 0, 0.3)]))
+    MILDSelector on 4 labels of 2 classes
+    Wrong by estimate: about 1 (25.0 %). Rejected: 1.
+    Review the 1 most suspicious rows to find about 90 % of the errors, the 2 for 95 %.
+    Most frequent confusions (true class -> given label):
+      dog -> cat: 30.0 % of the rows that are dog
+    """
+    n_rows = len(noise_scores)
+    lines = [
+        f"{name} on {n_rows:,} labels of {len(classes)} classes",
+        (
+            f"Wrong by estimate: about {round(noise_rate * n_rows):,} ({_percent(noise_rate)}). "
+            f"Rejected: {n_rejected:,}."
+        ),
+    ]
+    n_wrong, by_score = noise_rate * n_rows, int((np.asarray(noise_scores) > 0.5).sum())
+    if abs(n_rejected - n_wrong) > max(0.25 * n_wrong, 10):
+        more = "more" if n_rejected > n_wrong else "fewer"
+        lines.append(
+            f"It has rejected many {more} than it takes for wrong: decide by the scores, of which "
+            f"{by_score:,} are above one half."
+        )
+    lines += doubts
+    if n_trusted:
+        lines.append(f"Trusted: {n_trusted:,}, taken as right.")
+    if not np.any(noise_scores):
+        return "\n".join([*lines, "No label is suspicious."])
+    if n_wrong < 0.5:
+        return "\n".join([*lines, "Less than one error is expected: no number of rows to review."])
+    lines.append(
+        f"Review the {review_length(noise_scores, 0.9):,} most suspicious rows to find about 90 % "
+        f"of the errors, the {review_length(noise_scores, 0.95):,} for 95 %."
+    )
+    if confusions:
+        lines.append("Most frequent confusions (true class -> given label):")
+    for true, label, share in confusions:
+        of = f"{_percent(share)} of the rows that are {classes[true]}"
+        lines.append(f"  {classes[true]} -> {classes[label]}: {of}")
+    return "\n".join(lines)
+
+
+def doubts_about(
+    classes: np.ndarray,
+    given: np.ndarray,
+    contradicted: np.ndarray,
+    rejected: np.ndarray,
+    noise_rate: float,
+    early_agreement: float | None,
+) -> list[str]:
+    """Find out what speaks against the numbers of a fit.
+
+    Parameters
+    ----------
+    classes : ndarray of shape (n_classes,)
+        Names of the classes.
+    given : ndarray of shape (n_samples,), int64
+        Given labels, encoded.
+    contradicted : ndarray of shape (n_samples,), bool
+        Rows for which the network predicts another class.
+    rejected : ndarray of shape (n_samples,), bool
+        Rows whose label was rejected.
+    noise_rate : float
+        Estimated proportion of wrong labels.
+    early_agreement : float or None
+        Proportion of the labels that the network agreed with in its second epoch, when it had seen
+        each row once; None if nobody knows.
+
+    Returns
+    -------
+    list of str
+        Sentences.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rare = np.array([0] * 97 + [1] * 3)
+    >>> doubts_about(np.array(["cat", "dog"]), rare, rare == 1, rare == 1, 0.03, None)
+    ['Of the 3 labels dog, 3 were rejected: a rare or hard class looks like that, too.']
+    """
+    sizes = np.bincount(given, minlength=len(classes))
+    n_rejected = np.bincount(given[rejected], minlength=len(classes))
+    share = n_rejected / np.maximum(sizes, 1)
+    doubts = [
+        f"Of the {sizes[c]:,} labels {classes[c]!s:.40}, {n_rejected[c]:,} were "
+        "rejected: a rare or hard class looks like that, too."
+        for c in np.flatnonzero((share > _MOST) & (share > _TIMES * rejected.mean()))
+    ]
+    n_rows, most, at_last = len(given), sizes.max() / len(given), float(contradicted.mean())
+    if at_last - noise_rate > _UNLEARNED:
+        doubts.append(
+            f"The network contradicts {_percent(at_last)} of the labels, many more than are "
+            "estimated to be wrong."
+        )
+    if early_agreement is None:
+        return doubts
+    if early_agreement <= most + 3 * np.sqrt(most * (1 - most) / n_rows):
+        doubts.append(
+            "At first the network was right no more often than by naming the most frequent label: "
+            "X may tell nothing about y, or the others are too rare; then no label can be judged."
+        )
+    elif 1 - early_agreement - at_last > _UNLEARNED:
+        doubts.append(
+            f"At first the network contradicted {_percent(1 - early_agreement)} of the labels, at "
+            f"last {_percent(at_last)}: between them are hard rows, and wrong labels learned by "
+            "heart. A fit with recording='held_out' (MILDSelector, DynamicsLSTMDetector) tells."
+        )
+    return doubts
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
