@@ -1,4 +1,4 @@
-"""Run noisyfit with other people's software, and write docs/ecosystem.md: what was tried, and how it ended.
+"""Run noisyfit with other people's software, and write how it ended: docs/ecosystem.md.
 
 ``python tests/clients/table.py`` needs the extra ``clients``. Arguments are passed on to pytest.
 """
@@ -46,7 +46,9 @@ class Table:
         yield "Made by a run on Python " + platform.python_version() + " with:"
         yield ""
         yield ", ".join(f"{name} {version(name)}" for name in packages) + "."
-        for names in sorted({names for names, _ in self.rows}, key=lambda names: str(names).lower()):
+        for names in sorted(
+            {names for names, _ in self.rows}, key=lambda names: str(names).lower()
+        ):
             yield from ("", "## " + " and ".join(names), "", "| tried | result |", "|---|---|")
             for (software, tried), results in self.rows.items():
                 if software == names:

@@ -79,7 +79,7 @@ def followed_by_a_model(est):
 
 @every_estimator
 def test_pipeline(est):
-    """`make_pipeline(est, LogisticRegression())`: the model is fitted on the rows that were kept."""
+    """`make_pipeline(est, model)`: the model is fitted on the rows that were kept."""
     pipeline = followed_by_a_model(est).fit(X, GIVEN)
     kept = pipeline[0].sample_indices_
     np.testing.assert_array_equal(kept, np.flatnonzero(pipeline[0].clean_mask_))
