@@ -56,8 +56,8 @@ def weights_file(net: NeuralNet, checkpoint: Any) -> Any:
     """
     kept = net.history
     if checkpoint.f_history is not None:  # the names of the files may tell its last epoch
-        net.history = History.from_file(checkpoint.f_history_)
+        net.history_ = History.from_file(checkpoint.f_history_)
     try:
         return checkpoint.get_formatted_files(net)["f_params"]
     finally:
-        net.history = kept
+        net.history_ = kept
