@@ -9,7 +9,7 @@ import platform
 import re
 import sys
 from collections import defaultdict
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
@@ -42,10 +42,11 @@ class Table:
 
     def lines(self):
         """Yield the lines of the page, a table for each software."""
-        packages = dict.fromkeys([*CORE, *sorted({n for names, _ in self.rows for n in names})])
+        used = {name for names, _ in self.rows for name in names} - {"Python"}
+        packages = dict.fromkeys([*CORE, *sorted(used)])
         yield "Made by a run on Python " + platform.python_version() + " with:"
         yield ""
-        yield ", ".join(f"{name} {version(name)}" for name in packages) + "."
+        yield ", ".join(f"{name} {_version(name)}" for name in packages) + "."
         for names in sorted(
             {names for names, _ in self.rows}, key=lambda names: str(names).lower()
         ):
@@ -53,6 +54,13 @@ class Table:
             for (software, tried), results in self.rows.items():
                 if software == names:
                     yield f"| {tried} | {_cell(results)} |"
+
+
+def _version(name):
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "(not installed)"
 
 
 def _result(report, noted):
