@@ -58,6 +58,13 @@ def package(session: nox.Session, kind: str) -> None:
 
 
 @nox.session(python="3.11")
+def clients(session: nox.Session) -> None:
+    """Run with other people's software, and write what came of it to docs/ecosystem.md."""
+    session.install("-e", ".[test,clients]")
+    session.run("python", "tests/clients/table.py", *session.posargs)
+
+
+@nox.session(python="3.11")
 def lint(session: nox.Session) -> None:
     """Look for mistakes, untidy code, wrong types and forbidden imports."""
     session.install("-e", ".[plot,lint]")

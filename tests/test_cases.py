@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PowerTransformer
-from skorch.callbacks import Callback, EpochScoring, LRScheduler
+from skorch.callbacks import Callback, EpochScoring, InputShapeSetter, LRScheduler, TensorBoard
 from test_common import assert_same_fit, run_python
 from torch import nn
 from torch.utils.data import ConcatDataset, Dataset, IterableDataset, Subset, TensorDataset
@@ -243,7 +243,59 @@ def test_c04_what_is_no_callback_is_named(callback):
         MILDSelector(callbacks=[callback]).fit(X, given)
 
 
+class FakeWriter:
+    """A writer of logs that takes numbers, as TensorBoard's and MLflow's do."""
+
+    def __init__(self):
+        self.tags = set()
+
+    def add_scalar(self, tag, scalar_value, global_step):
+        float(scalar_value)
+        self.tags.add(tag)
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.mark.parametrize("est", QUICKER, ids=NAMES)
+def test_c04_loggers_of_numbers_are_not_given_the_name_of_the_stage(est):
+    X, _, given = blobs()
+    writer = FakeWriter()
+    est = clone(est).set_params(callbacks=[TensorBoard(writer)]).fit(X, given)
+    assert writer.closed
+    assert "Loss/train_loss" in writer.tags
+    assert "stage" not in writer.tags
+
+
+def test_c04_what_has_nothing_to_do_is_refused():
+    X, _, given = blobs()
+    for setter in (InputShapeSetter, InputShapeSetter(), ("width", InputShapeSetter())):
+        with pytest.raises(TypeError, match="InputShapeSetter is not needed"):
+            MILDSelector(callbacks=[setter]).fit(X, given)
+
+
 # --- C05 imbalanced-learn ---
+
+
+@by_name(QUICKER)
+def test_c05_trusted_reaches_a_step_that_resamples(est):
+    pipeline = pytest.importorskip("imblearn.pipeline", reason="imbalanced-learn is not installed")
+    X, y, given = blobs()
+    trusted = (np.arange(len(y)) % 4 == 1) & (given == y)
+    with config_context(enable_metadata_routing=True):
+        model = pipeline.make_pipeline(clone(est), LogisticRegression())
+        model.fit(X, given, trusted=trusted)
+    np.testing.assert_array_equal(model[0].trusted_mask_, trusted)
+
+
+@by_name(QUICKER)
+def test_c05_the_rows_that_were_kept_are_numbered(est):
+    X, _, given = blobs()
+    est = clone(est)
+    assert not hasattr(est, "sample_indices_")
+    X_kept, y_kept = est.fit_resample(X, given)
+    np.testing.assert_array_equal(X[est.sample_indices_], X_kept)
+    np.testing.assert_array_equal(given[est.sample_indices_], y_kept)
 
 
 # --- C06 review, decisions of a frame ---

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 import torch
-from skorch.callbacks import Callback, EarlyStopping
+from skorch.callbacks import EarlyStopping
 
 from noisyfit._nested_params import nested_params
 from noisyfit._random import seeded
 from noisyfit.augment import weak_view
+from noisyfit.base._callbacks import check_callback
 from noisyfit.dynamics import RecordedRun
 from noisyfit.modules import build_module
 from noisyfit.persistence import StageCheckpoint
@@ -112,7 +113,7 @@ class Trainer:
         if est.augment == "auto":
             self.view = weak_view(self.row_shape)
         self.precision = resolve_precision(est.precision, task.device, self.is_image)
-        self.user_callbacks = [_check_callback(item) for item in est.callbacks or []]
+        self.user_callbacks = [check_callback(item) for item in est.callbacks or []]
 
     @property
     def is_image(self) -> bool:
@@ -316,19 +317,6 @@ class Trainer:
             folder=self._est.record_folder,
             validation=self._task.held_back,
         )
-
-
-def _check_callback(item: Any) -> Any:
-    """Return a callback, or a pair of name and callback; a class becomes an object."""
-    is_pair = isinstance(item, (tuple, list)) and len(item) == 2 and isinstance(item[0], str)
-    callback = item[1] if is_pair else item
-    made = callback() if isinstance(callback, type) and issubclass(callback, Callback) else callback
-    if not isinstance(made, Callback):
-        raise TypeError(
-            "callbacks must be a list of skorch callbacks, or of pairs of a name and a callback. "
-            f"It has {item!r}, which is none: see skorch.callbacks."
-        )
-    return (item[0], made) if is_pair else made
 
 
 def auto_batch_size(n_samples: int) -> int:

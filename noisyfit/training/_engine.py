@@ -11,12 +11,14 @@ import cloudpickle
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+from skorch.callbacks import Callback, LRScheduler
 from skorch.history import History
 from torch import nn
 from torch.func import functional_call
 
 from noisyfit.data import any_input, map_inputs
+from noisyfit.training._frozen import rest_frozen_parts, take_up_thawed
+from noisyfit.training._users_callbacks import asks_to_stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -48,6 +50,7 @@ class Engine(NeuralNet):
     validation_: Rows | None = None
     stops_: bool = False
     resting_: Sequence[nn.Module] = ()
+    learning_: frozenset[int] = frozenset()
 
     @abstractmethod
     def training_loss(self, X: dict[str, Any], y: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -62,6 +65,7 @@ class Engine(NeuralNet):
     def initialize_optimizer(self, *args: Any, **kwargs: Any) -> Engine:
         """Build the optimizer, and for float16 what scales its gradients."""
         super().initialize_optimizer(*args, **kwargs)
+        self.learning_ = frozenset()
         self.scaler_: torch.amp.GradScaler | None = None
         if self.precision is torch.float16:
             if isinstance(self.optimizer_, torch.optim.LBFGS):
@@ -98,7 +102,7 @@ class Engine(NeuralNet):
                 else:
                     getattr(callback, method_name)(self, **cb_kwargs)
             except KeyboardInterrupt:
-                if not _asks_to_stop(callback):
+                if not asks_to_stop(callback):
                     raise
                 self.stops_ = True
         if method_name == "on_epoch_end" and self.stops_:
@@ -219,7 +223,8 @@ class Engine(NeuralNet):
         if iterator is None:
             return
         if training:
-            self._rest_frozen_parts()
+            self.resting_ = rest_frozen_parts(self.module_, self.resting_)
+            self.learning_ = take_up_thawed(self.optimizer_, self.module_, self.learning_)
         losses, sizes = [], []
         for batch in iterator:
             self.notify("on_batch_begin", batch=batch, training=training)
@@ -270,20 +275,7 @@ class Engine(NeuralNet):
     def _set_training(self, training: bool = True) -> None:
         super()._set_training(training)
         if training:
-            self._rest_frozen_parts()
-
-    def _rest_frozen_parts(self) -> None:
-        """Put the parts whose parameters are all frozen into evaluation mode.
-
-        In training mode batch normalization would go on changing the statistics of a frozen
-        backbone, and dropout its features. Callbacks freeze parts, and free them again.
-        """
-        for part in self.resting_:
-            if any(parameter.requires_grad for parameter in part.parameters()):
-                part.train()
-        self.resting_ = [part for top in self.module_.children() for part in _frozen_parts(top)]
-        for part in self.resting_:
-            part.eval()
+            self.resting_ = rest_frozen_parts(self.module_, self.resting_)
 
     def __getstate__(self) -> dict[str, Any]:
         # As skorch's, but by cloudpickle: plain pickle refuses the network of a notebook, which
@@ -297,16 +289,3 @@ class Engine(NeuralNet):
 def _filled_up(x: torch.Tensor, missing: int) -> torch.Tensor:
     x = torch.cat([x, x[:1].expand(missing, *x.shape[1:])])
     return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
-
-
-def _asks_to_stop(callback: Callback) -> bool:
-    """Tell the interrupt by which skorch's callback ends the training from a user's."""
-    return isinstance(callback, EarlyStopping) and callback.misses_ >= callback.patience
-
-
-def _frozen_parts(module: nn.Module) -> list[nn.Module]:
-    """List the largest parts that have parameters, all of them frozen."""
-    parameters = list(module.parameters())
-    if parameters and not any(parameter.requires_grad for parameter in parameters):
-        return [module]
-    return [part for child in module.children() for part in _frozen_parts(child)]

@@ -13,6 +13,7 @@ from noisyfit.data import BatchLoader, Rows
 from noisyfit.training._engine import Engine
 from noisyfit.training._losses import row_weighted
 from noisyfit.training._schedule import CosineSchedule, StageSchedule, UsersSchedule
+from noisyfit.training._users_callbacks import log_numbers_only, weights_file
 from noisyfit.training._validation import BestEpoch
 
 
@@ -198,6 +199,7 @@ class NoisyNet(ClassifierMixin, Engine):
         if not self.history:  # the nets of a fit share the user's callbacks
             for _, callback in self.callbacks_:
                 callback.initialize()
+                log_numbers_only(callback)
         self.initialize_optimizer()
         self.stage_, self.stage_epochs_ = name, epochs
         if validation is not None:
@@ -212,6 +214,16 @@ class NoisyNet(ClassifierMixin, Engine):
         if self.checkpoint is not None:
             self.checkpoint.end_stage()
         return self
+
+    def load_params(self, *args: Any, checkpoint: Any = None, **kwargs: Any) -> None:
+        """Load a state, as skorch does; of a skorch checkpoint nothing but the weights.
+
+        By it `skorch.callbacks.Checkpoint` with ``load_best=True`` and `LoadInitState` load. A
+        stage keeps its fresh optimizer, and the history keeps its epochs.
+        """
+        if checkpoint is not None:
+            kwargs["f_params"] = weights_file(self, checkpoint)
+        super().load_params(*args, **kwargs)
 
     def predicting_state(self) -> dict[str, torch.Tensor]:
         """Return a copy of the weights that predict at this moment, as a state of the module."""

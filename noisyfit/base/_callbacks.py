@@ -1,0 +1,40 @@
+"""Callbacks as users pass them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skorch.callbacks import Callback, InputShapeSetter
+
+
+def check_callback(item: Any) -> Any:
+    """Return a callback, or a pair of name and callback; a class becomes an object.
+
+    Parameters
+    ----------
+    item : object
+        One of ``callbacks``.
+
+    Returns
+    -------
+    Callback or tuple of str and Callback
+
+    Raises
+    ------
+    TypeError
+        If it is none, or one that has nothing to do here.
+    """
+    is_pair = isinstance(item, (tuple, list)) and len(item) == 2 and isinstance(item[0], str)
+    callback = item[1] if is_pair else item
+    made = callback() if isinstance(callback, type) and issubclass(callback, Callback) else callback
+    if not isinstance(made, Callback):
+        raise TypeError(
+            "callbacks must be a list of skorch callbacks, or of pairs of a name and a callback. "
+            f"It has {item!r}, which is none: see skorch.callbacks."
+        )
+    if isinstance(made, InputShapeSetter):
+        raise TypeError(
+            "InputShapeSetter is not needed: the network is built for the rows of fit. One of your "
+            "own that names n_features in its __init__ gets the number of columns."
+        )
+    return (item[0], made) if is_pair else made
