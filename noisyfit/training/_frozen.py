@@ -32,7 +32,8 @@ def rest_frozen_parts(module: nn.Module, resting: Iterable[nn.Module]) -> list[n
     for part in resting:
         if any(parameter.requires_grad for parameter in part.parameters()):
             part.train()
-    frozen = _frozen_parts(module)
+    # Not the module itself: that nothing of it learns is an error, and the loop says so.
+    frozen = [part for child in module.children() for part in _frozen_parts(child)]
     for part in frozen:
         part.eval()
     return frozen
