@@ -14,6 +14,7 @@ _SETTLED = {
     "train_split": "use validation_fraction= for rows that are not trained on.",
     "iterator_valid": "predictions do not depend on it; num_workers is that of iterator_train__.",
     "iterator_test": "predictions do not depend on it; num_workers is that of iterator_train__.",
+    "unlabeled": "DLTClassifier and MetaRelabelClassifier take rows without a label.",
     "dataset": "rows are passed as X, also those of a torch Dataset.",
     "warm_start": "each fit starts anew; one that was stopped goes on by checkpoint=.",
     "max_iter": "the number of epochs is max_epochs=.",

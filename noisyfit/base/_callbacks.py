@@ -6,14 +6,18 @@ from typing import Any
 
 from skorch.callbacks import Callback, InputShapeSetter
 
+_OF_VALIDATION = ("valid_loss", "valid_acc", "valid_loss_best", "valid_acc_best")
 
-def check_callback(item: Any) -> Any:
+
+def check_callback(item: Any, validates: bool) -> Any:
     """Return a callback, or a pair of name and callback; a class becomes an object.
 
     Parameters
     ----------
     item : object
         One of ``callbacks``.
+    validates : bool
+        Whether there are validation rows.
 
     Returns
     -------
@@ -23,6 +27,8 @@ def check_callback(item: Any) -> Any:
     ------
     TypeError
         If it is none, or one that has nothing to do here.
+    ValueError
+        If it looks at validation rows, and there are none.
     """
     is_pair = isinstance(item, (tuple, list)) and len(item) == 2 and isinstance(item[0], str)
     callback = item[1] if is_pair else item
@@ -36,5 +42,11 @@ def check_callback(item: Any) -> Any:
         raise TypeError(
             "InputShapeSetter is not needed: the network is built for the rows of fit. One of your "
             "own that names n_features in its __init__ gets the number of columns."
+        )
+    monitor = getattr(made, "monitor", None)
+    if not validates and isinstance(monitor, str) and monitor in _OF_VALIDATION:
+        raise ValueError(
+            f"{type(made).__name__} looks at {monitor!r}, for which there have to be rows to "
+            "validate on. Set validation_fraction=, or another monitor, such as 'train_loss'."
         )
     return (item[0], made) if is_pair else made

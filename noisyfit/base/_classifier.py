@@ -280,7 +280,7 @@ class BaseNoisyClassifier(
         X : array-like, CSR matrix or torch Dataset
             Rows like those of `fit`.
         y : array-like of shape (n_samples,), or None for a Dataset that has the labels
-            Labels to compare the predictions with.
+            Labels to compare the predictions with; rows without one, see `unlabeled`, are left out.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each row; None: all count alike.
 
@@ -289,7 +289,13 @@ class BaseNoisyClassifier(
         float
         """
         y = dataset_targets(X) if y is None and isinstance(X, Dataset) else y
-        return float(accuracy_score(plain_labels(y), self.predict(X), sample_weight=sample_weight))
+        labels, predicted = plain_labels(y), self.predict(X)
+        mark = getattr(self, "unlabeled", None)
+        if mark is not None:  # rows without a label say nothing of the predictions
+            has = np.asarray(labels) != mark
+            labels, predicted = np.asarray(labels)[has], predicted[has]
+            sample_weight = None if sample_weight is None else np.asarray(sample_weight)[has]
+        return float(accuracy_score(labels, predicted, sample_weight=sample_weight))
 
     def score_labels(self, X: Any, y: Any) -> np.ndarray:
         r"""Score labels of rows that were not trained on, without training again.

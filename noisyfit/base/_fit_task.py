@@ -202,12 +202,12 @@ def make_task(
     """
     est.check_nested_params()
     X, y = check_X_y(est, X, y)
-    weight = row_weights(sample_weight, est.class_weight, y)
+    unlabeled = unlabeled_rows(y, getattr(est, "unlabeled", None))
+    weight = row_weights(sample_weight, est.class_weight, y, unlabeled)
     random_state, kept = est.random_state, None
     if checkpoint is not None:
         kept = FitCheckpoint(checkpoint)
         random_state = kept.open(est, X, y, trusted=trusted, sample_weight=weight)
-    unlabeled = unlabeled_rows(y, getattr(est, "unlabeled", None))
     encoded = np.zeros(len(y), dtype=np.int64)
     encoded[~unlabeled], classes = encode_labels(y[~unlabeled])
     warn_of_odd_labels(encoded[~unlabeled], classes)

@@ -69,6 +69,10 @@ class FittedLabels:
             raise NotFittedError(f"{type(self).__name__} is not fitted: no transition_matrix_ yet.")
         return estimate_transition_matrix(*self._of_labels(), len(self.classes_))
 
+    def _said_of_unlabeled(self) -> list[str]:
+        n_unlabeled = int((~self.labeled_mask_).sum())
+        return [f"Without a label: {n_unlabeled:,} more rows."] if n_unlabeled else []
+
     def _of_labels(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return given codes, predicted codes and noise scores of the rows that have a label."""
         labeled = self.labeled_mask_
@@ -93,14 +97,17 @@ class FittedLabels:
             int(self.trusted_mask_.sum()),
             self.noise_rate_,
             frequent_confusions(given, predicted, scores),
-            doubts_about(
-                self.classes_,
-                given,
-                given != predicted,
-                ~self.clean_mask_[self.labeled_mask_],
-                self.noise_rate_,
-                self.__dict__.get("_early_agreement"),
-            ),
+            [
+                *self._said_of_unlabeled(),
+                *doubts_about(
+                    self.classes_,
+                    given,
+                    given != predicted,
+                    ~self.clean_mask_[self.labeled_mask_],
+                    self.noise_rate_,
+                    self.__dict__.get("_early_agreement"),
+                ),
+            ],
         )
 
     @property

@@ -10,7 +10,9 @@ from sklearn.utils.class_weight import compute_sample_weight
 from noisyfit._sklearn import check_sample_weight
 
 
-def row_weights(sample_weight: Any, class_weight: Any, y: np.ndarray) -> np.ndarray | None:
+def row_weights(
+    sample_weight: Any, class_weight: Any, y: np.ndarray, unlabeled: np.ndarray | None = None
+) -> np.ndarray | None:
     """Combine the user's weights of rows and of classes.
 
     Parameters
@@ -21,6 +23,8 @@ def row_weights(sample_weight: Any, class_weight: Any, y: np.ndarray) -> np.ndar
         Weights of the given labels.
     y : ndarray of shape (n_samples,)
         Checked labels.
+    unlabeled : ndarray of shape (n_samples,), bool, or None, default=None
+        Rows without a label, which have no weight of a class. None: there are none.
 
     Returns
     -------
@@ -43,11 +47,16 @@ def row_weights(sample_weight: Any, class_weight: Any, y: np.ndarray) -> np.ndar
     if sample_weight is None and class_weight is None:
         return None
     X = np.empty((len(y), 0))  # the check asks it for its length alone
-    weight = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-    weight = weight * compute_sample_weight(class_weight, y)
-    if not 0 < weight.sum() < np.inf:
+    given = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    weight = given.copy()  # it may be the user's own array
+    has = np.ones(len(y), dtype=bool) if unlabeled is None else ~unlabeled
+    weight[has] *= compute_sample_weight(class_weight, y[has])
+    if weight.min() < 0:
+        raise ValueError(f"class_weight must not be negative. Got {class_weight}.")
+    if not 0 < weight[has].sum() < np.inf:
         raise ValueError(
-            f"The weights of the rows must have a finite sum above 0. Got {weight.sum()}."
+            "The weights of the rows with a label must have a finite sum above 0. Got "
+            f"{weight[has].sum()}."
         )
     return weight / weight.mean()
 
@@ -69,7 +78,7 @@ def unlabeled_rows(y: np.ndarray, unlabeled: Any) -> np.ndarray:
     Raises
     ------
     ValueError
-        If fewer than two classes are left.
+        If fewer than two classes are left, or the mark is a text and the labels are not.
 
     Examples
     --------
@@ -79,6 +88,11 @@ def unlabeled_rows(y: np.ndarray, unlabeled: Any) -> np.ndarray:
     """
     if unlabeled is None:
         return np.zeros(len(y), dtype=bool)
+    if isinstance(unlabeled, str) != (y.dtype.kind in "OUST" and isinstance(y[0], str)):
+        raise ValueError(
+            f"unlabeled={unlabeled!r} is of another type than the labels, such as {y[0]!r}: no row "
+            "would have it. Give it as it stands in y."
+        )
     marked = np.asarray(y == unlabeled)
     left = np.unique(y[~marked])
     if len(left) < 2:
@@ -131,8 +145,9 @@ def validation_rows(
         n_chosen = min(round(fraction * len(rows)), np.count_nonzero(y == code) - 1)
         chosen[random_state.permutation(rows)[:n_chosen]] = True
     if not chosen.any():
+        most = np.bincount(y[~spared]).max() if not spared.all() else 0
         raise ValueError(
-            f"validation_fraction={fraction} is less than one row of each label: the most frequent "
-            f"one has {np.bincount(y).max()} rows. Raise it, or leave it None."
+            f"validation_fraction={fraction} leaves no row to validate on: of rows with a label "
+            f"that nobody verified, the most frequent label has {most}. Raise it, or leave it None."
         )
     return chosen

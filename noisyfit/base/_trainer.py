@@ -113,7 +113,8 @@ class Trainer:
         if est.augment == "auto":
             self.view = weak_view(self.row_shape)
         self.precision = resolve_precision(est.precision, task.device, self.is_image)
-        self.user_callbacks = [check_callback(item) for item in est.callbacks or []]
+        validates = est.validation_fraction is not None
+        self.user_callbacks = [check_callback(item, validates) for item in est.callbacks or []]
 
     @property
     def is_image(self) -> bool:

@@ -202,6 +202,21 @@ class RecordedRun:
         order = np.concatenate([np.flatnonzero(judge == fold) for fold in parts])
         return values[np.argsort(order)]
 
+    def early_agreement(self, judged: np.ndarray) -> float | None:
+        """Return `TrainingDynamics.early_agreement` of records in sample.
+
+        Parameters
+        ----------
+        judged : ndarray of shape (n_samples,), bool
+            Rows whose labels count.
+
+        Returns
+        -------
+        float or None
+            None for ``"held_out"``: out of fold nothing is learned by heart, early or late.
+        """
+        return None if self.recording == "held_out" else self.dynamics.early_agreement(judged)
+
     def history(self) -> list[dict[str, Any]]:
         """List the epochs of the net that trains on all rows, or of all nets without one."""
         if self.net is not None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 _MOST, _TIMES = 0.5, 3.0
 """A class is rejected if more than this share of its labels are, and more than so many times that
 of all labels."""
+_EVEN = 0.8
+"""Largest share of a label up to which it says something that the network names others early on."""
 _UNLEARNED = 0.1
 """Share of the labels that the network contradicted early and repeats at the end."""
 
@@ -150,16 +152,16 @@ def doubts_about(
         )
     if early_agreement is None:
         return doubts
-    if early_agreement <= most + 3 * np.sqrt(most * (1 - most) / n_rows):
+    if most <= _EVEN and early_agreement <= most + 3 * np.sqrt(most * (1 - most) / n_rows):
         doubts.append(
             "At first the network was right no more often than by naming the most frequent label: "
-            "X may tell nothing about y, or the others are too rare; then no label can be judged."
+            "X may tell nothing about y, and then no label can be judged."
         )
-    elif 1 - early_agreement - at_last > _UNLEARNED:
+    elif early_agreement > 1 / len(classes) and 1 - early_agreement - at_last > _UNLEARNED:
         doubts.append(
             f"At first the network contradicted {_percent(1 - early_agreement)} of the labels, at "
-            f"last {_percent(at_last)}: between them are hard rows, and wrong labels learned by "
-            "heart. A fit with recording='held_out' (MILDSelector, DynamicsLSTMDetector) tells."
+            f"last {_percent(at_last)}: it has learned hard rows since, or wrong labels by heart. "
+            "recording='held_out' of MILDSelector or DynamicsLSTMDetector tells them apart."
         )
     return doubts
 

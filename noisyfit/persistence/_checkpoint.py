@@ -207,6 +207,8 @@ def _memory(callback: Any) -> dict[str, Any]:
     """Collect what skorch's callbacks remember: they cannot say so themselves."""
     memory: dict[str, Any] = {}
     for name, value in vars(callback).items():
+        if isinstance(value, type):  # the class of a scheduler, which has the methods as well
+            continue
         if name.endswith("_") and hasattr(value, "load_state_dict"):
             memory[name] = value.state_dict()
         elif name.endswith("_") and (

@@ -181,6 +181,8 @@ def _is_page(path: Path) -> bool:
 def _values(table: Any, row: int) -> Any:
     if sparse.issparse(table):
         return table[[row]].toarray()[0]
+    if type(table).__module__.startswith("pyarrow"):  # whose brackets are for columns
+        return list(table.slice(row, 1).to_pylist()[0].values())
     return table.iloc[row] if hasattr(table, "iloc") else np.asarray(table[row])
 
 

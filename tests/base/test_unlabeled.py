@@ -116,3 +116,33 @@ def test_validation_rows_have_labels():
     est.fit(X, HIDDEN)
     assert LABELED[est.validation_mask_].all()
     assert est.validation_mask_.any()
+
+
+def test_they_are_no_errors_of_the_predictions(est):
+    assert est.score(X, HIDDEN) == est.score(X[LABELED], GIVEN[LABELED])
+    weight = np.arange(len(Y))
+    weighed = est.score(X, HIDDEN, sample_weight=weight)
+    assert weighed == est.score(X[LABELED], GIVEN[LABELED], sample_weight=weight[LABELED])
+
+
+def test_balanced_weights_are_those_of_the_labels():
+    even = np.full(len(Y), -1)
+    for code in range(10):
+        even[np.flatnonzero(code == Y)[:6]] = code
+    settings = {"unlabeled": -1, "noise_rate": 0.1, "max_epochs": 3, "random_state": 0}
+    plain, balanced = (
+        DLTClassifier(class_weight=weights, **settings).fit(X, even)
+        for weights in (None, "balanced")
+    )
+    np.testing.assert_allclose(balanced.noise_scores_, plain.noise_scores_, atol=1e-6)
+
+
+@pytest.mark.parametrize(("mark", "labels"), [(-1, HIDDEN.astype(str)), ("-1", HIDDEN)])
+def test_a_mark_of_another_type_is_refused(mark, labels):
+    with pytest.raises(ValueError, match="is of another type than the labels"):
+        DLTClassifier(unlabeled=mark).fit(X, labels)
+
+
+def test_weights_have_to_be_those_of_labels():
+    with pytest.raises(ValueError, match="rows with a label must have a finite sum above 0"):
+        DLTClassifier(unlabeled=-1).fit(X, HIDDEN, sample_weight=~LABELED)

@@ -6,7 +6,7 @@ import torch
 from _estimators import QUICK
 from sklearn.base import clone
 from sklearn.datasets import make_blobs
-from skorch.callbacks import Callback, Checkpoint, EarlyStopping
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LRScheduler
 
 from noisyfit import DLTClassifier, DynamicsLSTMDetector, MetaRelabelClassifier, MILDSelector
 from noisyfit.base._row_choices import validation_rows
@@ -115,7 +115,7 @@ def test_early_stopping_is_refused_where_records_have_to_be_equally_long():
         with pytest.raises(
             ValueError, match="recording='held_out' all networks train equally long"
         ):
-            MILDSelector(recording="held_out", callbacks=[callback]).fit(X, given)
+            fitted(MILDSelector(recording="held_out"), X, given, callbacks=[callback])
 
 
 def test_ctrl_c_is_no_early_stopping():
@@ -159,7 +159,9 @@ def test_trusted_rows_are_not_spent_on_validation():
 def test_it_is_off_by_default_and_needs_a_row_of_a_label():
     X, _, given = problem()
     assert not MILDSelector(rounds=1, max_epochs=1).fit(X, given).validation_mask_.any()
-    with pytest.raises(ValueError, match=r"validation_fraction=0\.01 is less than one row"):
+    with pytest.raises(
+        ValueError, match=r"validation_fraction=0\.01 leaves no row.*label has 1[0-9]"
+    ):
         MILDSelector(validation_fraction=0.01).fit(X[:30], given[:30])
     for fraction in (0, 0.6, -0.1, "auto"):
         with pytest.raises(ValueError, match="'validation_fraction' parameter"):
@@ -198,3 +200,49 @@ def test_a_stopped_fit_goes_on_with_its_best_epoch(est, callbacks, tmp_path, mon
     assert len(again.history_) == len(whole.history_)
     once_more = fitted(est, X, given, checkpoint=tmp_path, **params)
     np.testing.assert_array_equal(once_more.noise_scores_, whole.noise_scores_)
+
+
+@pytest.mark.parametrize("callback", [EarlyStopping(), Checkpoint(), EarlyStopping])
+def test_who_looks_at_validation_rows_needs_some(callback):
+    X, _, given = problem()
+    with pytest.raises(ValueError, match=r"looks at 'valid_loss.*Set validation_fraction="):
+        MILDSelector(callbacks=[callback]).fit(X, given)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        {"policy": "StepLR", "step_size": 2},
+        {"policy": torch.optim.lr_scheduler.StepLR, "step_size": 2},
+    ],
+)
+def test_a_stopped_fit_goes_on_with_the_users_schedule(policy, tmp_path):
+    class Stop(Callback):
+        n_left = 5
+
+        def on_epoch_begin(self, net, **kwargs):
+            self.n_left -= 1
+            if self.n_left < 0:
+                raise RuntimeError("the power is off")
+
+    X, _, given = problem()
+    whole = fitted(MILDSelector(rounds=2), X, given, callbacks=[LRScheduler(**policy), Callback()])
+    with pytest.raises(RuntimeError, match="power"):
+        fitted(
+            MILDSelector(rounds=2),
+            X,
+            given,
+            callbacks=[LRScheduler(**policy), Stop()],
+            checkpoint=tmp_path,
+        )
+    identity = tmp_path / "fit.json"
+    identity.write_text(identity.read_text().replace(Stop.__qualname__, "Callback"))
+    again = fitted(
+        MILDSelector(rounds=2),
+        X,
+        given,
+        callbacks=[LRScheduler(**policy), Callback()],
+        checkpoint=tmp_path,
+    )
+    np.testing.assert_array_equal(again.noise_scores_, whole.noise_scores_)
+    assert [e["lr"] for e in again.history_] == [e["lr"] for e in whole.history_]

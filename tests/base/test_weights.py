@@ -164,3 +164,9 @@ def test_decisions_and_logarithms_agree_with_the_probabilities(est):
     log_odds = torch.from_numpy(two.decision_function(X))
     np.testing.assert_allclose(log_odds.sigmoid(), two.predict_proba(X)[:, 1], atol=1e-6)
     np.testing.assert_array_equal(two.classes_[(log_odds > 0).int()], two.predict(X))
+
+
+def test_negative_weights_of_classes_are_refused():
+    X, y = blobs()
+    with pytest.raises(ValueError, match="class_weight must not be negative"):
+        MILDSelector(class_weight={0: -1.0, 1: 1.0, 2: 1.0}).fit(X, y)

@@ -13,6 +13,7 @@ from sklearn.datasets import make_blobs
 
 from noisyfit import MILDSelector
 from noisyfit.review import apply_review, label_report, review_page
+from noisyfit.review._page import _values
 
 HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script> & \"'`\u2028"
 NAMES = np.array(["ant", 'b,e"e', "<b>cat</b>"], dtype=object)
@@ -372,3 +373,10 @@ def test_ten_thousand_rows_do_not_lag(tab, page_file, tmp_path):
     ]
     assert max(seconds) < 0.1
     assert tab.failures == []
+
+
+def test_a_row_of_a_pyarrow_table_is_no_column():
+    pyarrow = pytest.importorskip("pyarrow")
+    values = np.arange(12).reshape(4, 3)
+    table = pyarrow.table({name: values[:, i] for i, name in enumerate("abc")})
+    assert list(_values(table, 3)) == [9, 10, 11]

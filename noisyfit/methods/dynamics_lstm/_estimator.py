@@ -351,7 +351,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
             dynamics=run.dynamics.select(tuple(self.record)),
             history=[*recorded, *net.epoch_history()],
             attributes={"detector_": detector},
-            early_agreement=run.dynamics.early_agreement(task.judged),
+            early_agreement=run.early_agreement(task.judged),
             predicted=predicted,
         )
 

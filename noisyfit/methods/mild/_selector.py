@@ -344,7 +344,7 @@ class MILDSelector(BaseNoisyClassifier):
                 "mixtures_": mixtures,
                 "termination_": (self.rounds == "auto" and reason) or "all rounds were trained",
             },
-            early_agreement=run.dynamics.early_agreement(task.judged),
+            early_agreement=run.early_agreement(task.judged),
             predicted=None if self.recording == "held_out" else predicted.astype(np.int64),
         )
 
