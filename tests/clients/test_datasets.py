@@ -134,7 +134,7 @@ def test_features(est):
 
 @client("timm")
 def test_all_of_a_model():
-    """A model of `timm` as `module=`, trained as a whole, and its class by name in `clone`."""
+    """A model of `timm` as `module=`, trained as a whole, after `clone`."""
     images, y = pictures()
     est = clone(MILD).set_params(module=backbone(num_classes=3), rounds=1, lr=0.01)
     assert clone(est).fit(images, y).predict_proba(images).shape == (len(y), 3)

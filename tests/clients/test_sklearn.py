@@ -59,7 +59,7 @@ def test_bagging(est):
 
 @every_estimator
 def test_adaboost(est):
-    """`AdaBoostClassifier(est)`: its weights are those of the losses."""
+    """`AdaBoostClassifier(est)`, which passes weights to `fit`."""
     boosted = AdaBoostClassifier(clone(est), n_estimators=2, random_state=0).fit(X, GIVEN)
     assert boosted.score(X, TRUE) > LEARNED
 
@@ -117,7 +117,7 @@ def test_several_outputs(est):
 
 @every_estimator
 def test_self_training(est):
-    """`SelfTrainingClassifier(est)`: it fits on the labelled rows only."""
+    """`SelfTrainingClassifier(est)`: a third of the labels is missing."""
     some = np.where(np.arange(len(X)) % 3 == 1, -1, GIVEN)
     trained = SelfTrainingClassifier(clone(est), max_iter=2).fit(X, some)
     assert trained.score(X, TRUE) > LEARNED
