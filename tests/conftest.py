@@ -1,5 +1,6 @@
 """Settings for all tests."""
 
+from contextlib import contextmanager
 from itertools import count
 
 import matplotlib as mpl
@@ -23,6 +24,37 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.timeout(0))
+        if item.get_closest_marker("client"):
+            note_the_trial(item)
+
+
+def note_the_trial(item):
+    """Note software, trial and estimator, of which `clients/table.py` makes docs/ecosystem.md.
+
+    A test there is one trial: its mark ``client`` names the software, the first line of its
+    docstring says what was tried, with parameters of the test in braces, and its outcome is the
+    result.
+    """
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    tried = item.function.__doc__.splitlines()[0].rstrip(".").format_map(params)
+    item.user_properties += [
+        ("software", item.get_closest_marker("client").args),
+        ("tried", tried),
+        ("estimator", type(params["est"]).__name__ if "est" in params else ""),
+    ]
+
+
+@pytest.fixture
+def refused(record_property):
+    """Expect an error, and note its words."""
+
+    @contextmanager
+    def expect(error, match):
+        with pytest.raises(error, match=match) as caught:
+            yield
+        record_property("refused", str(caught.value))
+
+    return expect
 
 
 @pytest.fixture(autouse=True)

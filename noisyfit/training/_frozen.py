@@ -69,7 +69,8 @@ def take_up_thawed(
         Identities of the parameters that learn.
     """
     learning = frozenset(id(p) for p in module.parameters() if p.requires_grad)
-    if optimizer.state and learning - before:
+    # An optimizer of a checkpoint has its state from the start, and nothing was thawed.
+    if before and optimizer.state and learning - before:
         for group in optimizer.param_groups:
             if group.get("fused"):
                 group["fused"] = False
