@@ -25,9 +25,9 @@ SMALL = {
 CHECKED = [
     # As they come, so that scikit-learn's checks see the default settings once.
     MILDSelector(),
-    DLTClassifier(),
+    DLTClassifier(max_epochs=20),  # its steps take four times as long as plain ones
     DynamicsLSTMDetector(),
-    MetaRelabelClassifier(max_epochs=10),  # its steps take ten times as long as the others'
+    MetaRelabelClassifier(max_epochs=10),  # and ten times
     # The other choices of each method, with a small network, a few epochs, and parameters that
     # belong to the network and the optimizer.
     MILDSelector(rounds=2, **SMALL),

@@ -794,7 +794,7 @@ def test_b06_labels_learned_by_heart_are_doubted():
     said = est.summary()
     assert "at last 0.0 %: it has learned hard rows since, or wrong labels by heart" in said
     assert "Less than one error is expected: no number of rows to review." in said
-    held_out = MILDSelector(random_state=0, recording="held_out").fit(rows, given)
+    held_out = MILDSelector(rounds=1, random_state=0, recording="held_out").fit(rows, given)
     assert "by heart" not in held_out.summary()
 
 
