@@ -93,11 +93,6 @@ def _stacked(X: Any) -> Any:
             return X
     elif not isinstance(X, (list, tuple)) or not len(X):
         return X
-    if hasattr(X[0], "getbands"):
-        raise ValueError(
-            "X is a list of PIL images. Bring them to one size and stack them as channels-first "
-            "arrays, or pass a torch Dataset such as torchvision's ImageFolder."
-        )
     if not all(isinstance(row, (np.ndarray, torch.Tensor)) for row in X):
         return X
     rows = [np.asarray(as_numpy(row)) for row in X]

@@ -249,7 +249,8 @@ class NoisyNet(ClassifierMixin, Engine):
 
     def release(self) -> NoisyNet:
         """Drop what only training needs, so that the net pickles small and loads without CUDA."""
-        self.scaler_, self.listeners_, self.checkpoint, self.resting_ = None, {}, None, ()
+        self.scaler_, self.listeners_, self.checkpoint = None, {}, None
+        self.resting_, self.learning_ = (), frozenset()
         history = self.epoch_history()
         self.trim_for_prediction()
         self.module_.zero_grad(set_to_none=True)

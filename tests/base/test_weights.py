@@ -170,3 +170,17 @@ def test_negative_weights_of_classes_are_refused():
     X, y = blobs()
     with pytest.raises(ValueError, match="class_weight must not be negative"):
         MILDSelector(class_weight={0: -1.0, 1: 1.0, 2: 1.0}).fit(X, y)
+
+
+def test_both_gradients_of_the_meta_step_weigh_rows_alike():
+    X, y = blobs()
+    weight = np.random.default_rng(0).random(len(y)) + 0.1
+    found = [
+        fitted(
+            MetaRelabelClassifier(random_state=0), X, y, weight, meta_gradient=kind, max_epochs=1
+        ).weights_
+        for kind in ("jvp", "double_backward")
+    ]
+    np.testing.assert_allclose(*found, atol=1e-3)
+    plain = fitted(MetaRelabelClassifier(random_state=0), X, y, max_epochs=1).weights_
+    assert np.nanmax(np.abs(plain - found[0])) > 0.05, "the weights make a difference"

@@ -232,3 +232,13 @@ def test_the_mean_of_one_marked_row_is_its_value():
     mean = masked_mean(values, torch.tensor([False, True]))
     assert mean == 7
     assert mean.dtype == torch.float64
+
+
+def test_the_prior_penalty_weighs_rows():
+    probabilities, prior = torch.tensor([[0.9, 0.1], [0.2, 0.8]]), torch.tensor([0.5, 0.5])
+    # The weighted mean is (3 * .9 + .2) / 4 = .725 and (3 * .1 + .8) / 4 = .275.
+    expected = 0.5 * np.log(0.5 / 0.725) + 0.5 * np.log(0.5 / 0.275)
+    penalty = class_prior_penalty(probabilities, prior, torch.tensor([3.0, 1.0]))
+    assert float(penalty) == pytest.approx(expected, abs=1e-6)
+    even = class_prior_penalty(probabilities, prior, torch.tensor([2.0, 2.0]))
+    assert float(even) == pytest.approx(float(class_prior_penalty(probabilities, prior)), abs=1e-6)
