@@ -14,7 +14,7 @@ can bear.
 "harm" is the proportion of right labels after correction less before, in points; "worst class" the
 largest proportion of a class's right labels that is rejected, of classes with five of them;
 "review" the rows that `review_length(scores, .9)` asks for, in units of those that are needed,
-where there are 20 errors; "holds" whether ``noise_rate_interval_`` holds the realised rate; "gap" the
+where there are 20 errors; "holds" whether ``noise_rate_interval_`` holds the true rate; "gap" the
 proportion of the way from plain training to the oracle, where that is three points or more.
 Accuracy is that of the last epoch; "time" the processor's, in plain trainings.
 
