@@ -247,3 +247,28 @@ def frozen_batch_statistics(module: nn.Module) -> Iterator[None]:
     finally:
         for layer in layers:
             layer.track_running_stats = True
+
+
+def early_learning_penalty(probabilities: Tensor, target: Tensor) -> Tensor:
+    r"""Compute a penalty for rows whose prediction leaves what was learned early.
+
+    Parameters
+    ----------
+    probabilities : tensor of shape (..., n_classes)
+        Predicted probabilities p.
+    target : tensor of shape (..., n_classes)
+        Moving average t of earlier predictions for the same rows, without gradient.
+
+    Returns
+    -------
+    tensor of shape (...), in nats
+        :math:`\log(1 - \langle t, p \rangle)`, Eq. 6 of Liu et al., "Early-learning regularization
+        prevents memorization of noisy labels", NeurIPS 2020: the smaller, the better both agree.
+
+    Examples
+    --------
+    >>> early_learning_penalty(torch.tensor([[0.5, 0.5]]), torch.tensor([[0.8, 0.2]]))
+    tensor([-0.6931])
+    """
+    agreement = (probabilities * target).sum(-1)
+    return torch.log1p(-agreement.clamp(max=1 - 1e-4))

@@ -1,0 +1,97 @@
+"""`StackedMLP`: several perceptrons of one shape, computed as one batched product."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from noisyfit.modules._default import MLP
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class StackedMLP(nn.Module):
+    """Several `MLP` of one shape that see the same rows, in the time of one or two.
+
+    A small network waits for its many small operations more than for their arithmetic; here each of
+    them is one operation for all networks. Optimizers that treat each number on its own, such as
+    SGD and Adam, train each network as they would alone.
+
+    Parameters
+    ----------
+    networks : sequence of MLP
+        Networks of the same layers, without batch normalisation. Their weights are copied.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from noisyfit.modules import MLP
+    >>> from noisyfit.modules._stacked import StackedMLP
+    >>> networks, x = [MLP(4, 3), MLP(4, 3)], torch.randn(5, 4)
+    >>> logits = StackedMLP(networks)(x)
+    >>> logits.shape, torch.allclose(logits[:, 1], networks[1](x), atol=1e-5)
+    (torch.Size([5, 2, 3]), True)
+    """
+
+    def __init__(self, networks: Sequence[MLP]) -> None:
+        super().__init__()
+        if not all(can_be_stacked(network) for network in networks):
+            raise TypeError("Only MLPs without batch normalisation can be stacked.")
+        self.n_networks = len(networks)
+        self._template = [copy.deepcopy(networks[0])]  # in a list: no parameter of this module
+        linear = [[m for m in n.layers if isinstance(m, nn.Linear)] for n in networks]
+        self.weight, self.bias = nn.ParameterList(), nn.ParameterList()
+        for layers in zip(*linear, strict=True):
+            self.weight.append(torch.stack([layer.weight.detach().t() for layer in layers]))
+            self.bias.append(torch.stack([layer.bias.detach()[None] for layer in layers]))
+        rates = [m.p for m in networks[0].layers if isinstance(m, nn.Dropout)]
+        self.dropout = nn.Dropout(rates[0] if rates else 0.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map rows (n, n_features) to logits (n, n_networks, n_classes)."""
+        # All networks see the same rows: their first layers are one product.
+        first = self.weight[0]
+        x = x @ first.transpose(0, 1).flatten(1)
+        x = x.view(len(x), self.n_networks, -1).transpose(0, 1) + self.bias[0]
+        for weight, bias in zip(self.weight[1:], self.bias[1:], strict=True):
+            x = torch.baddbmm(bias, self.dropout(x.relu()), weight)
+        return x.transpose(0, 1)
+
+    def network(self, number: int) -> MLP:
+        """Return a copy of one of the networks.
+
+        Parameters
+        ----------
+        number : int
+            Its place in the sequence.
+
+        Returns
+        -------
+        MLP
+        """
+        network = copy.deepcopy(self._template[0])
+        linear = [m for m in network.layers if isinstance(m, nn.Linear)]
+        with torch.no_grad():
+            for layer, weight, bias in zip(linear, self.weight, self.bias, strict=True):
+                layer.weight.copy_(weight[number].t())
+                layer.bias.copy_(bias[number, 0])
+        return network
+
+
+def can_be_stacked(network: nn.Module) -> bool:
+    """Say whether a network is one of those that `StackedMLP` computes.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Any network.
+
+    Returns
+    -------
+    bool
+    """
+    return type(network) is MLP and not any(isinstance(m, nn.BatchNorm1d) for m in network.layers)
