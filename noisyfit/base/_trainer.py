@@ -221,6 +221,9 @@ class Trainer:
         self,
         callbacks: list[Any] | None = None,
         net_class: type[NoisyNet] = NoisyNet,
+        *,
+        module: Any = None,
+        for_users: bool = True,
         **settings: Any,
     ) -> NoisyNet:
         """Return an initialized net with the settings of the estimator.
@@ -232,6 +235,11 @@ class Trainer:
             after them.
         net_class : type, default=NoisyNet
             `NoisyNet`, or what a method has made of it.
+        module : torch.nn.Module or None, default=None
+            Network to train; None: a new one.
+        for_users : bool, default=True
+            Whether the user's callbacks see the net, and whether it is validated on rows that were
+            held back. Not so where it only judges the rows.
         **settings : object
             Parameters of the net, which overrule those of the estimator.
 
@@ -241,10 +249,14 @@ class Trainer:
             All nets of a fit start from the same weights.
         """
         est, task = self._est, self._task
-        with seeded(task.streams.init, task.device):
-            module = build_module(
-                est.module, self.nested("module"), example=self._example, n_classes=task.n_classes
-            )
+        if module is None:
+            with seeded(task.streams.init, task.device):
+                module = build_module(
+                    est.module,
+                    self.nested("module"),
+                    example=self._example,
+                    n_classes=task.n_classes,
+                )
         own: dict[str, Any] = {
             "optimizer": est.optimizer,
             "lr": self.lr,
@@ -253,7 +265,7 @@ class Trainer:
             "precision": self.precision,
             "n_classes": task.n_classes,
             "checkpoint": task.checkpoint,
-            "validates": est.validation_fraction is not None,
+            "validates": for_users and est.validation_fraction is not None,
             "verbose": int(est.verbose > 1),
             "iterator_train__shuffle": True,
             "iterator_train__generator": task.streams.shuffle,
@@ -266,7 +278,7 @@ class Trainer:
             own |= {f"{prefix}__{name}": value for name, value in self.nested(prefix).items()}
         own.pop("iterator_train__batch_size", None)  # it is that of the net
         own["iterator_valid__num_workers"] = own["iterator_train__num_workers"]
-        callbacks = [*(callbacks or []), *self.user_callbacks]
+        callbacks = [*(callbacks or []), *(self.user_callbacks if for_users else ())]
         if task.checkpoint is not None:  # the last one, when all others have done their part
             callbacks.append(("checkpoint", StageCheckpoint(task.checkpoint)))
         return net_class(module, callbacks=callbacks, **(own | settings)).initialize()

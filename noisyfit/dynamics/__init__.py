@@ -1,6 +1,7 @@
 """Training dynamics: what a network did with each row, epoch by epoch."""
 
 from noisyfit.dynamics._container import TrainingDynamics
+from noisyfit.dynamics._cross_fit import CrossFit
 from noisyfit.dynamics._recorded_run import RecordedRun
 from noisyfit.dynamics._recorder import (
     RECORDINGS,

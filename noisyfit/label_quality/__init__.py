@@ -1,6 +1,7 @@
 """From raw scores to probabilities, noise rates, transition matrices and the length of a review."""
 
 from noisyfit.label_quality._calibration import break_ties, calibrate, calibrate_judged
+from noisyfit.label_quality._held_out import HeldOutNoiseRate, held_out_noise_rate
 from noisyfit.label_quality._noise_rate import (
     NoiseRateEstimate,
     estimate_noise_rate,
@@ -15,12 +16,14 @@ from noisyfit.label_quality._transition_matrix import (
 )
 
 __all__ = [
+    "HeldOutNoiseRate",
     "NoiseRateEstimate",
     "break_ties",
     "calibrate",
     "estimate_noise_rate",
     "estimate_transition_matrix",
     "expected_errors_found",
+    "held_out_noise_rate",
     "loss_gap_noise_rate",
     "review_length",
     "summarize",

@@ -10,6 +10,7 @@ from noisyfit.modules._resnets import (
     ResNet32,
     WideResNet,
 )
+from noisyfit.modules._stacked import StackedMLP, can_be_stacked
 
 __all__ = [
     "MLP",

@@ -5,6 +5,7 @@ from noisyfit.training._device import resolve_device, resolve_precision
 from noisyfit.training._losses import (
     class_prior_penalty,
     consistency,
+    early_learning_penalty,
     frozen_batch_statistics,
     masked_mean,
     normalize_logits,
@@ -13,6 +14,7 @@ from noisyfit.training._losses import (
     soft_cross_entropy,
     squared_error,
 )
+from noisyfit.training._early_learning import EarlyLearningNet, moved_target
 from noisyfit.training._mixup import clean_partner, dominant_factor, mixup
 from noisyfit.training._net import NoisyNet
 from noisyfit.training._prediction import map_logits, predict_classes, predict_logits

@@ -1,0 +1,212 @@
+"""`CrossFit`: networks in cross-validation, which say of each row what the others know of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from skorch.callbacks import Callback
+
+from noisyfit.dynamics._panel import PanelNet
+from noisyfit.dynamics._recorded_run import N_FOLDS
+from noisyfit.modules import StackedMLP, can_be_stacked
+from noisyfit.training import EarlyLearningNet, NoisyNet, class_softmax
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from noisyfit.data import Rows
+
+
+class CrossFit:
+    """Out-of-fold probabilities of networks that leave out a fifth of the rows each.
+
+    Probabilities are averaged over all epochs but the first: that is better calibrated, and ranks
+    better, than those of the last epoch. Networks that are `MLP` are computed side by side as one
+    batched product; others are trained one after the other.
+
+    Parameters
+    ----------
+    make_net : callable
+        Makes an initialized net; takes a list of callbacks, and as keywords the class of the net
+        and its settings.
+    rows : Rows
+        Rows to train on and to judge.
+    folds : sequence of ndarray of shape (n_source,), int64
+        For each repeat, the fold of each row; -1 for a row that no network leaves out, of which
+        what the first one says counts.
+    early_learning : bool, default=False
+        Whether the loss is that of `noisyfit.training.EarlyLearningNet`.
+
+    Attributes
+    ----------
+    proba : ndarray of shape (n_repeats, n_source, n_classes), float32
+        Out-of-fold probabilities; zeros for rows that are none of `rows`.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from noisyfit.data import Rows, TensorSource
+    >>> from noisyfit.dynamics import CrossFit
+    >>> from noisyfit.training import NoisyNet
+    >>> X, y = np.eye(2, dtype=np.float32).repeat(20, axis=0), np.arange(2).repeat(20)
+    >>> rows = Rows(TensorSource(X, torch.device("cpu")), torch.from_numpy(y))
+    >>> _ = torch.manual_seed(0)
+    >>> def make_net(callbacks, net_class=NoisyNet, **settings):
+    ...     module = settings.pop("module", torch.nn.Linear(2, 2))
+    ...     return net_class(module, callbacks=callbacks, lr=0.5, **settings).initialize()
+    >>> crossed = CrossFit(make_net, rows, [np.arange(40) % 5])
+    >>> crossed.train(epochs=5)
+    >>> crossed.proba.shape, bool((crossed.proba[0].argmax(1) == y).all())
+    ((1, 40, 2), True)
+    """
+
+    def __init__(
+        self,
+        make_net: Callable[..., NoisyNet],
+        rows: Rows,
+        folds: Sequence[np.ndarray],
+        *,
+        early_learning: bool = False,
+    ) -> None:
+        self.proba = np.empty(0, dtype=np.float32)
+        self._make_net, self._rows, self._early = make_net, rows, early_learning
+        self._folds = [np.asarray(fold) for fold in folds]
+        self._template = make_net([]).module_
+        self.is_stacked = can_be_stacked(self._template)
+
+    @property
+    def n_trainings(self) -> int:
+        """Trainings that a progress bar counts, of as many epochs as `train` is told."""
+        return 1 if self.is_stacked else N_FOLDS * len(self._folds)
+
+    def train(self, epochs: int, name: str = "cross-validation", callbacks: Sequence = ()) -> None:
+        """Train all networks.
+
+        Parameters
+        ----------
+        epochs : int
+            Epochs of each.
+        name : str, default="cross-validation"
+            Name of the stage.
+        callbacks : sequence, default=()
+            Callbacks of every net, such as a progress bar.
+        """
+        train = self._train_stacked if self.is_stacked else self._train_each
+        self.proba = train(epochs, name, list(callbacks))
+
+    def _train_stacked(self, epochs: int, name: str, callbacks: list) -> np.ndarray:
+        takes = np.stack([fold != k for fold in self._folds for k in range(N_FOLDS)], axis=1)
+        judge = [np.maximum(fold, 0) + N_FOLDS * r for r, fold in enumerate(self._folds)]
+        mean = MeanProbability(len(takes), judge=torch.from_numpy(np.stack(judge)))
+        net = self._make_net(
+            [("mean_probability", mean), *callbacks],
+            PanelNet,
+            module=StackedMLP([self._template] * takes.shape[1]),
+            n_classes=None,
+            takes=torch.from_numpy(takes),
+            early_learning=self._early,
+        )
+        net.train_stage(self._rows, epochs, name)
+        return mean.result()
+
+    def _train_each(self, epochs: int, name: str, callbacks: list) -> np.ndarray:
+        of_loss: dict[str, Any] = {}
+        if self._early:
+            of_loss = {"net_class": EarlyLearningNet, "n_source": len(self._rows.source)}
+        n_source, repeats = len(self._rows.source), []
+        for r, fold in enumerate(self._folds):
+            parts = []
+            for k in range(N_FOLDS):
+                own, left_out = (fold == k) | ((fold == -1) & (k == 0)), fold == k
+                if not own.any():
+                    continue
+                mean = MeanProbability(n_source, held_out=self._rows.subset(own))
+                net = self._make_net([("mean_probability", mean), *callbacks], **of_loss)
+                net.train_stage(
+                    self._rows.subset(~left_out), epochs, f"{name} {r + 1}, fold {k + 1}"
+                )
+                parts.append(mean.result()[0])
+            repeats.append(np.sum(parts, axis=0))
+        return np.stack(repeats)
+
+
+class MeanProbability(Callback):
+    """skorch callback that averages out-of-fold probabilities over all epochs but the first.
+
+    Parameters
+    ----------
+    n_source : int
+        Rows of the whole data set.
+    judge : tensor of shape (n_repeats, n_source), int64, or None, default=None
+        For a `PanelNet`: the network that judges each row. Its predictions come from the training
+        step, at no cost.
+    held_out : Rows or None, default=None
+        For any other net: rows to look at after each epoch.
+    """
+
+    def __init__(self, n_source: int, judge: Any = None, held_out: Any = None) -> None:
+        self.n_source, self.judge, self.held_out = n_source, judge, held_out
+        self.sum_: torch.Tensor | None = None
+        self.n_epochs_ = 0
+
+    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+        """Forget the first epoch when the second begins."""
+        if self.n_epochs_ == 1 and self.sum_ is not None and not self._is_only_epoch(net):
+            self.sum_.zero_()
+        self.n_epochs_ += 1
+
+    @staticmethod
+    def _is_only_epoch(net: Any) -> bool:
+        return net.stage_epochs_ == 1
+
+    def on_batch_end(
+        self, net: Any, batch: Any = None, training: bool = False, y_pred: Any = None, **kwargs: Any
+    ) -> None:
+        """Add what the judges of a batch's rows say."""
+        if self.judge is None or not training:
+            return
+        ids = batch[0]["index"]
+        judge = self.judge[:, ids.cpu()].to(y_pred.device)
+        rows = torch.arange(len(ids), device=y_pred.device)
+        for r, of_rows in enumerate(judge):
+            self._add(r, ids, y_pred[rows, of_rows])
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Look at the rows that were left out."""
+        if self.held_out is None:
+            return
+        for batch in net.get_iterator(self.held_out, training=False):
+            self._add(0, batch[0]["index"], net.evaluation_step(batch, training=False))
+
+    def _add(self, repeat: int, ids: torch.Tensor, logits: torch.Tensor) -> None:
+        if self.sum_ is None:
+            n_repeats = 1 if self.judge is None else len(self.judge)
+            shape = (n_repeats, self.n_source, logits.shape[1])
+            self.sum_ = torch.zeros(shape, device=logits.device)
+        self.sum_[repeat, ids.to(logits.device)] += class_softmax(logits.float())
+
+    def result(self) -> np.ndarray:
+        """Return the means.
+
+        Returns
+        -------
+        ndarray of shape (n_repeats, n_source, n_classes), float32
+        """
+        assert self.sum_ is not None, "an epoch has been trained"
+        return (self.sum_ / max(1, self.n_epochs_ - 1)).cpu().numpy()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sums, for a checkpoint."""
+        return {"sum_": self.sum_, "n_epochs_": self.n_epochs_}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` returned.
+
+        Parameters
+        ----------
+        state : dict
+            The sums by name.
+        """
+        self.sum_, self.n_epochs_ = state["sum_"], int(state["n_epochs_"])

@@ -1,0 +1,260 @@
+r"""The proportion of wrong labels from out-of-fold probabilities: four estimates and an interval.
+
+Where classes overlap and where labels are wrong, (x, given label) look the same. Every estimate
+assumes something to tell them apart; here are four that assume different things.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from scipy.optimize import nnls
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+_SMOOTH = 1e-4
+_DRAWS = 3
+_TOLD = 3.0
+"""Standard errors by which the given labels must be likelier than shuffled ones."""
+
+
+class HeldOutNoiseRate(NamedTuple):
+    """What out-of-fold probabilities say of the labels.
+
+    Examples
+    --------
+    >>> from noisyfit.label_quality import HeldOutNoiseRate
+    >>> found = HeldOutNoiseRate(0.1, (0.06, 0.19), (0.1, 0.08, 0.12, 0.1), 0.19, 0.04, True)
+    >>> f"{found.rate:.0%}, from {found.interval[0]:.0%} to {found.interval[1]:.0%}"
+    '10%, from 6% to 19%'
+    """
+
+    rate: float
+    """Proportion of wrong labels, in [0, 1]."""
+    interval: tuple[float, float]
+    """From what all estimates agree on to what the probabilities contradict."""
+    estimates: tuple[float, float, float, float]
+    """By confident contradictions, selective classification, the confident joint, and labels
+    planted by chance."""
+    contradicted: float
+    """Proportion of labels that differ from the most probable class."""
+    instability: float
+    """Proportion of rows whose most probable class differs between two repeats; NaN for one."""
+    told: bool
+    """Whether the probabilities tell anything of the given labels. If not, nothing is known of the
+    rate: it is 0, and the interval goes up to `contradicted`."""
+
+    @property
+    def spread(self) -> float:
+        """Difference of the middle two estimates."""
+        middle = sorted(self.estimates)
+        return middle[2] - middle[1]
+
+
+def held_out_noise_rate(
+    proba: ArrayLike, y: ArrayLike, *, random_state: np.random.Generator | int | None = 0
+) -> HeldOutNoiseRate:
+    r"""Estimate the noise rate from probabilities of models that did not train on the rows.
+
+    Parameters
+    ----------
+    proba : array-like of shape (n_samples, n_classes) or (n_repeats, n_samples, n_classes)
+        Out-of-fold probabilities, each row's from a model that was not trained on it. Those of
+        networks are best averaged over the epochs. With repeats, of other folds, their disagreement
+        tells how far the models' own mistakes can reach.
+    y : array-like of shape (n_samples,), int
+        Given labels as class indices.
+    random_state : Generator, int or None, default=0
+        Draws the planted labels.
+
+    Returns
+    -------
+    HeldOutNoiseRate
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not fit, values that are no probabilities, and no rows.
+
+    Notes
+    -----
+    The four estimates, with :math:`m_i(c)` the logarithm of class c's probability less that of the
+    largest other one, and :math:`\hat y` the most probable class:
+
+    *a, confident contradictions*: the proportion of contradicted labels among the most confident
+    predictions of each class, where it is least, with a bound for chance. It is too large where
+    nothing can be predicted with confidence.
+
+    *b, selective classification* [1]_: the transition matrix's column j from the rows that are most
+    surely of class j, the class shares from the shares of given labels by non-negative least
+    squares, and 1 less the expected diagonal.
+
+    *c, confident joint* [2]_: a row counts if the class whose probability exceeds its mean over the
+    rows of that label, and the most probable class, both differ from the label.
+
+    *d, planted labels*: how often given labels are as suspicious as random ones, at the threshold
+    where that is rarest. It sees errors that are spread over all classes, and no others.
+
+    The rate is the second smallest: overlap of classes makes a, b and c too large together, errors
+    of one kind make d too small. The interval goes from the smallest, less half of the proportion
+    of rows that two repeats predict differently (with one repeat: from half the smallest), to the
+    proportion of contradicted labels. The lower end assumes that rows near another class are merely
+    hard, the upper one that they are wrong. Nobody can tell from features and labels alone.
+
+    References
+    ----------
+    .. [1] de Juan et al., "Selective classification for noise transition estimation", 2026.
+    .. [2] Northcutt, Jiang and Chuang, "Confident learning: estimating uncertainty in dataset
+       labels", JAIR 2021.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from noisyfit.label_quality import held_out_noise_rate
+    >>> rng = np.random.default_rng(0)
+    >>> y = rng.integers(0, 3, 900)
+    >>> proba = np.where(np.eye(3, dtype=bool)[y], 0.9, 0.05)
+    >>> given = np.where(np.arange(900) < 90, (y + 1) % 3, y)
+    >>> round(held_out_noise_rate(proba, given).rate, 2)
+    0.1
+    """
+    repeats, y = _checked(proba, y)
+    P = repeats.mean(axis=0)
+    n_samples, n_classes = P.shape
+    rng = np.random.default_rng(random_state)
+    predicted = P.argmax(axis=1)
+    contradicted = float((predicted != y).mean())
+    instability = float("nan")
+    if len(repeats) > 1:
+        first, second = (part.argmax(axis=1) for part in repeats[:2])
+        instability = float((first != second).mean())
+    estimates = (
+        _confident_contradictions(P, y),
+        _selective_classification(P, y),
+        _confident_joint(P, y),
+        _planted(P, y, rng),
+    )
+    if not _told(P, y):
+        return HeldOutNoiseRate(
+            0.0, (0.0, contradicted), estimates, contradicted, instability, told=False
+        )
+    ordered = sorted(estimates)
+    rate = ordered[1]
+    low = ordered[0] / 2 if np.isnan(instability) else ordered[0] - instability / 2
+    low -= 1.64 * np.sqrt(max(rate * (1 - rate), 1 / n_samples) / n_samples)
+    interval = (float(max(0.0, low)), float(max(rate, contradicted)))
+    return HeldOutNoiseRate(rate, interval, estimates, contradicted, instability, told=True)
+
+
+def _checked(proba: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    P, y = np.asarray(proba, dtype=np.float64), np.asarray(y)
+    P = P[None] if P.ndim == 2 else P
+    if P.ndim != 3 or y.shape != P.shape[1:2] or len(y) == 0:
+        raise ValueError(
+            "proba must have the shape (n_samples, n_classes), or (n_repeats, n_samples, "
+            f"n_classes), and y (n_samples,), with a row at least. Got {np.shape(proba)} and "
+            f"{y.shape}."
+        )
+    if not (np.isfinite(P).all() and P.min() >= 0 and np.allclose(P.sum(2), 1, atol=0.01)):
+        raise ValueError("proba must be probabilities of each class that sum to 1 in each row.")
+    if y.dtype.kind not in "iu" or y.min() < 0 or y.max() >= P.shape[2]:
+        raise ValueError(
+            f"y must be class indices from 0 to {P.shape[2] - 1}, the columns of proba. Got values "
+            f"from {y.min()} to {y.max()} of type {y.dtype}."
+        )
+    return P, y.astype(np.int64)
+
+
+def margins(P: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return log-probabilities of labels less those of the likeliest other class.
+
+    Parameters
+    ----------
+    P : ndarray of shape (n_samples, n_classes)
+        Probabilities.
+    y : ndarray of shape (n_samples,), int64
+        Labels.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), in nats
+    """
+    log, rows = np.log(P + _SMOOTH), np.arange(len(y))
+    given = log[rows, y]
+    log[rows, y] = -np.inf
+    return given - log.max(axis=1)
+
+
+def _told(P: np.ndarray, y: np.ndarray) -> bool:
+    """Say whether given labels are likelier than those of other rows, beyond chance."""
+    shares = np.bincount(y, minlength=P.shape[1]) / len(y)
+    gain = P[np.arange(len(y)), y] - P @ shares
+    return bool(gain.mean() > _TOLD * gain.std() / np.sqrt(len(y)))
+
+
+def _confident_contradictions(P: np.ndarray, y: np.ndarray) -> float:
+    predicted, confidence = P.argmax(axis=1), P.max(axis=1)
+    rank = np.empty(len(y))
+    for c in np.unique(predicted):
+        rows = np.flatnonzero(predicted == c)
+        order = np.argsort(-confidence[rows], kind="stable")
+        rank[rows[order]] = (np.arange(len(rows)) + 0.5) / len(rows)
+    contradicted = (predicted != y)[np.argsort(rank, kind="stable")]
+    least = min(len(y), int(max(50, len(y) / 50)))
+    return float(_least(contradicted, least))
+
+
+def _least(contradicted: np.ndarray, least: int) -> float:
+    """Return the running mean where it is least, with a bound for chance added."""
+    k = np.arange(1, len(contradicted) + 1)
+    share = np.cumsum(contradicted) / k
+    bound = share + np.sqrt(np.maximum(share * (1 - share), 1 / k) / k)
+    return share[least - 1 + np.argmin(bound[least - 1 :])]
+
+
+def _selective_classification(P: np.ndarray, y: np.ndarray) -> float:
+    n_samples, n_classes = P.shape
+    sizes = np.bincount(y, minlength=n_classes)
+    T, k = np.zeros((n_classes, n_classes)), np.arange(1, n_samples + 1)
+    for j in range(n_classes):
+        given = y[np.argsort(-P[:, j], kind="stable")]
+        share = np.cumsum(given == j) / k
+        bound = share - np.sqrt(np.maximum(share * (1 - share), 1 / (4 * k)) / k)
+        least = int(np.clip(min(max(n_samples / 200, 10), sizes[j] / 3), 1, n_samples))
+        best = least - 1 + int(np.argmax(bound[least - 1 :]))
+        T[:, j] = np.bincount(given[: best + 1], minlength=n_classes) / (best + 1)
+    # The last equation says that the shares of the true classes sum to 1.
+    shares, _ = nnls(
+        np.vstack([T, np.full((1, n_classes), 100.0)]), np.append(sizes / n_samples, 100.0)
+    )
+    return float(np.clip(1 - shares @ np.diag(T), 0, 1))
+
+
+def _confident_joint(P: np.ndarray, y: np.ndarray) -> float:
+    n_classes = P.shape[1]
+    sizes = np.bincount(y, minlength=n_classes)
+    sums = np.bincount(y, P[np.arange(len(y)), y], minlength=n_classes)
+    tau = np.where(sizes > 0, sums / np.maximum(sizes, 1), np.inf)
+    above = tau <= P
+    confident = np.where(above, P, -1.0).argmax(axis=1)
+    return float((above.any(axis=1) & (confident != y) & (P.argmax(axis=1) != y)).mean())
+
+
+def _planted(P: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> float:
+    n_samples, n_classes = P.shape
+    if n_classes == 1:
+        return 0.0
+    planted = np.concatenate(
+        [-margins(P, (y + rng.integers(1, n_classes, n_samples)) % n_classes) for _ in range(_DRAWS)]
+    )
+    given = np.sort(-margins(P, y))
+    of_given = 1 - np.arange(n_samples) / n_samples
+    of_planted = 1 - np.searchsorted(np.sort(planted), given, side="left") / len(planted)
+    chance = 1.01 * np.sqrt(np.log(2 / 0.1) / (2 * n_samples))  # Dvoretzky, Kiefer, Wolfowitz
+    seen = of_planted > 0
+    best = np.argmin((of_given[seen] + chance) / of_planted[seen])
+    kappa = of_given[seen][best] / of_planted[seen][best]
+    # A planted label is right by chance where the given one was wrong.
+    return float(min(1.0, kappa / (1 + kappa / (n_classes - 1))))
