@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from noisyfit.label_quality import (
+    count_by_class,
     doubts_about,
     estimate_transition_matrix,
     frequent_confusions,
     summarize,
 )
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 class FittedLabels:
-    """Labels, matrix and summary of a fit, derived when they are asked for."""
+    """Labels, matrix, doubts and summary of a fit, derived when they are asked for."""
 
     classes_: np.ndarray
     clean_mask_: np.ndarray
@@ -69,45 +73,122 @@ class FittedLabels:
             raise NotFittedError(f"{type(self).__name__} is not fitted: no transition_matrix_ yet.")
         return estimate_transition_matrix(*self._of_labels(), len(self.classes_))
 
-    def _said_of_unlabeled(self) -> list[str]:
-        n_unlabeled = int((~self.labeled_mask_).sum())
-        return [f"Without a label: {n_unlabeled:,} more rows."] if n_unlabeled else []
-
     def _of_labels(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return given codes, predicted codes and noise scores of the rows that have a label."""
         labeled = self.labeled_mask_
         of_rows = (self._given_codes, self._predicted_codes, self.noise_scores_)
         return tuple(values[labeled] for values in of_rows)
 
+    @property
+    def doubts_(self) -> list[str]:
+        """What speaks against the numbers of the fit, a sentence each; empty if nothing does.
+
+        Such as a class that was rejected almost whole, labels that the network may have learned by
+        heart, rows that tell nothing about the labels, or a wide ``noise_rate_interval_``. That
+        nothing was found is no proof that the numbers are right.
+        """
+        check_is_fitted(self)
+        given, predicted, _ = self._of_labels()
+        return doubts_about(
+            self.classes_,
+            given,
+            given != predicted,
+            ~self.clean_mask_[self.labeled_mask_],
+            self.noise_rate_,
+            self.__dict__.get("_early_agreement"),
+            self._rate_interval(),
+        )
+
+    def _rate_interval(self) -> tuple[float, float] | None:
+        return getattr(self, "noise_rate_interval_", None)  # not every method has one
+
+    def _class_counts(self) -> dict[str, np.ndarray]:
+        given, predicted, scores = self._of_labels()
+        kept = self.clean_mask_[self.labeled_mask_]
+        corrected = np.where(kept, given, predicted)
+        return count_by_class(given, ~kept, corrected, scores, len(self.classes_))
+
+    def class_report(self) -> pd.DataFrame:
+        """Make a table of what became of the labels of each class.
+
+        Returns
+        -------
+        pandas.DataFrame of shape (n_classes, 6)
+            One line for each class, whose names are the index. The columns are ``given``, the
+            number of rows with that label; ``rejected``, how many of these were; ``suggested``, the
+            number of rows of which it is the label in ``corrected_labels_``; ``share_given`` and
+            ``share_suggested``, the same as shares of all rows, in [0, 1]; ``mean_noise_score`` of
+            the rows with that label, in [0, 1]. Rows without a label are not counted.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ImportError
+            If pandas is not installed.
+
+        Notes
+        -----
+        Needs pandas. ``summary()`` shows the same as text, and does not.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from noisyfit import MILDSelector
+        >>> X, y = np.tile(np.eye(2), (20, 1)), np.array(["cat", "dog"] * 20)
+        >>> y[:4] = "dog"
+        >>> est = MILDSelector(max_epochs=5, random_state=0).fit(X, y)
+        >>> est.class_report()[["given", "rejected", "suggested"]]
+               given  rejected  suggested
+        class
+        cat       18         0         20
+        dog       22         2         20
+        """
+        check_is_fitted(self)
+        pd = import_pandas("A class report")
+        return pd.DataFrame(self._class_counts(), index=pd.Index(self.classes_, name="class"))
+
     def summary(self) -> str:
-        """Say in a few lines how good the labels are, and what to look at.
+        """Say whether to believe the numbers, how good the labels are, and what to look at.
 
         Returns
         -------
         str
-            All counts but that of the rejected rows are estimates from the noise scores.
+            What speaks against the numbers comes first (``doubts_``), what became of each class
+            last: up to twelve classes are shown, of more than that those that lost more than a
+            third of their labels; ``class_report`` has all. All counts but
+            those of given, rejected and corrected labels are estimates from the noise scores.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from noisyfit import MILDSelector
+        >>> X, y = np.tile(np.eye(2), (20, 1)), np.array(["cat", "dog"] * 20)
+        >>> y[:4] = "dog"
+        >>> est = MILDSelector(max_epochs=5, random_state=0).fit(X, y)
+        >>> est.doubts_
+        []
+        >>> print(est.summary())
+        MILDSelector on 40 labels of 2 classes
+        Believe it: nothing speaks against these numbers.
+        Wrong by estimate: about 2 (5.0 %). Rejected: 2.
+        ...
         """
         check_is_fitted(self)
         given, predicted, scores = self._of_labels()
+        labeled = self.labeled_mask_
         return summarize(
             type(self).__name__,
             self.classes_,
             scores,
-            int((self.labeled_mask_ & ~self.clean_mask_).sum()),
+            int((labeled & ~self.clean_mask_).sum()),
             int(self.trusted_mask_.sum()),
             self.noise_rate_,
             frequent_confusions(given, predicted, scores),
-            [
-                *self._said_of_unlabeled(),
-                *doubts_about(
-                    self.classes_,
-                    given,
-                    given != predicted,
-                    ~self.clean_mask_[self.labeled_mask_],
-                    self.noise_rate_,
-                    self.__dict__.get("_early_agreement"),
-                ),
-            ],
+            self.doubts_,
+            interval=self._rate_interval(),
+            n_unlabeled=int((~labeled).sum()),
+            counts=self._class_counts(),
         )
 
     @property
@@ -116,3 +197,30 @@ class FittedLabels:
         if "clean_mask_" not in self.__dict__:
             raise AttributeError(f"{type(self).__name__} is not fitted: no sample_indices_ yet.")
         return np.flatnonzero(self.clean_mask_)
+
+
+def import_pandas(purpose: str) -> Any:
+    """Return the module pandas, or say what needs it and how to get it.
+
+    Parameters
+    ----------
+    purpose : str
+        What needs pandas, as the beginning of a sentence.
+
+    Returns
+    -------
+    module
+
+    Raises
+    ------
+    ImportError
+        If pandas is not installed.
+    """
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise ImportError(
+            f"{purpose} needs pandas: python -m pip install pandas. noisyfit's extra plot has it, "
+            "too."
+        ) from error
+    return pd

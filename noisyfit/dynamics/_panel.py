@@ -33,7 +33,12 @@ class PanelNet(NoisyNet):
     """
 
     def __init__(
-        self, module: Any, *args: Any, takes: Any = None, early_learning: bool = False, **kwargs: Any
+        self,
+        module: Any,
+        *args: Any,
+        takes: Any = None,
+        early_learning: bool = False,
+        **kwargs: Any,
     ) -> None:
         super().__init__(module, *args, **kwargs)
         self.takes = takes

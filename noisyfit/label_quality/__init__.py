@@ -1,6 +1,7 @@
 """From raw scores to probabilities, noise rates, transition matrices and the length of a review."""
 
 from noisyfit.label_quality._calibration import break_ties, calibrate, calibrate_judged
+from noisyfit.label_quality._class_counts import count_by_class
 from noisyfit.label_quality._held_out import HeldOutNoiseRate, held_out_noise_rate
 from noisyfit.label_quality._noise_rate import (
     NoiseRateEstimate,

@@ -247,7 +247,10 @@ def _planted(P: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> float:
     if n_classes == 1:
         return 0.0
     planted = np.concatenate(
-        [-margins(P, (y + rng.integers(1, n_classes, n_samples)) % n_classes) for _ in range(_DRAWS)]
+        [
+            -margins(P, (y + rng.integers(1, n_classes, n_samples)) % n_classes)
+            for _ in range(_DRAWS)
+        ]
     )
     given = np.sort(-margins(P, y))
     of_given = 1 - np.arange(n_samples) / n_samples

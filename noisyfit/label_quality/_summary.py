@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from noisyfit.label_quality._class_counts import describe_classes
 from noisyfit.label_quality._review_length import review_length
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _MOST, _TIMES = 0.5, 3.0
 """A class is rejected if more than this share of its labels are, and more than so many times that
@@ -18,6 +19,10 @@ _EVEN = 0.8
 """Largest share of a label up to which it says something that the network names others early on."""
 _UNLEARNED = 0.1
 """Share of the labels that the network contradicted early and repeats at the end."""
+_WIDE, _N_VERIFIED = 0.1, 40
+"""Width of the interval of the noise rate from which on it is doubted, and the number of random
+rows that tell its ends apart: at this width there are four wrong ones more at one than at the
+other."""
 
 
 def summarize(
@@ -29,8 +34,12 @@ def summarize(
     noise_rate: float,
     confusions: list[tuple[int, int, float]],
     doubts: Sequence[str] = (),
+    *,
+    interval: tuple[float, float] | None = None,
+    n_unlabeled: int = 0,
+    counts: Mapping[str, np.ndarray] | None = None,
 ) -> str:
-    """Describe the labels of a data set in a few lines.
+    """Describe the labels of a data set in a few lines, whether to believe them first.
 
     Parameters
     ----------
@@ -47,7 +56,15 @@ def summarize(
     confusions : list of tuple
         Result of `frequent_confusions`.
     doubts : sequence of str, default=()
-        Result of `doubts_about`: what the numbers cannot know.
+        What speaks against the numbers, as ``doubts_`` of an estimator has it.
+    interval : tuple of two floats or None, default=None
+        Lowest and highest proportion of wrong labels that the estimate leaves possible.
+    n_unlabeled : int, default=0
+        Number of rows beside these that have no label.
+    counts : mapping of str to ndarray of shape (n_classes,), default=None
+        Numbers of labels of each class: ``given``, ``rejected``, ``suggested`` after correction,
+        and ``mean_noise_score``, as the columns of ``class_report`` of an estimator. None: nothing
+        is said of single classes.
 
     Returns
     -------
@@ -59,43 +76,63 @@ def summarize(
     >>> print(summarize("MILDSelector", ["cat", "dog"], [0.9, 0.1, 0.0, 0.0], 1, 0, 0.25,
     ...     [(1, 0, 0.3)]))
     MILDSelector on 4 labels of 2 classes
+    Believe it: nothing speaks against these numbers.
     Wrong by estimate: about 1 (25.0 %). Rejected: 1.
     Review the 1 most suspicious rows to find about 90 % of the errors, the 2 for 95 %.
     Most frequent confusions (true class -> given label):
       dog -> cat: 30.0 % of the rows that are dog
     """
-    n_rows = len(noise_scores)
+    n_rows, n_wrong = len(noise_scores), noise_rate * len(noise_scores)
+    about = f"about {round(n_wrong):,} ({_percent(noise_rate)})"
+    if interval is not None:
+        low, high = (f"{round(share * n_rows):,}" for share in interval)
+        about += f", between {low} and {high} ({' and '.join(map(_percent, interval))})"
     lines = [
         f"{name} on {n_rows:,} labels of {len(classes)} classes",
-        (
-            f"Wrong by estimate: about {round(noise_rate * n_rows):,} ({_percent(noise_rate)}). "
-            f"Rejected: {n_rejected:,}."
-        ),
+        *_verdict(doubts),
+        f"Wrong by estimate: {about}. Rejected: {n_rejected:,}.",
     ]
-    n_wrong, by_score = noise_rate * n_rows, int((np.asarray(noise_scores) > 0.5).sum())
+    by_score = int((np.asarray(noise_scores) > 0.5).sum())
     if abs(n_rejected - n_wrong) > max(0.25 * n_wrong, 10):
         more = "more" if n_rejected > n_wrong else "fewer"
         lines.append(
             f"It has rejected many {more} than it takes for wrong: decide by the scores, of which "
             f"{by_score:,} are above one half."
         )
-    lines += doubts
     if n_trusted:
         lines.append(f"Trusted: {n_trusted:,}, taken as right.")
+    if n_unlabeled:
+        lines.append(f"Without a label: {n_unlabeled:,} more rows.")
+    lines += _what_to_review(classes, noise_scores, n_wrong, confusions)
+    return "\n".join(lines if counts is None else [*lines, *describe_classes(classes, counts)])
+
+
+def _verdict(doubts: Sequence[str]) -> list[str]:
+    if not doubts:
+        return ["Believe it: nothing speaks against these numbers."]
+    things = "1 thing speaks" if len(doubts) == 1 else f"{len(doubts)} things speak"
+    return [f"With care: {things} against these numbers:", *(f"- {doubt}" for doubt in doubts)]
+
+
+def _what_to_review(
+    classes: np.ndarray,
+    noise_scores: np.ndarray,
+    n_wrong: float,
+    confusions: list[tuple[int, int, float]],
+) -> list[str]:
     if not np.any(noise_scores):
-        return "\n".join([*lines, "No label is suspicious."])
+        return ["No label is suspicious."]
     if n_wrong < 0.5:
-        return "\n".join([*lines, "Less than one error is expected: no number of rows to review."])
-    lines.append(
-        f"Review the {review_length(noise_scores, 0.9):,} most suspicious rows to find about 90 % "
-        f"of the errors, the {review_length(noise_scores, 0.95):,} for 95 %."
-    )
+        return ["Less than one error is expected: no number of rows to review."]
+    many, more = (f"{review_length(noise_scores, share):,}" for share in (0.9, 0.95))
+    review = f"Review the {many} most suspicious rows to find about 90 % of the errors"
+    lines = [f"{review}, the {more} for 95 %."]
     if confusions:
         lines.append("Most frequent confusions (true class -> given label):")
     for true, label, share in confusions:
         of = f"{_percent(share)} of the rows that are {classes[true]}"
         lines.append(f"  {classes[true]} -> {classes[label]}: {of}")
-    return "\n".join(lines)
+    return lines
 
 
 def doubts_about(
@@ -105,6 +142,7 @@ def doubts_about(
     rejected: np.ndarray,
     noise_rate: float,
     early_agreement: float | None,
+    interval: tuple[float, float] | None = None,
 ) -> list[str]:
     """Find out what speaks against the numbers of a fit.
 
@@ -123,6 +161,8 @@ def doubts_about(
     early_agreement : float or None
         Proportion of the labels that the network agreed with in its second epoch, when it had seen
         each row once; None if nobody knows.
+    interval : tuple of two floats or None, default=None
+        Lowest and highest proportion of wrong labels that the estimate leaves possible.
 
     Returns
     -------
@@ -149,6 +189,14 @@ def doubts_about(
         doubts.append(
             f"The network contradicts {_percent(at_last)} of the labels, many more than are "
             "estimated to be wrong."
+        )
+    if interval is not None and interval[1] - interval[0] > _WIDE:
+        low, high = interval
+        n_verified = min(_N_VERIFIED, n_rows)
+        doubts.append(
+            f"The estimate is uncertain: between {_percent(low)} and {_percent(high)} of the "
+            f"labels are wrong. Verify {n_verified} random rows: at the low end about "
+            f"{low * n_verified:.0f} of them are wrong, at the high end {high * n_verified:.0f}."
         )
     if early_agreement is None:
         return doubts

@@ -113,7 +113,7 @@ def review_page(
             raise ValueError(f"{name} must have {expected} entries. Got {len(given)}.")
     # Indexing a Series would look up its index, not the row number.
     texts_given, texts = texts, list(texts) if texts is not None else None
-    index = row_index(X, y, table, texts_given)
+    index = row_index(table, texts_given)
     if index is not None and "index" not in report:
         report["index"] = index[report["row"]]
     report = report.head(max_rows or n_rows)
@@ -183,7 +183,11 @@ def _values(table: Any, row: int) -> Any:
         return table[[row]].toarray()[0]
     if type(table).__module__.startswith("pyarrow"):  # whose brackets are for columns
         return list(table.slice(row, 1).to_pylist()[0].values())
-    return table.iloc[row] if hasattr(table, "iloc") else np.asarray(table[row])
+    if hasattr(table, "iloc"):
+        return table.iloc[row]
+    if hasattr(table, "row"):  # polars and narwhals, whose brackets return a frame of one row
+        return table.row(row)
+    return np.asarray(table[row])
 
 
 def _written(value: Any) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from noisyfit.base import BaseNoisyClassifier, check_fitted_on
+from noisyfit.base import BaseNoisyClassifier, check_fitted_on, import_pandas
 from noisyfit.data import encode_labels
 from noisyfit.review._identity import row_index
 
@@ -30,7 +30,7 @@ def label_report(est: BaseNoisyClassifier, X: Any, y: Any = None) -> pd.DataFram
     -------
     pandas.DataFrame
         One line for each label; rows without one are left out. The columns are ``row``, its number
-        in `X`; ``index``, its place in the index of `X` or `y`, only where that is not the number;
+        in `X`; ``index``, its place in the index of `y` or `X`, only where that is not the number;
         ``given``, the label itself; ``suggested``, the network's prediction; ``suggested_proba``
         and ``given_proba``, the network's probabilities of the two; ``noise_score``; ``rank``, from
         1 for the highest score; ``kept`` and ``trusted``, whether the row is one of those;
@@ -59,11 +59,7 @@ def label_report(est: BaseNoisyClassifier, X: Any, y: Any = None) -> pd.DataFram
     >>> bool(first.given != y[first.row]), bool(first.suggested == y[first.row])
     (True, True)
     """
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise ImportError("A label report needs pandas: python -m pip install pandas.") from error
-
+    pd = import_pandas("A label report")
     given = check_fitted_on(est, X, y)
     proba = est.predict_proba(X)
     labeled = est.labeled_mask_
@@ -72,7 +68,7 @@ def label_report(est: BaseNoisyClassifier, X: Any, y: Any = None) -> pd.DataFram
     predicted = proba.argmax(axis=1)
     order = np.lexsort((rows, -est.noise_scores_))
     order = order[labeled[order]]
-    index = row_index(X, y)
+    index = row_index(y, X)  # first that of y, which apply_review compares
     report = pd.DataFrame(
         {
             "row": rows,

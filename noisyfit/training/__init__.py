@@ -2,6 +2,7 @@
 
 from noisyfit.training._class_softmax import class_log_softmax, class_softmax, predicted_class
 from noisyfit.training._device import resolve_device, resolve_precision
+from noisyfit.training._early_learning import EarlyLearningNet, moved_target
 from noisyfit.training._losses import (
     class_prior_penalty,
     consistency,
@@ -14,7 +15,6 @@ from noisyfit.training._losses import (
     soft_cross_entropy,
     squared_error,
 )
-from noisyfit.training._early_learning import EarlyLearningNet, moved_target
 from noisyfit.training._mixup import clean_partner, dominant_factor, mixup
 from noisyfit.training._net import NoisyNet
 from noisyfit.training._prediction import map_logits, predict_classes, predict_logits

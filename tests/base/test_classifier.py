@@ -1,6 +1,8 @@
 """Fitted state that is kept once, and state of files from before."""
 
+import copy
 import pickle
+import sys
 import warnings
 
 import numpy as np
@@ -9,6 +11,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from noisyfit import MILDSelector
+from noisyfit.review import label_report
 
 X = np.repeat(np.eye(3), 20, axis=0) + np.random.default_rng(0).normal(0, 0.1, (60, 3))
 TRUE = np.repeat(["ant", "bee", "cow"], 20)
@@ -41,6 +44,49 @@ def test_an_estimator_that_is_not_fitted_has_none(est):
     for name in ("given_labels_", "corrected_labels_", "transition_matrix_"):
         with pytest.raises(NotFittedError, match="MILDSelector is not fitted"):
             getattr(fresh, name)
+    assert not hasattr(fresh, "doubts_")
+    for ask in (fresh.class_report, fresh.summary):
+        with pytest.raises(NotFittedError, match="This MILDSelector instance is not fitted"):
+            ask()
+
+
+def test_a_table_of_the_classes(est):
+    counted = est.class_report()
+    assert counted.index.tolist() == est.classes_.tolist()
+    assert counted.index.name == "class"
+    for name, line in counted.iterrows():
+        given = est.given_labels_ == name
+        assert line["given"] == given.sum()
+        assert line["rejected"] == (given & ~est.clean_mask_).sum()
+        assert line["suggested"] == (est.corrected_labels_ == name).sum()
+        assert line["share_given"] == pytest.approx(given.mean())
+        assert line["share_suggested"] == pytest.approx((est.corrected_labels_ == name).mean())
+        assert line["mean_noise_score"] == pytest.approx(est.noise_scores_[given].mean())
+    assert counted.loc["cow", "rejected"] >= 1
+    assert f"  cow       22  {counted.loc['cow', 'rejected']:8}" in est.summary()
+
+
+def test_only_the_table_needs_pandas(est, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match=r"A class report needs pandas: .* extra plot has it"):
+        est.class_report()
+    with pytest.raises(ImportError, match=r"A label report needs pandas: .* extra plot has it"):
+        label_report(est, X, GIVEN)
+    assert "Labels per class" in est.summary()
+
+
+def test_a_summary_begins_with_what_speaks_against_it(est):
+    est = copy.copy(est)
+    assert est.doubts_ == []
+    assert est.summary().splitlines()[1] == "Believe it: nothing speaks against these numbers."
+    est.noise_rate_interval_ = (0.0, 0.2)
+    assert [doubt.split(":")[0] for doubt in est.doubts_] == ["The estimate is uncertain"]
+    lines = est.summary().splitlines()
+    assert lines[1] == "With care: 1 thing speaks against these numbers:"
+    assert lines[2] == f"- {est.doubts_[0]}"
+    assert "between 0 and 12 (0.0 % and 20.0 %)" in lines[3]
+    est.noise_rate_interval_ = None  # as of DLTClassifier whose noise rate was given
+    assert est.doubts_ == []
 
 
 def test_state_of_an_earlier_version_is_read(est):

@@ -49,6 +49,12 @@ def test_nothing_is_said_of_labels_that_are_not_there(est):
     assert not est.clean_mask_[~LABELED].any()
     assert est.noise_rate_ == pytest.approx(WRONG.sum() / LABELED.sum(), abs=0.12)
     assert f"on {LABELED.sum()} labels" in est.summary()
+    assert f"Without a label: {(~LABELED).sum():,} more rows." in est.summary()
+    assert not any("Without a label" in doubt for doubt in est.doubts_)
+    counted = est.class_report()
+    assert counted["given"].tolist() == np.bincount(GIVEN[LABELED], minlength=10).tolist()
+    assert counted["rejected"].sum() == (LABELED & ~est.clean_mask_).sum()
+    assert counted["suggested"].sum() == LABELED.sum()
     np.testing.assert_allclose(est.transition_matrix_.sum(axis=1), 1)
 
 

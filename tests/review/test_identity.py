@@ -34,6 +34,11 @@ def decided(y, est=None, index=None, rows=range(0, 60, 5)):
     ]
 
 
+def page_data(path):
+    html = path.read_text(encoding="utf-8")
+    return json.loads(html.split('type="application/json">')[1].split("</script>")[0])
+
+
 def test_decisions_on_the_same_labels_are_applied(est):
     for kind in (list, pd.Series, lambda y: np.array(y, dtype=object)):
         assert apply_review(kind(Y), decided(Y, est)).trusted.sum() == 12
@@ -133,6 +138,7 @@ def test_an_index_that_pandas_has_read_is_the_same():
         (list(range(60)), None),
         (pd.RangeIndex(1, 61), list(range(1, 61))),
         (PLACES, PLACES),
+        ([f"patient {i // 4}" for i in range(60)], [f"patient {i // 4}" for i in range(60)]),
         (
             pd.MultiIndex.from_product([["a", "b"], range(30)]),
             [(c, i) for c in "ab" for i in range(30)],
@@ -159,10 +165,75 @@ def test_the_page_shows_the_index(est, shown_by, tmp_path):
         "texts": {"texts": pd.Series(Y, index=PLACES)},
     }[shown_by]
     review_page(est, **{"X": X, "y": Y, "path": tmp_path / "a.html", **made})
-    html = (tmp_path / "a.html").read_text(encoding="utf-8")
-    data = json.loads(html.split('type="application/json">')[1].split("</script>")[0])
+    data = page_data(tmp_path / "a.html")
     assert [row["index"] for row in data["rows"]] == [PLACES[row["row"]] for row in data["rows"]]
     assert data["data_set"] == data_set_identity(Y, est)
+
+
+REPEATED = [f"patient {i // 4}" for i in range(60)]
+DAYS = pd.date_range("2024-01-01", periods=60)
+
+
+@pytest.mark.parametrize("way", ["frame", "csv", "read", "json", "page"])
+@pytest.mark.parametrize(
+    "index",
+    [PLACES, REPEATED, [i // 4 for i in range(60)], DAYS, DAYS.tz_localize("CET"), DAYS - DAYS[30]],
+    ids=["texts", "repeated", "repeated numbers", "days", "days of a zone", "durations"],
+)
+def test_decisions_go_by_the_row_and_their_index_survives_a_file(est, index, way, tmp_path):
+    y = pd.Series(Y, index=index)
+    report, path = label_report(est, X, y), tmp_path / f"decided.{way}"
+    report["decision"] = np.where(report["row"] == 5, "drop", "keep")
+    decisions = report
+    if way == "page":
+        review_page(est, X, y, tmp_path / "a.html")
+        decision = report.set_index("row")["decision"]
+        decisions = [
+            {"row": e["row"], "index": e["index"], "decision": decision[e["row"]]}
+            for e in page_data(tmp_path / "a.html")["rows"]
+        ]
+    elif way == "json":
+        report.to_json(path, orient="records", date_format="iso")
+        decisions = path
+    elif way != "frame":
+        report.to_csv(path, index=False)
+        decisions = path if way == "csv" else pd.read_csv(path)
+    review = apply_review(y, decisions, est=est)
+    assert np.flatnonzero(~review.kept).tolist() == [5]
+    moved = pd.Series(Y, index=[*y.index[30:], *y.index[:30]])
+    with pytest.raises(ValueError, match="at the index"):
+        apply_review(moved, decisions)
+
+
+def test_a_place_that_is_no_date_is_another_one():
+    y = pd.Series(Y, index=DAYS)
+    for place in ("yesterday, at noon", [2024, 1, 1], 10**30, "2024-01-02"):
+        with pytest.raises(ValueError, match=r"row 0 was at the index .* at '2024-01-01 00:00:00'"):
+            apply_review(y, [{"row": 0, "decision": "keep", "index": place}])
+    for place in ("2024-01-01T00:00:00.000", 1704067200000):
+        assert apply_review(y, [{"row": 0, "decision": "keep", "index": place}]).trusted[0]
+
+
+def test_where_two_indices_differ_that_of_the_labels_counts(est):
+    frame, y = pd.DataFrame(X, index=range(1, 61)), pd.Series(Y, index=PLACES)
+    report = label_report(est, frame, y)
+    assert list(report["index"]) == [PLACES[row] for row in report["row"]]
+    assert apply_review(y, report.assign(decision="keep")).trusted.all()
+
+
+def test_frames_of_polars_have_row_numbers_only(tmp_path):
+    polars = pytest.importorskip("polars")
+    frame, y = polars.DataFrame({c: X[:, i] for i, c in enumerate("abc")}), polars.Series(Y)
+    est = MILDSelector(**WHICH).fit(frame, y)
+    report = label_report(est, frame, y)
+    assert "index" not in report
+    assert apply_review(y, report.assign(decision="keep"), est=est).trusted.all()
+    review_page(est, frame, y, tmp_path / "a.html")
+    data = page_data(tmp_path / "a.html")
+    assert data["names"] == ["a", "b", "c"]
+    for entry in data["rows"]:
+        assert "index" not in entry
+        assert entry["values"] == [f"{value:.6g}" for value in X[entry["row"]]]
 
 
 def test_what_has_no_index_of_its_own():

@@ -380,3 +380,8 @@ def test_a_row_of_a_pyarrow_table_is_no_column():
     values = np.arange(12).reshape(4, 3)
     table = pyarrow.table({name: values[:, i] for i, name in enumerate("abc")})
     assert list(_values(table, 3)) == [9, 10, 11]
+
+
+def test_a_column_may_be_called_row():
+    table = pd.DataFrame({"row": [5, 6], "b": [7, 8]}, index=[1, 0])
+    assert list(_values(table, 1)) == [6, 8]
