@@ -46,6 +46,8 @@ class RandomStreams(NamedTuple):
     """Generator for choices of rows: samples, folds, bootstraps."""
     validation: np.random.Generator
     """Generator for the choice of validation rows, which many fits have none of."""
+    judging: np.random.Generator
+    """Generator for what networks in cross-validation draw."""
 
 
 def spawn_streams(random_state: int | np.random.RandomState | None) -> RandomStreams:
@@ -68,7 +70,7 @@ def spawn_streams(random_state: int | np.random.RandomState | None) -> RandomStr
         root = np.random.SeedSequence(
             _fresh_entropy() if random_state is None else int(random_state)
         )
-    init, training, shuffle, split, validation = root.spawn(5)
+    init, training, shuffle, split, validation, judging = root.spawn(6)
     order = torch.Generator()
     order.manual_seed(_seed(shuffle))
     return RandomStreams(
@@ -77,6 +79,7 @@ def spawn_streams(random_state: int | np.random.RandomState | None) -> RandomStr
         order,
         np.random.default_rng(split),
         np.random.default_rng(validation),
+        np.random.default_rng(judging),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
+from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,6 +21,7 @@ from noisyfit._random import seeded
 from noisyfit._sklearn import Interval, StrOptions, fit_context
 from noisyfit.base._fit_task import FitResult, FitTask, make_task
 from noisyfit.base._fitted_labels import FittedLabels
+from noisyfit.base._judging import MOST_EPOCHS, Verdict, reach_verdict, relabeled_rows
 from noisyfit.base._names import refuse_names
 from noisyfit.base._trainer import Trainer
 from noisyfit.data import (
@@ -47,7 +49,7 @@ class BaseNoisyClassifier(
 ):
     """Template of all estimators: a method adds its parameters and `_fit`.
 
-    The 17 parameters that all estimators share are assigned here; a method names them in its own
+    The 18 parameters that all estimators share are assigned here; a method names them in its own
     signature, beside those that only it has, and passes them on. `Trainer` has an example.
 
     Examples
@@ -69,6 +71,7 @@ class BaseNoisyClassifier(
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 2, None, closed="left")],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "validation_fraction": [Interval(Real, 0, 0.5, closed="right"), None],
+        "judge_epochs": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
         "standardize": ["boolean"],
         "augment": [StrOptions({"auto"}), callable, None],
         "precision": [StrOptions({"auto", "float32", "bfloat16", "float16"})],
@@ -103,6 +106,7 @@ class BaseNoisyClassifier(
         batch_size: int | str = "auto",
         class_weight: Any = None,
         validation_fraction: float | None = None,
+        judge_epochs: int | str = "auto",
         standardize: bool = True,
         augment: Any = "auto",
         precision: str = "auto",
@@ -122,6 +126,7 @@ class BaseNoisyClassifier(
         self.batch_size = batch_size
         self.class_weight = class_weight
         self.validation_fraction = validation_fraction
+        self.judge_epochs = judge_epochs
         self.standardize = standardize
         self.augment = augment
         self.precision = precision
@@ -176,13 +181,23 @@ class BaseNoisyClassifier(
         task = make_task(self, X, y, trusted, self.checkpoint, sample_weight)
         trainer = Trainer(self, task)
         with seeded(task.streams.training, task.device):
+            task = replace(task, verdict=self._verdict(task, trainer))
             result = self._fit(task, trainer)
             self._set_fitted(task, trainer, result)
         return self
 
+    def _verdict(self, task: FitTask, trainer: Trainer) -> Verdict | None:
+        """Ask networks that did not train on a row what they say of its label."""
+        auto = min(MOST_EPOCHS, self.max_epochs)
+        epochs = auto if self.judge_epochs == "auto" else int(self.judge_epochs)
+        return reach_verdict(task, trainer, epochs) if epochs else None
+
     def _set_fitted(self, task: FitTask, trainer: Trainer, result: FitResult) -> None:
         scores = np.where(task.judged, np.asarray(result.noise_scores, dtype=np.float64), 0.0)
-        clean = (np.asarray(result.clean_mask) | task.trusted) & ~task.unlabeled
+        clean = (np.asarray(result.clean_mask) | task.spared) & ~task.unlabeled
+        verdict = task.verdict
+        if verdict is not None and not verdict.found.told:  # nothing is flagged where none can be
+            scores, clean = np.zeros_like(scores), ~task.unlabeled
         assert scores.shape == clean.shape == (task.n_samples,), "one score and mark a row"
         assert np.isfinite(scores).all(), "noise scores are finite"
         assert 0 <= scores.min() <= scores.max() <= 1, "noise scores lie in [0, 1]"
@@ -197,6 +212,10 @@ class BaseNoisyClassifier(
         self.noise_scores_ = scores
         self.clean_mask_ = clean
         self.noise_rate_ = float(result.noise_rate)
+        self.noise_rate_interval_ = None if verdict is None else verdict.interval
+        self.held_out_noise_rate_ = None if verdict is None else verdict.found
+        self._unpredicted = None if verdict is None else verdict.unpredicted
+        self._relabeled = relabeled_rows(verdict, task.y, predicted, scores, ~clean & task.judged)
         self.net_ = net
         self.history_ = result.history
         self._early_agreement = result.early_agreement

@@ -21,7 +21,7 @@ from noisyfit.data import (
     fit_scaler,
     make_rows,
 )
-from noisyfit.label_quality import spare_last_rows
+from noisyfit.label_quality import NoiseRateEstimate, spare_last_rows, with_loss_gap
 from noisyfit.persistence import FitCheckpoint
 from noisyfit.training import NoisyNet, resolve_device
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import torch
 
     from noisyfit.base._classifier import BaseNoisyClassifier
+    from noisyfit.base._judging import Verdict
     from noisyfit.dynamics import TrainingDynamics
 
 
@@ -70,6 +71,8 @@ class FitTask:
     """Whether `fit` was given trusted rows, were it an empty mask."""
     checkpoint: FitCheckpoint | None = None
     """Where the fit is kept while it runs, to go on with it later."""
+    verdict: Verdict | None = None
+    """What networks that did not train on a row say of its label; None: nobody was asked."""
     row_sample: np.ndarray | None = None
     """A number for each of a few rows, by which they are known again; None for a stream."""
 
@@ -87,6 +90,44 @@ class FitTask:
     def judged(self) -> np.ndarray:
         """Rows with a label that nobody verified: (n_samples,), bool."""
         return ~(self.trusted | self.unlabeled)
+
+    @property
+    def spared(self) -> np.ndarray:
+        """Rows that are kept whatever a method says: trusted ones, and of rare or hard classes."""
+        return self.trusted if self.verdict is None else self.trusted | self.verdict.unpredicted
+
+    def noise_rate(self, own: float, gap: NoiseRateEstimate | None = None) -> float:
+        """Return the noise rate of the out-of-fold verdict, or the method's own without one.
+
+        Parameters
+        ----------
+        own : float
+            Proportion of wrong labels among all labels.
+        gap : NoiseRateEstimate or None, default=None
+            What the losses in sample say of the rows that nobody verified; None: nothing.
+
+        Returns
+        -------
+        float
+        """
+        if self.verdict is None:
+            return own
+        found = self.verdict.found
+        return self.verdict.share * (found.rate if gap is None else with_loss_gap(found, gap))
+
+    def contradicted(self, predicted: np.ndarray) -> np.ndarray:
+        """Mark labels that the out-of-fold verdict contradicts, or the final net without one.
+
+        Parameters
+        ----------
+        predicted : ndarray of shape (n_samples,), int64
+            Codes of the classes that the final net predicts.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), bool
+        """
+        return predicted != self.y if self.verdict is None else self.verdict.contradicted
 
     def rate_among_judged(self, noise_rate: float) -> float:
         """Convert a proportion of all rows into one of the rows that nobody verified.
@@ -143,7 +184,7 @@ class FitTask:
         """
         kept, has = np.zeros(self.n_samples, dtype=bool), ~self.unlabeled
         sizes = np.bincount(self.y[has], minlength=self.n_classes)
-        kept[has] = ~spare_last_rows(drop[has], C[has], self.y[has], sizes, self.trusted[has])
+        kept[has] = ~spare_last_rows(drop[has], C[has], self.y[has], sizes, self.spared[has])
         return kept
 
     @property

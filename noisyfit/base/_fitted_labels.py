@@ -52,9 +52,18 @@ class FittedLabels:
 
     @property
     def corrected_labels_(self) -> np.ndarray:
-        """The given label where ``clean_mask_`` is true, else the predicted one: (n_samples,)."""
+        """The predicted label where that is the better guess, else the given one: (n_samples,).
+
+        Of rejected labels those are replaced whose replacement raises the expected number of right
+        labels even at the lower end of ``noise_rate_interval_``; without one all of them. Rows
+        without a label get the predicted one.
+        """
         given, predicted = self.given_labels_, self.predicted_labels_
-        return np.where(self.clean_mask_, given, predicted)
+        return np.where(self._is_relabeled(), predicted, given)
+
+    def _is_relabeled(self) -> np.ndarray:
+        relabeled = self.__dict__.get("_relabeled")  # files of earlier versions have none
+        return ~self.clean_mask_ if relabeled is None else relabeled | ~self.labeled_mask_
 
     def _decoded(self, codes: str) -> np.ndarray:
         if codes not in self.__dict__:
@@ -97,7 +106,13 @@ class FittedLabels:
             self.noise_rate_,
             self.__dict__.get("_early_agreement"),
             self._rate_interval(),
+            self.__dict__.get("held_out_noise_rate_"),
+            self._hard_classes(),
         )
+
+    def _hard_classes(self) -> np.ndarray:
+        rows = self.__dict__.get("_unpredicted")
+        return np.empty(0, np.int64) if rows is None else np.unique(self._given_codes[rows])
 
     def _rate_interval(self) -> tuple[float, float] | None:
         return getattr(self, "noise_rate_interval_", None)  # not every method has one
@@ -105,7 +120,7 @@ class FittedLabels:
     def _class_counts(self) -> dict[str, np.ndarray]:
         given, predicted, scores = self._of_labels()
         kept = self.clean_mask_[self.labeled_mask_]
-        corrected = np.where(kept, given, predicted)
+        corrected = np.where(self._is_relabeled()[self.labeled_mask_], predicted, given)
         return count_by_class(given, ~kept, corrected, scores, len(self.classes_))
 
     def class_report(self) -> pd.DataFrame:

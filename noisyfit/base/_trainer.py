@@ -181,6 +181,15 @@ class Trainer:
             )
         return int(size)
 
+    @property
+    def sgd_defaults(self) -> dict[str, Any]:
+        """What SGD gets unless the user says otherwise, by the names of the net's parameters."""
+        if self._est.optimizer is not torch.optim.SGD:
+            return {}
+        own = {f"optimizer__{name}": v for name, v in self._est.optimizer_defaults.items()}
+        users = {f"optimizer__{name}" for name in self.nested("optimizer")}
+        return {name: value for name, value in own.items() if name not in users}
+
     def refuse_views(self, how: str) -> None:
         """Refuse the user's views of the batches, for methods that make their own.
 
@@ -258,6 +267,7 @@ class Trainer:
                     n_classes=task.n_classes,
                 )
         own: dict[str, Any] = {
+            **self.sgd_defaults,
             "optimizer": est.optimizer,
             "lr": self.lr,
             "batch_size": self.batch_size,
@@ -272,8 +282,6 @@ class Trainer:
             "iterator_train__views": () if self.view is None else (self.view,),
             "iterator_train__num_workers": None,  # of rows that are streamed, now or in predict
         }
-        if est.optimizer is torch.optim.SGD:
-            own |= {f"optimizer__{name}": value for name, value in est.optimizer_defaults.items()}
         for prefix in ("optimizer", "iterator_train"):
             own |= {f"{prefix}__{name}": value for name, value in self.nested(prefix).items()}
         own.pop("iterator_train__batch_size", None)  # it is that of the net

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy.optimize import nnls
 
+from noisyfit.label_quality._noise_rate import NoiseRateEstimate
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
@@ -144,8 +146,41 @@ def held_out_noise_rate(
     rate = ordered[1]
     low = ordered[0] / 2 if np.isnan(instability) else ordered[0] - instability / 2
     low -= 1.64 * np.sqrt(max(rate * (1 - rate), 1 / n_samples) / n_samples)
-    interval = (float(max(0.0, low)), float(max(rate, contradicted)))
+    high = contradicted + 1.64 * np.sqrt(contradicted * (1 - contradicted) / n_samples)
+    interval = (float(max(0.0, low)), float(min(1.0, max(rate, high))))
     return HeldOutNoiseRate(rate, interval, estimates, contradicted, instability, told=True)
+
+
+def with_loss_gap(found: HeldOutNoiseRate, gap: NoiseRateEstimate) -> float:
+    """Combine the out-of-fold rate with that of the losses in sample, where these tell two groups.
+
+    Parameters
+    ----------
+    found : HeldOutNoiseRate
+        What out-of-fold probabilities say.
+    gap : NoiseRateEstimate
+        What the losses of a network say that was trained on the same rows.
+
+    Returns
+    -------
+    float
+        ``found.rate`` up to a separation of 2.5; ``gap.rate`` from 4 on, and in between a weighted
+        mean. Where nothing can be told, and where the gap's rate is above the interval or below
+        half of ``found.rate``, as it is once most wrong labels are learned by heart,
+        ``found.rate``.
+
+    Examples
+    --------
+    >>> found = HeldOutNoiseRate(0.1, (0.05, 0.25), (0.1,) * 4, 0.25, 0.02, True)
+    >>> rates = [(0.2, 2.0), (0.2, 3.25), (0.2, 5.0), (0.6, 5.0)]
+    >>> gaps = [NoiseRateEstimate(rate, (0, 1), 3, D, rate) for rate, D in rates]
+    >>> [round(with_loss_gap(found, gap), 2) for gap in gaps]
+    [0.1, 0.15, 0.2, 0.1]
+    """
+    if not found.told or not found.rate / 2 <= gap.rate <= found.interval[1]:
+        return found.rate
+    trust = float(np.clip((gap.separation - 2.5) / 1.5, 0, 1))
+    return trust * gap.rate + (1 - trust) * found.rate
 
 
 def _checked(proba: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

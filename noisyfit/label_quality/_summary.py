@@ -12,6 +12,8 @@ from noisyfit.label_quality._review_length import review_length
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from noisyfit.label_quality._held_out import HeldOutNoiseRate
+
 _MOST, _TIMES = 0.5, 3.0
 """A class is rejected if more than this share of its labels are, and more than so many times that
 of all labels."""
@@ -19,6 +21,8 @@ _EVEN = 0.8
 """Largest share of a label up to which it says something that the network names others early on."""
 _UNLEARNED = 0.1
 """Share of the labels that the network contradicted early and repeats at the end."""
+_BY_HEART = 0.2
+"""Share of the labels that a network agrees with only if it trains on the rows."""
 _WIDE, _N_VERIFIED = 0.1, 40
 """Width of the interval of the noise rate from which on it is doubted, and the number of random
 rows that tell its ends apart: at this width there are four wrong ones more at one than at the
@@ -143,6 +147,8 @@ def doubts_about(
     noise_rate: float,
     early_agreement: float | None,
     interval: tuple[float, float] | None = None,
+    held_out: HeldOutNoiseRate | None = None,
+    hard: Sequence[int] | np.ndarray = (),
 ) -> list[str]:
     """Find out what speaks against the numbers of a fit.
 
@@ -163,6 +169,10 @@ def doubts_about(
         each row once; None if nobody knows.
     interval : tuple of two floats or None, default=None
         Lowest and highest proportion of wrong labels that the estimate leaves possible.
+    held_out : HeldOutNoiseRate or None, default=None
+        What networks say of rows that they did not train on; None: nobody asked.
+    hard : sequence of int, default=()
+        Classes that these networks predict hardly any row as.
 
     Returns
     -------
@@ -184,6 +194,18 @@ def doubts_about(
         "rejected: a rare or hard class looks like that, too."
         for c in np.flatnonzero((share > _MOST) & (share > _TIMES * rejected.mean()))
     ]
+    doubts += [
+        f"Hardly any row is predicted to be {classes[c]!s:.40} by networks that did not train on "
+        f"it: a rare or hard class. Its {sizes[c]:,} labels were kept as they are."
+        for c in hard
+    ]
+    if held_out is not None and not held_out.told:
+        return [
+            "Nothing can be told: networks predict the labels of rows that they did not train on "
+            "no better than those of any other row. X may tell nothing about y. No label was "
+            "rejected or replaced.",
+            *doubts,
+        ]
     n_rows, most, at_last = len(given), sizes.max() / len(given), float(contradicted.mean())
     if at_last - noise_rate > _UNLEARNED:
         doubts.append(
@@ -198,7 +220,13 @@ def doubts_about(
             f"labels are wrong. Verify {n_verified} random rows: at the low end about "
             f"{low * n_verified:.0f} of them are wrong, at the high end {high * n_verified:.0f}."
         )
-    if early_agreement is None:
+    if held_out is not None and held_out.contradicted - at_last > _BY_HEART:
+        doubts.append(
+            f"The network agrees with {_percent(1 - at_last)} of the labels, networks that did not "
+            f"train on the rows with {_percent(1 - held_out.contradicted)}: it has learned labels "
+            "by heart. Near copies of rows, or columns that number them, do that."
+        )
+    if held_out is not None or early_agreement is None:
         return doubts
     if most <= _EVEN and early_agreement <= most + 3 * np.sqrt(most * (1 - most) / n_rows):
         doubts.append(

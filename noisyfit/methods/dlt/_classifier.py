@@ -97,6 +97,11 @@ class DLTClassifier(BaseNoisyClassifier):
         are as noisy as all others. ``valid_loss`` and ``valid_acc`` are then in ``history_``, where
         skorch's `EarlyStopping` finds them, and each stage of the training ends with the weights of
         the epoch of the best ``valid_acc``. Trusted rows are never among them. None: no such rows.
+    judge_epochs : int or "auto", default="auto"
+        Epochs of five networks in cross-validation, ten up to 5,000 rows, whose verdict on rows
+        that they did not train on gives ``noise_rate_``, its interval and the scale of the scores.
+        ``"auto"``: as many as `max_epochs`, at most 30. 0: no such networks, which is quicker; the
+        rate is then the method's own, which is wrong more often.
     standardize : bool, default=True
         Standardise the columns of a table and the channels of ``uint8`` images.
     augment : callable, "auto" or None, default="auto"
@@ -265,6 +270,7 @@ class DLTClassifier(BaseNoisyClassifier):
         batch_size: int | str = "auto",
         class_weight: Any = None,
         validation_fraction: float | None = None,
+        judge_epochs: int | str = "auto",
         standardize: bool = True,
         augment: Any = "auto",
         precision: str = "auto",
@@ -285,6 +291,7 @@ class DLTClassifier(BaseNoisyClassifier):
             batch_size=batch_size,
             class_weight=class_weight,
             validation_fraction=validation_fraction,
+            judge_epochs=judge_epochs,
             standardize=standardize,
             augment=augment,
             precision=precision,
@@ -319,7 +326,8 @@ class DLTClassifier(BaseNoisyClassifier):
         recorder = DynamicsRecorder(
             task.n_samples, quantities, folder=self.record_folder
         ).initialize()
-        estimating = self.noise_rate == "auto" and bool(task.judged.any())
+        asked = self.noise_rate == "auto" and bool(task.judged.any())
+        estimating = asked and task.verdict is None
         given_rate = 0.0 if self.noise_rate == "auto" else float(self.noise_rate)
         progress = trainer.progress(self.max_epochs + estimating * self.estimation_epochs)
         with closing(progress):
@@ -327,6 +335,7 @@ class DLTClassifier(BaseNoisyClassifier):
                 self._estimate(task, trainer, progress) if estimating else (None, None)
             )
             noise_rate = estimate.rate if estimate else given_rate
+            noise_rate = task.noise_rate(noise_rate) if asked else noise_rate
             settings = self._settings(task, trainer, noise_rate, warmup, ramp)
             progress.stage(type(self).__name__)
             net = trainer.make_net(
@@ -338,11 +347,12 @@ class DLTClassifier(BaseNoisyClassifier):
                 iterator_train__views=self._views(trainer),
             )
             net.train_stage(task.balanced_rows, self.max_epochs, validation=task.held_back)
+        own = None if estimate is None else estimate.interval
         dynamics = recorder.dynamics_
         evidence = -dynamics.mean("given_prob")
         predicted = predict_classes(net, task.rows)
         rate = task.rate_among_judged(noise_rate)
-        scores = calibrate_judged(evidence, predicted != task.y, rate, ~task.judged)
+        scores = calibrate_judged(evidence, task.contradicted(predicted), rate, ~task.judged)
         return FitResult(
             net=net,
             noise_scores=scores,
@@ -353,7 +363,7 @@ class DLTClassifier(BaseNoisyClassifier):
             attributes={
                 "thresholds_": net.threshold_history(),
                 "noise_rate_estimate_": estimate,
-                "noise_rate_interval_": estimate and estimate.interval,
+                **({} if asked and estimate is None else {"noise_rate_interval_": own}),
             },
             early_agreement=early,
             predicted=predicted,

@@ -85,6 +85,11 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         are as noisy as all others. ``valid_loss`` and ``valid_acc`` are then in ``history_``, where
         skorch's `EarlyStopping` finds them, and each stage of the training ends with the weights of
         the epoch of the best ``valid_acc``. Trusted rows are never among them. None: no such rows.
+    judge_epochs : int or "auto", default="auto"
+        Epochs of five networks in cross-validation, ten up to 5,000 rows, whose verdict on rows
+        that they did not train on gives ``noise_rate_``, its interval and the scale of the scores.
+        ``"auto"``: as many as `max_epochs`, at most 30. 0: no such networks, which is quicker; the
+        rate is then the method's own, which is wrong more often.
     standardize : bool, default=True
         Standardise the columns of a table and the channels of ``uint8`` images.
     augment : callable, "auto" or None, default="auto"
@@ -207,6 +212,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         batch_size: int | str = "auto",
         class_weight: Any = None,
         validation_fraction: float | None = None,
+        judge_epochs: int | str = "auto",
         standardize: bool = True,
         augment: Any = "auto",
         precision: str = "auto",
@@ -227,6 +233,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
             batch_size=batch_size,
             class_weight=class_weight,
             validation_fraction=validation_fraction,
+            judge_epochs=judge_epochs,
             standardize=standardize,
             augment=augment,
             precision=precision,
@@ -344,7 +351,10 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         return FitResult(
             net=net,
             noise_scores=calibrate_judged(
-                suspicion, predicted != task.y, task.rate_among_judged(rate), task.trusted
+                suspicion,
+                task.contradicted(predicted),
+                task.rate_among_judged(rate),
+                task.trusted,
             ),
             clean_mask=~drop,
             noise_rate=rate,
@@ -405,7 +415,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         memorised = judged & ~task.validation  # others show no gap between early and late losses
         gap = estimate_noise_rate(dynamics, judged=memorised, n_bootstrap=1, random_state=0)
         rate = detector_noise_rate(float(p.mean()), gap.rate, gap.separation)
-        return suspicion, float(judged.mean() * rate)
+        return suspicion, task.noise_rate(float(judged.mean() * rate), gap)
 
     def _drop(self, suspicion: np.ndarray, rate: float, task: FitTask) -> np.ndarray:
         """Mark the rows that are not retrained on."""
@@ -413,7 +423,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         n_kept = int(task.n_samples * (1 - share) + 1e-6)  # 5000 * (1 - 0.8) is 999.999...
         drop = np.zeros(task.n_samples, dtype=bool)
         drop[np.argsort(suspicion, kind="stable")[n_kept:]] = True
-        return spare_last_rows(drop, suspicion, task.y, np.bincount(task.y), task.trusted)
+        return spare_last_rows(drop, suspicion, task.y, np.bincount(task.y), task.spared)
 
     def _fine_tune(
         self,

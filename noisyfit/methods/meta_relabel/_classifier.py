@@ -129,6 +129,11 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         are as noisy as all others. ``valid_loss`` and ``valid_acc`` are then in ``history_``, where
         skorch's `EarlyStopping` finds them, and each stage of the training ends with the weights of
         the epoch of the best ``valid_acc``. Trusted rows are never among them. None: no such rows.
+    judge_epochs : int or "auto", default="auto"
+        Epochs of five networks in cross-validation, ten up to 5,000 rows, whose verdict on rows
+        that they did not train on gives ``noise_rate_``, its interval and the scale of the scores.
+        ``"auto"``: as many as `max_epochs`, at most 30. 0: no such networks, which is quicker; the
+        rate is then the method's own, which is wrong more often.
     standardize : bool, default=True
         Standardise the columns of a table and the channels of ``uint8`` images.
     augment : callable, "auto" or None, default="auto"
@@ -326,6 +331,7 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         batch_size: int | str = "auto",
         class_weight: Any = None,
         validation_fraction: float | None = None,
+        judge_epochs: int | str = "auto",
         standardize: bool = True,
         augment: Any = "auto",
         precision: str = "auto",
@@ -346,6 +352,7 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
             batch_size=batch_size,
             class_weight=class_weight,
             validation_fraction=validation_fraction,
+            judge_epochs=judge_epochs,
             standardize=standardize,
             augment=augment,
             precision=precision,
@@ -420,10 +427,10 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         rows, predicted = np.arange(task.n_samples), proba.argmax(axis=1)
         p_given = proba[rows, task.y]
         wrong = predicted != task.y
-        noise_rate = float((wrong & task.judged)[~task.unlabeled].mean())
+        noise_rate = task.noise_rate(float((wrong & task.judged)[~task.unlabeled].mean()))
         evidence = -(p_given + dynamics.mean("given_prob")) / 2
         rate = task.rate_among_judged(noise_rate)
-        scores = calibrate_judged(evidence, wrong, rate, ~task.judged)
+        scores = calibrate_judged(evidence, task.contradicted(predicted), rate, ~task.judged)
         clean = task.kept_rows(scores > 0.5, scores)
         kept = np.where(clean, 1 - scores, 0.0)[:, None]
         proba *= 1 - kept  # in place: it is as large as rows times classes

@@ -12,7 +12,13 @@ import torch
 from noisyfit._sklearn import Interval, StrOptions
 from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask, Trainer
 from noisyfit.dynamics import RECORDINGS, RecordedRun, TrainingDynamics, given_label_statistics
-from noisyfit.label_quality import break_ties, calibrate_judged, spare_last_rows
+from noisyfit.label_quality import (
+    NoiseRateEstimate,
+    break_ties,
+    calibrate_judged,
+    estimate_noise_rate,
+    spare_last_rows,
+)
 from noisyfit.methods.mild._metric import group_means, selection_metric, widest_gap
 from noisyfit.methods.mild._noise_rate import combine_noise_rates
 from noisyfit.mixture import WeibullMixture, shift_positive
@@ -104,6 +110,11 @@ class MILDSelector(BaseNoisyClassifier):
         are as noisy as all others. ``valid_loss`` and ``valid_acc`` are then in ``history_``, where
         skorch's `EarlyStopping` finds them, and each stage of the training ends with the weights of
         the epoch of the best ``valid_acc``. Trusted rows are never among them. None: no such rows.
+    judge_epochs : int or "auto", default="auto"
+        Epochs of five networks in cross-validation, ten up to 5,000 rows, whose verdict on rows
+        that they did not train on gives ``noise_rate_``, its interval and the scale of the scores.
+        ``"auto"``: as many as `max_epochs`, at most 30. 0: no such networks, which is quicker; the
+        rate is then the method's own, which is wrong more often.
     standardize : bool, default=True
         Standardise the columns of a table and the channels of ``uint8`` images.
     augment : callable, "auto" or None, default="auto"
@@ -250,6 +261,7 @@ class MILDSelector(BaseNoisyClassifier):
         batch_size: int | str = "auto",
         class_weight: Any = None,
         validation_fraction: float | None = None,
+        judge_epochs: int | str = "auto",
         standardize: bool = True,
         augment: Any = "auto",
         precision: str = "auto",
@@ -270,6 +282,7 @@ class MILDSelector(BaseNoisyClassifier):
             batch_size=batch_size,
             class_weight=class_weight,
             validation_fraction=validation_fraction,
+            judge_epochs=judge_epochs,
             standardize=standardize,
             augment=augment,
             precision=precision,
@@ -294,7 +307,8 @@ class MILDSelector(BaseNoisyClassifier):
     def _fit(self, task: FitTask, trainer: Trainer) -> FitResult:
         n_rounds = MAX_AUTO_ROUNDS if self.rounds == "auto" else int(self.rounds)
         lengths = [self.first_epochs or self.max_epochs] + [self.max_epochs] * (n_rounds - 1)
-        quantities = tuple(dict.fromkeys([*self.record, "correct", "margin"]))
+        needed = ["correct", "margin", *(["loss"] if task.verdict is not None else [])]
+        quantities = tuple(dict.fromkeys([*self.record, *needed]))
         progress = trainer.progress(sum(lengths) * RecordedRun.n_nets(self.recording))
 
         dropped_round = np.zeros(task.n_samples, dtype=np.int64)
@@ -326,7 +340,9 @@ class MILDSelector(BaseNoisyClassifier):
         assert run.net is not None, "by default a run keeps a net that trains on all rows"
         predicted, margin = run.map_logits(_prediction_and_margin).T
         wrong = predicted != task.y
-        scores = self._scores(run, task, evidence, dropped_round, trained, rounds[0], wrong, margin)
+        scores, noise_rate = self._scores(
+            run, task, evidence, dropped_round, trained, rounds[0], wrong, margin
+        )
         suspicious = (scores[rows] > 0.5) & learned
         late = rows[self._spare(suspicious, scores[rows], task, rows)]
         dropped_round[late] = len(rounds)
@@ -334,8 +350,8 @@ class MILDSelector(BaseNoisyClassifier):
         return FitResult(
             net=run.net,
             noise_scores=scores,
-            clean_mask=dropped_round == 0,
-            noise_rate=float(scores.mean()),
+            clean_mask=self._clean(dropped_round == 0, scores, task),
+            noise_rate=noise_rate,
             dynamics=run.dynamics.select(tuple(self.record)),
             history=_history(run.history(), trained),
             attributes={
@@ -380,7 +396,12 @@ class MILDSelector(BaseNoisyClassifier):
     @staticmethod
     def _spare(drop: np.ndarray, ranked: np.ndarray, task: FitTask, rows: np.ndarray) -> np.ndarray:
         class_sizes = np.bincount(task.y)
-        return spare_last_rows(drop, ranked, task.y[rows], class_sizes, task.trusted[rows])
+        return spare_last_rows(drop, ranked, task.y[rows], class_sizes, task.spared[rows])
+
+    @staticmethod
+    def _clean(kept: np.ndarray, scores: np.ndarray, task: FitTask) -> np.ndarray:
+        # Rounds drop what is hard to learn. With a verdict a label is not rejected for that alone.
+        return kept if task.verdict is None else kept | (scores <= 0.5)
 
     def _threshold(self, C: np.ndarray, mixture: WeibullMixture, offset: float) -> float:
         if not isinstance(self.threshold, str):
@@ -417,7 +438,7 @@ class MILDSelector(BaseNoisyClassifier):
         first: Round,
         wrong: np.ndarray,
         final_margin: np.ndarray,
-    ) -> np.ndarray:
+    ) -> tuple[np.ndarray, float]:
         trained = np.cumsum(lengths)[dropped_round - 1]
         missed = sum(lengths) - trained
         total = evidence + missed * np.where(wrong, 1.0, -self.lam)
@@ -425,13 +446,25 @@ class MILDSelector(BaseNoisyClassifier):
         margin = run.dynamics.mean("margin") * trained + (missed + 1) * final_margin
         judged = task.judged
         if not judged.any():
-            return np.zeros(task.n_samples)
+            return np.zeros(task.n_samples), 0.0
         rate = float(wrong[judged].mean())
         if np.isfinite(first.component_means[0]):  # else the metric shows no two groups
             hardness = (first.component_means[0] / lengths[0] + self.lam) / (1 + self.lam)  # Eq. 3
             rate = combine_noise_rates(rate, first.component_weights[1], hardness)
+        if task.verdict is not None:
+            gap = self._loss_gap(run.dynamics.epochs(stop=lengths[0]), task)
+            rate = task.rate_among_judged(task.noise_rate(rate, gap))
+            wrong = task.verdict.contradicted
         total[judged] = break_ties(total[judged], -margin[judged])
-        return calibrate_judged(total, wrong, rate, task.trusted)
+        scores = calibrate_judged(total, wrong, rate, task.trusted)
+        own = float(scores.mean())
+        return scores, own if task.verdict is None else task.judged_share * rate
+
+    def _loss_gap(self, first: TrainingDynamics, task: FitTask) -> NoiseRateEstimate | None:
+        memorised = task.judged & ~task.validation  # others show no gap of early and late losses
+        if self.recording == "held_out" or not memorised.any():
+            return None
+        return estimate_noise_rate(first, judged=memorised, n_bootstrap=1, random_state=0)
 
 
 def _prediction_and_margin(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,221 @@
+"""What networks that did not train on a row say of its label, for all methods alike."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from scipy.optimize import brentq
+from scipy.special import expit, logit
+
+from noisyfit._random import seeded
+from noisyfit.dynamics import CrossFit, deal_folds
+from noisyfit.label_quality import HeldOutNoiseRate, held_out_noise_rate
+
+if TYPE_CHECKING:
+    from noisyfit.base._fit_task import FitTask
+    from noisyfit.base._trainer import Trainer
+
+MOST_EPOCHS, MOST_REPEATED = 30, 5_000
+"""Epochs of the judges, and rows up to which they are asked twice."""
+_UNPREDICTED = 1 / 3
+"""A class is rare or hard if fewer rows are predicted as it than this share of its labels."""
+_FARTHEST = 30.0
+_SETTINGS = {"momentum": 0.9, "weight_decay": 5e-3}
+"""Of SGD, so that the judges of all methods are the same."""
+
+
+class Verdict(NamedTuple):
+    """Out-of-fold verdict on all rows."""
+
+    proba: np.ndarray
+    """Out-of-fold probabilities, the mean of the repeats: (n_samples, n_classes)."""
+    contradicted: np.ndarray
+    """Rows whose most probable class is not the given label: (n_samples,), bool."""
+    unpredicted: np.ndarray
+    """Rows of classes that hardly any row is predicted as: (n_samples,), bool."""
+    found: HeldOutNoiseRate
+    """Noise rate among the rows with a label that nobody verified."""
+    share: float
+    """Proportion of the labels that nobody verified."""
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Interval of the proportion of wrong labels among all labels."""
+        low, high = self.found.interval
+        return self.share * low, self.share * high
+
+
+def reach_verdict(task: FitTask, trainer: Trainer, epochs: int) -> Verdict | None:
+    """Train networks in cross-validation, and let each judge the rows that it left out.
+
+    Parameters
+    ----------
+    task : FitTask
+        Rows and labels.
+    trainer : Trainer
+        Makes the nets.
+    epochs : int
+        Epochs of each network.
+
+    Returns
+    -------
+    Verdict or None
+        None where nobody has to be judged, or no class has two rows.
+    """
+    labeled, judged = ~task.unlabeled, task.judged
+    if not judged.any() or task.n_classes < 2:
+        return None
+    rng = task.streams.judging
+    n_repeats = 2 if labeled.sum() <= MOST_REPEATED else 1
+    folds = [_deal(task, labeled, rng) for _ in range(n_repeats)]
+    if all((fold[labeled] < 0).all() for fold in folds):
+        return None
+    crossed = cross_fit(task, trainer, folds, rng, epochs)
+    return make_verdict(task, crossed)
+
+
+def relabeled_rows(
+    verdict: Verdict | None,
+    y: np.ndarray,
+    predicted: np.ndarray,
+    noise_scores: np.ndarray,
+    rejected: np.ndarray,
+) -> np.ndarray:
+    r"""Mark the rejected rows whose label is worth replacing by the predicted one.
+
+    Parameters
+    ----------
+    verdict : Verdict or None
+        None: all rejected rows.
+    y, predicted : ndarray of shape (n_samples,), int64
+        Given labels, and what the final net predicts.
+    noise_scores : ndarray of shape (n_samples,)
+        Probability that each given label is wrong.
+    rejected : ndarray of shape (n_samples,), bool
+        Rows to choose from.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), bool
+
+    Notes
+    -----
+    With the score s of the given label y, and the out-of-fold probabilities p, the predicted class
+    c is right with the probability :math:`s p_c / (1 - p_y)`. A label is replaced if that exceeds
+    1 - s with scores that are moved to the *lower* end of the noise rate's interval: a label that
+    is merely hard must not be replaced, and only what all estimates agree on is no such label.
+    """
+    if verdict is None or not rejected.any():
+        return rejected
+    rows = np.flatnonzero(rejected)
+    low = verdict.interval[0]
+    s = _moved(noise_scores, low)[rows]
+    p = verdict.proba[rows].astype(np.float64)
+    here = np.arange(len(rows))
+    of_predicted = p[here, predicted[rows]] / np.maximum(1 - p[here, y[rows]], 1e-9)
+    marked = np.zeros(len(y), dtype=bool)
+    marked[rows] = (predicted[rows] != y[rows]) & (s * of_predicted > 1 - s)
+    return marked
+
+
+def _moved(scores: np.ndarray, mean: float) -> np.ndarray:
+    """Move probabilities by one amount on the logit scale, so that they have a smaller mean."""
+    z = logit(np.clip(scores, 1e-9, 1 - 1e-9))
+    z[scores == 0] = -np.inf  # trusted, and certain
+    if mean >= scores.mean():
+        return scores
+    if expit(z - _FARTHEST).mean() >= mean:
+        return np.zeros_like(scores)
+    return expit(z - brentq(lambda b: expit(z - b).mean() - mean, 0, _FARTHEST))
+
+
+def _deal(task: FitTask, labeled: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    fold = np.full(task.n_samples, -1)
+    fold[labeled] = deal_folds(task.y[labeled], rng)
+    return fold
+
+
+def cross_fit(
+    task: FitTask,
+    trainer: Trainer,
+    folds: list[np.ndarray],
+    rng: np.random.Generator,
+    epochs: int,
+    *,
+    early_learning: bool = False,
+) -> np.ndarray:
+    """Return out-of-fold probabilities of the estimator's network.
+
+    Parameters
+    ----------
+    task : FitTask
+        Rows and labels.
+    trainer : Trainer
+        Makes the nets.
+    folds : list of ndarray of shape (n_samples,), int64
+        Fold of each row, for each repeat.
+    rng : numpy.random.Generator
+        Draws the seeds.
+    epochs : int
+        Epochs of each network.
+    early_learning : bool, default=False
+        Whether to train with early-learning regularization.
+
+    Returns
+    -------
+    ndarray of shape (n_repeats, n_samples, n_classes), float32
+    """
+    order = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    settings: dict[str, Any] = {"iterator_train__generator": order, "for_users": False}
+    for name, value in _SETTINGS.items():
+        if f"optimizer__{name}" in trainer.sgd_defaults:
+            settings[f"optimizer__{name}"] = value
+    n_labeled = int((~task.unlabeled).sum())
+    settings["batch_size"] = trainer.batch_size_for(n_labeled)
+
+    def make_net(callbacks: list, *args: Any, **kwargs: Any) -> Any:
+        return trainer.make_net(callbacks, *args, **(settings | kwargs))
+
+    crossed = CrossFit(
+        make_net, task.rows.subset(~task.unlabeled), folds, early_learning=early_learning
+    )
+    with (
+        closing(trainer.progress(epochs * crossed.n_trainings)) as bar,
+        seeded(int(rng.integers(2**31)), task.device),
+    ):
+        bar.stage("cross-validation")
+        crossed.train(epochs, callbacks=[("progress", bar)])
+    return crossed.proba
+
+
+def make_verdict(task: FitTask, repeats: np.ndarray) -> Verdict:
+    """Judge all labels by out-of-fold probabilities.
+
+    Parameters
+    ----------
+    task : FitTask
+        Rows and labels.
+    repeats : ndarray of shape (n_repeats, n_samples, n_classes)
+        Out-of-fold probabilities.
+
+    Returns
+    -------
+    Verdict
+    """
+    judged = task.judged
+    proba = repeats.mean(axis=0)
+    predicted = proba.argmax(axis=1)
+    found = held_out_noise_rate(repeats[:, judged], task.y[judged])
+    sizes = np.bincount(task.y[judged], minlength=task.n_classes)
+    n_predicted = np.bincount(predicted[judged], minlength=task.n_classes)
+    unpredicted = n_predicted < _UNPREDICTED * sizes
+    return Verdict(
+        proba=proba,
+        contradicted=(predicted != task.y) & ~task.unlabeled,
+        unpredicted=unpredicted[task.y] & judged,
+        found=found,
+        share=task.judged_share,
+    )
