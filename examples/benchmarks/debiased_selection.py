@@ -39,7 +39,6 @@ HALVES = {
     "confirm": ["optdigits", "trec", "spambase", "mr"],
 }
 TWO_CLASSES = ["phoneme", "subj", "spambase", "mr"]
-DEBIAS = [0.0, 0.5, 1.0]
 FIGURES = {"auroc": "AUROC", "mask_f1": "F1", "kept_right": "kept right", "accuracy": "accuracy"}
 
 
@@ -84,8 +83,13 @@ def by_problem(records: list[dict], half: str) -> str:
     return markdown(["data", "labels", "seeds", *FIGURES.values()], rows)
 
 
+def _factors(records: list[dict]) -> list[float]:
+    return sorted({r["debias"] for r in records})
+
+
 def _shown(records: list[dict], figure: str) -> str:
-    means = [np.mean([r[figure] for r in records if r["debias"] == d]) for d in DEBIAS]
+    factors = _factors(records)
+    means = [np.mean([r[figure] for r in records if r["debias"] == d]) for d in factors]
     return " / ".join(f"{mean:.3f}".removeprefix("0") for mean in means)
 
 
@@ -93,7 +97,7 @@ def gains(records: list[dict], half: str) -> str:
     """Average what ``debias`` changes, in points, with its standard error over the problems."""
     kinds = {"instance": ("instance",), "all": ("instance", "pair", "symmetric")}
     rows = []
-    for (kind, begins), factor in itertools.product(kinds.items(), DEBIAS[1:]):
+    for (kind, begins), factor in itertools.product(kinds.items(), _factors(records)[1:]):
         row = [half, kind, f"{factor:g}"]
         for figure in FIGURES:
             changes = []
@@ -122,6 +126,7 @@ def main() -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--halves", nargs="+", choices=[*HALVES], default=[*HALVES])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
+    parser.add_argument("--debias", nargs="+", type=float, default=[0.0, 0.5, 1.0])
     parser.add_argument("--jobs", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -129,18 +134,19 @@ def main() -> None:
     todo = []
     for seed, half in itertools.product(args.seeds, args.halves):
         for source, noise in _problems(half):
-            missing = [d for d in DEBIAS if (source, noise, seed, d) not in done]
+            missing = [d for d in args.debias if (source, noise, seed, d) not in done]
             if missing:
                 todo.append((half, source, noise, seed, args.data, missing))
     run_all(one_run, todo, NAME, args.jobs)
-    records = finished(NAME)
+    records = [r for r in finished(NAME) if r["debias"] in args.debias]
     told = (
         "Change against `debias=0` in points: mean over the problems, its standard error, and on "
         "how many problems it is better."
     )
     parts = [told, *(gains(records, half) for half in args.halves)]
+    values = " / ".join(f"{d:g}" for d in _factors(records))
     for half in args.halves:
-        parts += [f'Half "{half}", `debias` of 0 / .5 / 1.', by_problem(records, half)]
+        parts += [f'Half "{half}", `debias` of {values}.', by_problem(records, half)]
     save(NAME, "\n\n".join(parts), {"seeds": args.seeds})
 
 

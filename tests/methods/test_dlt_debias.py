@@ -190,7 +190,6 @@ def test_the_default_runs_nothing_of_it(monkeypatch):
     monkeypatch.setattr(_net, "MarginalDistribution", None)
     plain = est.set_params(debias=0.0).fit(X, GIVEN).thresholds_
     assert not np.array_equal(plain, debiased)
-    assert np.array_equal(DLTClassifier(**est.get_params()).fit(X, GIVEN).thresholds_, plain)
 
 
 @pytest.mark.parametrize("value", [-0.1, "auto", None])
