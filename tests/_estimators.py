@@ -31,7 +31,7 @@ CHECKED = [
     # The other choices of each method, with a small network, a few epochs, and parameters that
     # belong to the network and the optimizer.
     MILDSelector(rounds=2, **SMALL),
-    DLTClassifier(strategy="last_epoch", noise_rate=0.1, **SMALL),
+    DLTClassifier(strategy="last_epoch", noise_rate=0.1, debias=1.0, **SMALL),
     DynamicsLSTMDetector(recording="held_out", remove=0.1, **SMALL),
     MetaRelabelClassifier(relabel=False, consistency=1.0, meta_gradient="double_backward", **SMALL),
 ]

@@ -44,6 +44,7 @@ STATES = {
     "noisyfit.mixture:WeibullMixture": "noisyfit.mixture._mixtures",
     "noisyfit.scaling:ImageScaler": "noisyfit.data._scaling",
     "noisyfit.scaling:TableScaler": "noisyfit.data._scaling",
+    "noisyfit.debias:MarginalDistribution": "noisyfit.methods.dlt._debias",
     "noisyfit.thresholds:LastEpoch": "noisyfit.methods.dlt._thresholds",
     "noisyfit.thresholds:SlidingWindow": "noisyfit.methods.dlt._thresholds",
 }

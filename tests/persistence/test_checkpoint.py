@@ -33,6 +33,7 @@ FITS = {
     "MILD held out": MILDSelector(recording="held_out", rounds=2, max_epochs=3),
     "MILD Adam": MILDSelector(optimizer=torch.optim.Adam, lr=0.01, rounds=2, max_epochs=3),
     "DLT": DLTClassifier(estimation_epochs=3, max_epochs=5),
+    "DLT debiased": DLTClassifier(debias=1.0, noise_rate=0.2, max_epochs=5),
     "DLT last epoch": DLTClassifier(strategy="last_epoch", noise_rate=0.2, max_epochs=5),
     "LSTM": DynamicsLSTMDetector(max_epochs=4),
     "Meta": MetaRelabelClassifier(max_epochs=4, warmup_epochs=2),

@@ -71,6 +71,9 @@ class DLTClassifier(BaseNoisyClassifier):
         :math:`\lambda_r`, weight of the penalty that keeps the predictions near `class_prior`.
     class_prior : {"given", "uniform"}, default="given"
         :math:`\pi` of Eq. 5: the frequencies of the given labels, or uniform as in the paper.
+    debias : float, default=0.0
+        :math:`\tau \ge 0`, by how much the selection takes from the predictions their bias to
+        some classes [2]_: 0 not at all, as in the paper, 1 wholly. See Notes.
     record : sequence of str, default=("loss",)
         What to keep in ``dynamics_``: ``"correct"``, ``"given_prob"``, ``"margin"``, ``"loss"``.
     record_folder : str, Path or None, default=None
@@ -152,7 +155,8 @@ class DLTClassifier(BaseNoisyClassifier):
         Estimated share of the rows of a true class (row) that were given each label (column), see
         `noisyfit.label_quality.estimate_transition_matrix`.
     thresholds_ : ndarray of shape (n_epochs, n_batches), or (n_epochs,) for ``"last_epoch"``
-        The loss threshold of every batch, or epoch, after the warm-up, in nats.
+        The loss threshold of every batch, or epoch, after the warm-up, in nats; of the debiased
+        losses, which ``dynamics_`` does not hold, if `debias` is not 0.
     classes_ : ndarray of shape (n_classes,)
         Class labels.
     net_ : ThresholdNet
@@ -194,6 +198,14 @@ class DLTClassifier(BaseNoisyClassifier):
     *Noise rate*. `estimate_noise_rate` fits Eq. 8 to the losses of a short plain training run with
     the same network, optimizer and seed.
 
+    *Debiased selection* (not of the paper). With `debias`, a row is compared by the cross-entropy
+    of :math:`f(x) - \tau \log(\bar p / \pi)` in place of the logits f(x), where :math:`\bar p` is
+    the mean prediction, a moving average over the batches with momentum 0.99. For :math:`\tau = 1`
+    this is the marginal distribution adjustment of [2]_ with a threshold on the loss in place of
+    agreement of prediction and label, and with `class_prior` where [2]_ has the uniform
+    distribution, which is the same for balanced classes. What is learned from the two parts,
+    the pseudo-labels and ``dynamics_`` do not change.
+
     *Scores* (the paper only splits). The probability of the given label, averaged over all epochs,
     ranks the rows; a logistic curve, fitted to whether the final network contradicts the label and
     shifted to the noise rate, makes a probability of it.
@@ -206,6 +218,7 @@ class DLTClassifier(BaseNoisyClassifier):
     ----------
     .. [1] Yang et al., "Learning from Noisy Labels via Dynamic Loss Thresholding",
        arXiv:2104.02570, 2021.
+    .. [2] Pan, Wei and Xie, "Debiased Sample Selection for Learning with Noisy Labels", CVPR 2026.
 
     Examples
     --------
@@ -237,6 +250,7 @@ class DLTClassifier(BaseNoisyClassifier):
         "lambda_ramp_epochs": [Interval(Integral, 0, None, closed="left")],
         "lambda_prior": [Interval(Real, 0, None, closed="left")],
         "class_prior": [StrOptions({"given", "uniform"})],
+        "debias": [Interval(Real, 0, None, closed="left")],
     }
     optimizer_defaults: ClassVar[dict[str, Any]] = {"momentum": 0.9, "weight_decay": 5e-4}
 
@@ -261,6 +275,7 @@ class DLTClassifier(BaseNoisyClassifier):
         lambda_ramp_epochs: int = 16,
         lambda_prior: float = 1.0,
         class_prior: str = "given",
+        debias: float = 0.0,
         record: Any = ("loss",),
         record_folder: Any = None,
         checkpoint: Any = None,
@@ -316,6 +331,7 @@ class DLTClassifier(BaseNoisyClassifier):
         self.lambda_ramp_epochs = lambda_ramp_epochs
         self.lambda_prior = lambda_prior
         self.class_prior = class_prior
+        self.debias = debias
 
     def _fit(self, task: FitTask, trainer: Trainer) -> FitResult:
         warmup, ramp = self._schedule()
@@ -427,6 +443,7 @@ class DLTClassifier(BaseNoisyClassifier):
             lambda_ramp_epochs=self.lambda_ramp_epochs,
             lambda_prior=self.lambda_prior,
             prior=counts / counts.sum() if self.class_prior == "given" else None,
+            debias=float(self.debias),
         )
 
     def _views(self, trainer: Trainer) -> tuple[View | None, ...]:

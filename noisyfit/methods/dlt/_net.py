@@ -12,6 +12,7 @@ from torch.distributions import Beta
 from torch.nn.functional import one_hot
 
 from noisyfit.data import batch_sizes
+from noisyfit.methods.dlt._debias import MarginalDistribution
 from noisyfit.methods.dlt._thresholds import LastEpoch, SlidingWindow, selection_proportion
 from noisyfit.training import (
     NoisyNet,
@@ -59,6 +60,8 @@ class ThresholdSettings(NamedTuple):
     """lambda_r."""
     prior: np.ndarray | None
     """pi, (n_classes,); None: uniform."""
+    debias: float = 0.0
+    """tau of the debiased losses to select by; files of earlier versions do not have it."""
 
 
 class ThresholdNet(NoisyNet):
@@ -123,10 +126,11 @@ class ThresholdNet(NoisyNet):
         self.labeled_share_ = float(labeled)
         self.kept_ = torch.ones(len(self.trusted), dtype=torch.bool, device=device)
         self.thresholds_: list[torch.Tensor] = []
-        prior = self.settings.prior
+        prior, debias = self.settings.prior, self.settings.debias
         self.prior_ = (
             None if prior is None else torch.tensor(prior, dtype=torch.float32, device=device)
         )
+        self.marginal_ = MarginalDistribution(debias, self.prior_) if debias > 0 else None
 
     def on_epoch_begin(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
         """Set the share to select and the weight of the noisy part for this epoch."""
@@ -153,7 +157,9 @@ class ThresholdNet(NoisyNet):
         super().on_batch_end(net, batch=batch, training=training, **step)
         if not training:
             return
-        losses = step["sample_loss"]
+        losses = self._selection_loss(step["y_pred"], batch[1], step["sample_loss"])
+        if self.marginal_ is not None:
+            self.marginal_.push(step["y_pred"])
         if self.unlabeled_ is not None:  # above every threshold
             losses = losses.masked_fill(self.unlabeled_[batch[0]["index"]], _NO_LABEL)
         self.memory_.push(losses)
@@ -213,10 +219,18 @@ class ThresholdNet(NoisyNet):
             logits = self.infer(X)
             losses = self.criterion_(logits, y)
         threshold = self.memory_.threshold(self.share_)
-        kept = (losses <= threshold) | self.trusted_[X["index"]]
+        kept = (self._selection_loss(logits, y, losses) <= threshold) | self.trusted_[X["index"]]
         if self.unlabeled_ is not None:
             kept &= ~self.unlabeled_[X["index"]]
         return {"y_pred": logits, "sample_loss": losses, "threshold": threshold, "kept": kept}
+
+    def _selection_loss(
+        self, logits: torch.Tensor, y: torch.Tensor, sample_loss: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the losses that are compared with the threshold and of which it is a quantile."""
+        if self.marginal_ is None:
+            return sample_loss
+        return self.criterion_(self.marginal_.debias(logits), y)
 
     def pseudo_labels(self, inputs: torch.Tensor, n_views: int) -> torch.Tensor:
         """Sharpened mean prediction over the views, without gradient: (n_rows, n_classes), Eq. 4.
@@ -256,13 +270,13 @@ class ThresholdNet(NoisyNet):
     def stage_state(self) -> dict[str, Any]:
         """Return the memory of the losses, and what was kept by which thresholds."""
         memory = {"memory": self.memory_, "kept": self.kept_, "thresholds": self.thresholds_}
-        return {**super().stage_state(), **memory}
+        return {**super().stage_state(), **memory, "marginal": self.marginal_}
 
     def load_stage_state(self, state: dict[str, Any]) -> None:
         """Take back what `stage_state` returned."""
         super().load_stage_state(state)
         self.memory_, self.kept_ = state["memory"], state["kept"]
-        self.thresholds_ = state["thresholds"]
+        self.thresholds_, self.marginal_ = state["thresholds"], state["marginal"]
 
     def threshold_history(self) -> np.ndarray:
         """Thresholds of the epochs after the warm-up, one a batch or, for the last epoch, one.
@@ -292,7 +306,15 @@ class ThresholdNet(NoisyNet):
 
     def release(self) -> ThresholdNet:
         """Drop what only training needs."""
-        for name in ("memory_", "trusted_", "unlabeled_", "kept_", "thresholds_", "prior_"):
+        for name in (
+            "memory_",
+            "trusted_",
+            "unlabeled_",
+            "kept_",
+            "thresholds_",
+            "prior_",
+            "marginal_",
+        ):
             self.__dict__.pop(name, None)
         self.trusted = self.unlabeled = None
         super().release()
