@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from noisyfit.data import Rows
+    from noisyfit.modules import MLP
 
 
 class CrossFit:
@@ -34,8 +35,9 @@ class CrossFit:
     rows : Rows
         Rows to train on and to judge.
     folds : sequence of ndarray of shape (n_source,), int64
-        For each repeat, the fold of each row; -1 for a row that no network leaves out, of which
-        what the first one says counts.
+        For each repeat, the fold of each row, 0 to 4; -1 for a row that no network leaves out, of
+        which what the first one says counts. Where all rows are in one fold, none is left out:
+        its network would have nothing to train on.
     early_learning : bool, default=False
         Whether the loss is that of `noisyfit.training.EarlyLearningNet`.
 
@@ -43,6 +45,19 @@ class CrossFit:
     ----------
     proba : ndarray of shape (n_repeats, n_source, n_classes), float32
         Out-of-fold probabilities; zeros for rows that are none of `rows`.
+    is_stacked : bool
+        Whether the networks are computed side by side.
+
+    Raises
+    ------
+    ValueError
+        For other folds.
+
+    Notes
+    -----
+    Side by side, a row's probabilities are those of the training step, in which dropout and views
+    are at work; one after the other, those after each epoch. Optimizers that look at a whole matrix
+    of weights, which SGD and Adam do not, see those of all networks in one.
 
     Examples
     --------
@@ -52,10 +67,11 @@ class CrossFit:
     >>> from noisyfit.training import NoisyNet
     >>> X, y = np.eye(2, dtype=np.float32).repeat(20, axis=0), np.arange(2).repeat(20)
     >>> rows = Rows(TensorSource(X, torch.device("cpu")), torch.from_numpy(y))
+    >>> def make_net(callbacks, net_class=NoisyNet, module=None, **settings):
+    ...     module = torch.nn.Linear(2, 2) if module is None else module
+    ...     settings |= {"callbacks": callbacks, "lr": 1.0, "batch_size": 8}
+    ...     return net_class(module, **settings).initialize()
     >>> _ = torch.manual_seed(0)
-    >>> def make_net(callbacks, net_class=NoisyNet, **settings):
-    ...     module = settings.pop("module", torch.nn.Linear(2, 2))
-    ...     return net_class(module, callbacks=callbacks, lr=0.5, **settings).initialize()
     >>> crossed = CrossFit(make_net, rows, [np.arange(40) % 5])
     >>> crossed.train(epochs=5)
     >>> crossed.proba.shape, bool((crossed.proba[0].argmax(1) == y).all())
@@ -72,9 +88,19 @@ class CrossFit:
     ) -> None:
         self.proba = np.empty(0, dtype=np.float32)
         self._make_net, self._rows, self._early = make_net, rows, early_learning
-        self._folds = [np.asarray(fold) for fold in folds]
+        self._folds = [self._checked(np.asarray(fold)) for fold in folds]
         self._template = make_net([]).module_
         self.is_stacked = can_be_stacked(self._template)
+
+    def _checked(self, fold: np.ndarray) -> np.ndarray:
+        n_source = len(self._rows.source)
+        if fold.shape != (n_source,) or fold.min() < -1 or fold.max() >= N_FOLDS:
+            raise ValueError(
+                f"Folds must be numbers from -1 to {N_FOLDS - 1} for each of {n_source} rows. Got "
+                f"the shape {fold.shape} and {np.unique(fold)[[0, -1]]} at the ends."
+            )
+        own = fold[self._rows.index.numpy()]
+        return np.full(n_source, -1) if (own == own[0]).all() else fold.astype(np.int64)
 
     @property
     def n_trainings(self) -> int:
@@ -103,8 +129,9 @@ class CrossFit:
         net = self._make_net(
             [("mean_probability", mean), *callbacks],
             PanelNet,
-            module=StackedMLP([self._template] * takes.shape[1]),
+            module=StackedMLP([cast("MLP", self._template)] * takes.shape[1]),
             n_classes=None,
+            n_source=len(takes),
             takes=torch.from_numpy(takes),
             early_learning=self._early,
         )
@@ -119,10 +146,12 @@ class CrossFit:
         for r, fold in enumerate(self._folds):
             parts = []
             for k in range(N_FOLDS):
-                own, left_out = (fold == k) | ((fold == -1) & (k == 0)), fold == k
-                if not own.any():
+                # The first net, which trains on it, also judges a row that is in no fold.
+                left_out = fold == k
+                judged = self._rows.subset(np.maximum(fold, 0) == k)
+                if len(judged) == 0:
                     continue
-                mean = MeanProbability(n_source, held_out=self._rows.subset(own))
+                mean = MeanProbability(n_source, held_out=judged)
                 net = self._make_net([("mean_probability", mean), *callbacks], **of_loss)
                 net.train_stage(
                     self._rows.subset(~left_out), epochs, f"{name} {r + 1}, fold {k + 1}"
@@ -152,14 +181,10 @@ class MeanProbability(Callback):
         self.n_epochs_ = 0
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
-        """Forget the first epoch when the second begins."""
-        if self.n_epochs_ == 1 and self.sum_ is not None and not self._is_only_epoch(net):
+        """Forget the first epoch when the second begins; an only one counts."""
+        if self.n_epochs_ == 1 and self.sum_ is not None:
             self.sum_.zero_()
         self.n_epochs_ += 1
-
-    @staticmethod
-    def _is_only_epoch(net: Any) -> bool:
-        return net.stage_epochs_ == 1
 
     def on_batch_end(
         self, net: Any, batch: Any = None, training: bool = False, y_pred: Any = None, **kwargs: Any
@@ -168,9 +193,10 @@ class MeanProbability(Callback):
         if self.judge is None or not training:
             return
         ids = batch[0]["index"]
-        judge = self.judge[:, ids.cpu()].to(y_pred.device)
-        rows = torch.arange(len(ids), device=y_pred.device)
-        for r, of_rows in enumerate(judge):
+        if self.judge.device != ids.device:  # once, since a transfer has to be waited for
+            self.judge = self.judge.to(ids.device)
+        rows = torch.arange(len(ids), device=ids.device)
+        for r, of_rows in enumerate(self.judge[:, ids]):
             self._add(r, ids, y_pred[rows, of_rows])
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
@@ -185,7 +211,7 @@ class MeanProbability(Callback):
             n_repeats = 1 if self.judge is None else len(self.judge)
             shape = (n_repeats, self.n_source, logits.shape[1])
             self.sum_ = torch.zeros(shape, device=logits.device)
-        self.sum_[repeat, ids.to(logits.device)] += class_softmax(logits.float())
+        self.sum_[repeat, ids] += class_softmax(logits)
 
     def result(self) -> np.ndarray:
         """Return the means.

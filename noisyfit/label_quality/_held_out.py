@@ -6,10 +6,12 @@ assumes something to tell them apart; here are four that assume different things
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.optimize import nnls
+from scipy.stats import rankdata
 
 from noisyfit.label_quality._noise_rate import NoiseRateEstimate
 
@@ -18,8 +20,10 @@ if TYPE_CHECKING:
 
 _SMOOTH = 1e-4
 _DRAWS = 3
-_TOLD = 3.0
-"""Standard errors by which the given labels must be likelier than shuffled ones."""
+_TOLD = 2.33
+"""Standard deviations by which the given labels must be likelier than permuted ones: chance alone
+gets that far once in a hundred."""
+_ROUNDING = 1e-6
 
 
 class HeldOutNoiseRate(NamedTuple):
@@ -43,10 +47,11 @@ class HeldOutNoiseRate(NamedTuple):
     contradicted: float
     """Proportion of labels that differ from the most probable class."""
     instability: float
-    """Proportion of rows whose most probable class differs between two repeats; NaN for one."""
+    """Proportion of rows whose most probable class differs between two repeats, the mean over all
+    pairs; NaN for one."""
     told: bool
-    """Whether the probabilities tell anything of the given labels. If not, nothing is known of the
-    rate: it is 0, and the interval goes up to `contradicted`."""
+    """Whether given labels are likelier than permuted ones, beyond chance. If not, nothing is known
+    of the rate: it is 0, and the interval goes up to `contradicted`."""
 
     @property
     def spread(self) -> float:
@@ -63,11 +68,12 @@ def held_out_noise_rate(
     Parameters
     ----------
     proba : array-like of shape (n_samples, n_classes) or (n_repeats, n_samples, n_classes)
-        Out-of-fold probabilities, each row's from a model that was not trained on it. Those of
+        Out-of-fold probabilities, each row's from a model that was not trained on it. They sum to 1
+        in each row, to 0.01. Those of
         networks are best averaged over the epochs. With repeats, of other folds, their disagreement
         tells how far the models' own mistakes can reach.
     y : array-like of shape (n_samples,), int
-        Given labels as class indices.
+        Given labels as class indices, from 0 to ``n_classes - 1``. A class may be without rows.
     random_state : Generator, int or None, default=0
         Draws the planted labels.
 
@@ -78,7 +84,8 @@ def held_out_noise_rate(
     Raises
     ------
     ValueError
-        For shapes that do not fit, values that are no probabilities, and no rows.
+        For shapes that do not fit, values that are no probabilities, labels that are no class
+        indices, and no rows.
 
     Notes
     -----
@@ -91,7 +98,7 @@ def held_out_noise_rate(
 
     *b, selective classification* [1]_: the transition matrix's column j from the rows that are most
     surely of class j, the class shares from the shares of given labels by non-negative least
-    squares, and 1 less the expected diagonal.
+    squares, and 1 less the expected diagonal. Classes without a given label are left out.
 
     *c, confident joint* [2]_: a row counts if the class whose probability exceeds its mean over the
     rows of that label, and the most probable class, both differ from the label.
@@ -101,15 +108,22 @@ def held_out_noise_rate(
 
     The rate is the second smallest: overlap of classes makes a, b and c too large together, errors
     of one kind make d too small. The interval goes from the smallest, less half of the proportion
-    of rows that two repeats predict differently (with one repeat: from half the smallest), to the
-    proportion of contradicted labels. The lower end assumes that rows near another class are merely
-    hard, the upper one that they are wrong. Nobody can tell from features and labels alone.
+    of rows that two repeats predict differently (with one repeat: from half the smallest) and less
+    1.64 standard errors of a proportion, to the proportion of contradicted labels. The lower end
+    assumes that rows near another class are merely hard, the upper one that they are wrong. Nobody
+    can tell from features and labels alone.
+
+    Before all that, a permutation test: the mean probability of the given labels has to exceed that
+    of permuted labels by 2.33 of its standard deviations over all permutations, which, as their
+    mean, have a closed form [3]_.
 
     References
     ----------
     .. [1] de Juan et al., "Selective classification for noise transition estimation", 2026.
     .. [2] Northcutt, Jiang and Chuang, "Confident learning: estimating uncertainty in dataset
        labels", JAIR 2021.
+    .. [3] Hoeffding, "A combinatorial central limit theorem", Annals of Mathematical Statistics,
+       1951.
 
     Examples
     --------
@@ -124,14 +138,11 @@ def held_out_noise_rate(
     """
     repeats, y = _checked(proba, y)
     P = repeats.mean(axis=0)
-    n_samples, n_classes = P.shape
+    n_samples = len(y)
     rng = np.random.default_rng(random_state)
-    predicted = P.argmax(axis=1)
-    contradicted = float((predicted != y).mean())
-    instability = float("nan")
-    if len(repeats) > 1:
-        first, second = (part.argmax(axis=1) for part in repeats[:2])
-        instability = float((first != second).mean())
+    contradicted = float((P.argmax(axis=1) != y).mean())
+    pairs = list(combinations(repeats.argmax(axis=2), 2))
+    instability = float(np.mean([first != second for first, second in pairs])) if pairs else np.nan
     estimates = (
         _confident_contradictions(P, y),
         _selective_classification(P, y),
@@ -186,18 +197,28 @@ def with_loss_gap(found: HeldOutNoiseRate, gap: NoiseRateEstimate) -> float:
 def _checked(proba: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     P, y = np.asarray(proba, dtype=np.float64), np.asarray(y)
     P = P[None] if P.ndim == 2 else P
-    if P.ndim != 3 or y.shape != P.shape[1:2] or len(y) == 0:
+    if P.ndim != 3 or y.shape != P.shape[1:2] or P.size == 0:
         raise ValueError(
             "proba must have the shape (n_samples, n_classes), or (n_repeats, n_samples, "
             f"n_classes), and y (n_samples,), with a row at least. Got {np.shape(proba)} and "
             f"{y.shape}."
         )
-    if not (np.isfinite(P).all() and P.min() >= 0 and np.allclose(P.sum(2), 1, atol=0.01)):
-        raise ValueError("proba must be probabilities of each class that sum to 1 in each row.")
-    if y.dtype.kind not in "iu" or y.min() < 0 or y.max() >= P.shape[2]:
+    sums = P.sum(axis=2)
+    if not (P.min() >= 0 and np.abs(sums - 1).max() <= 0.01):  # not so of NaN, either
+        raise ValueError(
+            "proba must be probabilities of each class that sum to 1 in each row. Got values from "
+            f"{P.min():.3g} to {P.max():.3g} and sums from {sums.min():.3g} to {sums.max():.3g}. "
+            "Pass predict_proba, not decision values, and only rows that a model has judged."
+        )
+    if y.dtype.kind not in "iu":
         raise ValueError(
             f"y must be class indices from 0 to {P.shape[2] - 1}, the columns of proba. Got values "
-            f"from {y.min()} to {y.max()} of type {y.dtype}."
+            f"of type {y.dtype}; np.unique(y, return_inverse=True) makes indices of labels."
+        )
+    if y.min() < 0 or y.max() >= P.shape[2]:
+        raise ValueError(
+            f"y must be class indices from 0 to {P.shape[2] - 1}, the columns of proba. Got values "
+            f"from {y.min()} to {y.max()}. Leave out rows without a label."
         )
     return P, y.astype(np.int64)
 
@@ -223,10 +244,25 @@ def margins(P: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _told(P: np.ndarray, y: np.ndarray) -> bool:
-    """Say whether given labels are likelier than those of other rows, beyond chance."""
-    shares = np.bincount(y, minlength=P.shape[1]) / len(y)
-    gain = P[np.arange(len(y)), y] - P @ shares
-    return bool(gain.mean() > _TOLD * gain.std() / np.sqrt(len(y)))
+    """Say whether given labels are likelier than permuted ones, beyond chance.
+
+    The statistic is the mean probability of the given labels. Its mean and variance over all
+    permutations follow from what is left of P[i, y_j] without the means of rows i and of columns
+    j: no permutation has to be drawn, and those of equal labels are counted at once. The spread of
+    the rows' own gains would not do: where classes are of unequal size it is mostly that of the
+    class means, which no permutation changes.
+    """
+    n_samples, n_classes = P.shape
+    if n_samples < 2:
+        return False
+    sizes = np.bincount(y, minlength=n_classes)
+    of_row, of_class = P @ sizes / n_samples, P.mean(axis=0)
+    expected = of_row.mean()
+    left = P - of_row[:, None] - of_class + expected
+    variance = (left**2 @ sizes).sum() / (n_samples - 1) / n_samples**2
+    gain = P[np.arange(n_samples), y].mean() - expected
+    # Rounding leaves a trace of probabilities that are equal in all rows.
+    return bool(gain > max(_TOLD * np.sqrt(variance), 1e-12))
 
 
 def _confident_contradictions(P: np.ndarray, y: np.ndarray) -> float:
@@ -234,37 +270,41 @@ def _confident_contradictions(P: np.ndarray, y: np.ndarray) -> float:
     rank = np.empty(len(y))
     for c in np.unique(predicted):
         rows = np.flatnonzero(predicted == c)
-        order = np.argsort(-confidence[rows], kind="stable")
-        rank[rows[order]] = (np.arange(len(rows)) + 0.5) / len(rows)
-    contradicted = (predicted != y)[np.argsort(rank, kind="stable")]
-    least = min(len(y), int(max(50, len(y) / 50)))
-    return float(_least(contradicted, least))
-
-
-def _least(contradicted: np.ndarray, least: int) -> float:
-    """Return the running mean where it is least, with a bound for chance added."""
-    k = np.arange(1, len(contradicted) + 1)
-    share = np.cumsum(contradicted) / k
+        rank[rows] = (rankdata(-confidence[rows]) - 0.5) / len(rows)
+    order = np.argsort(rank)
+    k = _cuts(rank[order], min(len(y), int(max(50, len(y) / 50))))
+    share = np.cumsum((predicted != y)[order])[k - 1] / k
     bound = share + np.sqrt(np.maximum(share * (1 - share), 1 / k) / k)
-    return share[least - 1 + np.argmin(bound[least - 1 :])]
+    return float(share[np.argmin(bound)])
+
+
+def _cuts(ordered: np.ndarray, least: int) -> np.ndarray:
+    """Return how many of the first rows may be taken: equal ones all or none, however they lie."""
+    k = np.flatnonzero(np.append(np.diff(ordered) != 0, True)) + 1
+    return k[k >= least]
 
 
 def _selective_classification(P: np.ndarray, y: np.ndarray) -> float:
     n_samples, n_classes = P.shape
     sizes = np.bincount(y, minlength=n_classes)
-    T, k = np.zeros((n_classes, n_classes)), np.arange(1, n_samples + 1)
-    for j in range(n_classes):
-        given = y[np.argsort(-P[:, j], kind="stable")]
-        share = np.cumsum(given == j) / k
+    # A class without a label would have a column like the shares themselves, and so explain all.
+    present = np.flatnonzero(sizes)
+    T = np.zeros((n_classes, len(present)))
+    for column, j in enumerate(present):
+        order = np.argsort(-P[:, j])
+        given = y[order]
+        k = _cuts(
+            P[order, j], int(np.clip(min(max(n_samples / 200, 10), sizes[j] / 3), 1, n_samples))
+        )
+        share = np.cumsum(given == j)[k - 1] / k
         bound = share - np.sqrt(np.maximum(share * (1 - share), 1 / (4 * k)) / k)
-        least = int(np.clip(min(max(n_samples / 200, 10), sizes[j] / 3), 1, n_samples))
-        best = least - 1 + int(np.argmax(bound[least - 1 :]))
-        T[:, j] = np.bincount(given[: best + 1], minlength=n_classes) / (best + 1)
+        best = k[np.argmax(bound)]
+        T[:, column] = np.bincount(given[:best], minlength=n_classes) / best
     # The last equation says that the shares of the true classes sum to 1.
     shares, _ = nnls(
-        np.vstack([T, np.full((1, n_classes), 100.0)]), np.append(sizes / n_samples, 100.0)
+        np.vstack([T, np.full((1, len(present)), 100.0)]), np.append(sizes / n_samples, 100.0)
     )
-    return float(np.clip(1 - shares @ np.diag(T), 0, 1))
+    return float(np.clip(1 - shares @ T[present, np.arange(len(present))], 0, 1))
 
 
 def _confident_joint(P: np.ndarray, y: np.ndarray) -> float:
@@ -272,7 +312,7 @@ def _confident_joint(P: np.ndarray, y: np.ndarray) -> float:
     sizes = np.bincount(y, minlength=n_classes)
     sums = np.bincount(y, P[np.arange(len(y)), y], minlength=n_classes)
     tau = np.where(sizes > 0, sums / np.maximum(sizes, 1), np.inf)
-    above = tau <= P
+    above = tau - _ROUNDING <= P  # the mean of equal numbers may round up
     confident = np.where(above, P, -1.0).argmax(axis=1)
     return float((above.any(axis=1) & (confident != y) & (P.argmax(axis=1) != y)).mean())
 
@@ -288,8 +328,9 @@ def _planted(P: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> float:
         ]
     )
     given = np.sort(-margins(P, y))
-    of_given = 1 - np.arange(n_samples) / n_samples
-    of_planted = 1 - np.searchsorted(np.sort(planted), given, side="left") / len(planted)
+    at = np.append(-np.inf, given)  # shares that are as suspicious as each of these, or more
+    of_given = 1 - np.searchsorted(given, at) / n_samples
+    of_planted = 1 - np.searchsorted(np.sort(planted), at) / len(planted)
     chance = 1.01 * np.sqrt(np.log(2 / 0.1) / (2 * n_samples))  # Dvoretzky, Kiefer, Wolfowitz
     seen = of_planted > 0
     best = np.argmin((of_given[seen] + chance) / of_planted[seen])

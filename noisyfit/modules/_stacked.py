@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+_LAYERS = (nn.Linear, nn.ReLU, nn.Dropout)
+
+
 class StackedMLP(nn.Module):
     """Several `MLP` of one shape that see the same rows, in the time of one or two.
 
@@ -24,7 +27,13 @@ class StackedMLP(nn.Module):
     Parameters
     ----------
     networks : sequence of MLP
-        Networks of the same layers, without batch normalisation. Their weights are copied.
+        Networks of the same layers, of which `can_be_stacked` is true. Their weights are copied;
+        what is frozen in the first is frozen in all.
+
+    Raises
+    ------
+    TypeError
+        For another network.
 
     Examples
     --------
@@ -40,7 +49,7 @@ class StackedMLP(nn.Module):
     def __init__(self, networks: Sequence[MLP]) -> None:
         super().__init__()
         if not all(can_be_stacked(network) for network in networks):
-            raise TypeError("Only MLPs without batch normalisation can be stacked.")
+            raise TypeError("Only MLPs of Linear, ReLU and Dropout can be stacked.")
         self.n_networks = len(networks)
         self._template = [copy.deepcopy(networks[0])]  # in a list: no parameter of this module
         linear = [[m for m in n.layers if isinstance(m, nn.Linear)] for n in networks]
@@ -48,6 +57,8 @@ class StackedMLP(nn.Module):
         for layers in zip(*linear, strict=True):
             self.weight.append(torch.stack([layer.weight.detach().t() for layer in layers]))
             self.bias.append(torch.stack([layer.bias.detach()[None] for layer in layers]))
+            self.weight[-1].requires_grad_(layers[0].weight.requires_grad)
+            self.bias[-1].requires_grad_(layers[0].bias.requires_grad)
         rates = [m.p for m in networks[0].layers if isinstance(m, nn.Dropout)]
         self.dropout = nn.Dropout(rates[0] if rates else 0.0)
 
@@ -72,8 +83,9 @@ class StackedMLP(nn.Module):
         Returns
         -------
         MLP
+            On the device of the stack, and in its mode: training or evaluation.
         """
-        network = copy.deepcopy(self._template[0])
+        network = copy.deepcopy(self._template[0]).to(self.weight[0]).train(self.training)
         linear = [m for m in network.layers if isinstance(m, nn.Linear)]
         with torch.no_grad():
             for layer, weight, bias in zip(linear, self.weight, self.bias, strict=True):
@@ -94,4 +106,5 @@ def can_be_stacked(network: nn.Module) -> bool:
     -------
     bool
     """
-    return type(network) is MLP and not any(isinstance(m, nn.BatchNorm1d) for m in network.layers)
+    # By their exact types: a user may have put other layers into an MLP.
+    return type(network) is MLP and all(type(layer) in _LAYERS for layer in network.layers)

@@ -2,7 +2,7 @@
 
 from noisyfit.training._class_softmax import class_log_softmax, class_softmax, predicted_class
 from noisyfit.training._device import resolve_device, resolve_precision
-from noisyfit.training._early_learning import EarlyLearningNet, moved_target
+from noisyfit.training._early_learning import EarlyLearningNet
 from noisyfit.training._losses import (
     class_prior_penalty,
     consistency,

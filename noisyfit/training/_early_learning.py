@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from noisyfit.training._class_softmax import class_softmax
 from noisyfit.training._losses import early_learning_penalty, row_weighted
 from noisyfit.training._net import NoisyNet
+
+if TYPE_CHECKING:
+    import torch
 
 MOMENTUM, WEIGHT = 0.7, 3.0
 """Of the moving average of predictions, and of the penalty."""
 
 
 class EarlyLearningNet(NoisyNet):
-    """skorch net of early-learning regularization.
+    r"""skorch net of early-learning regularization.
 
     Parameters
     ----------
@@ -26,28 +27,64 @@ class EarlyLearningNet(NoisyNet):
     **kwargs : object
         As of `NoisyNet`.
 
+    Attributes
+    ----------
+    target_ : tensor of shape (n_source, n_classes)
+        The moving averages, from the first batch on until `release`.
+
     Notes
     -----
     Cross-entropy, and 3 times `early_learning_penalty` with the moving average
-    :math:`t \\leftarrow 0.7 t + 0.3 p` of each row's predictions.
+    :math:`t \leftarrow 0.7 t + 0.3 p` of each row's predictions, which begins at zero.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from noisyfit.data import Rows, TensorSource
+    >>> from noisyfit.training import EarlyLearningNet, predict_classes
+    >>> X, y = np.eye(2, dtype=np.float32).repeat(20, axis=0), np.arange(2).repeat(20)
+    >>> rows = Rows(TensorSource(X, torch.device("cpu")), torch.from_numpy(y))
+    >>> _ = torch.manual_seed(0)
+    >>> net = EarlyLearningNet(torch.nn.Linear(2, 2), n_source=40, lr=1.0, batch_size=8)
+    >>> predict_classes(net.train_stage(rows, epochs=3), rows)[[0, -1]], net.target_.shape
+    (array([0, 1]), torch.Size([40, 2]))
     """
 
-    def __init__(self, module: Any, *args: Any, n_source: int = 0, **kwargs: Any) -> None:
+    training_only: ClassVar[tuple[str, ...]] = (*NoisyNet.training_only, "n_source")
+    target_: torch.Tensor
+
+    def __init__(self, module: Any, *args: Any, n_source: int, **kwargs: Any) -> None:
         super().__init__(module, *args, **kwargs)
         self.n_source = n_source
 
     def training_loss(self, X: dict[str, Any], y: torch.Tensor) -> dict[str, torch.Tensor]:
         """Cross-entropy and the penalty."""
-        logits, ids = self.infer(X), X["index"]
-        p = class_softmax(logits)
-        if not hasattr(self, "target_"):
-            self.target_ = p.new_zeros(self.n_source, p.shape[1])
-        sample_loss = self.criterion_(logits, y)
-        sample_loss = sample_loss + WEIGHT * early_learning_penalty(
-            p, moved_target(self.target_, ids, p)
-        )
+        logits = self.infer(X)
+        penalty = self.penalty(class_softmax(logits), X["index"])
+        sample_loss = self.criterion_(logits, y) + penalty
         loss = row_weighted(sample_loss, X).mean()
         return {"loss": loss, "y_pred": logits, "sample_loss": sample_loss}
+
+    def penalty(self, p: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        """Move the averages of the rows of a batch, and say how far predictions have left them.
+
+        Parameters
+        ----------
+        p : tensor of shape (n_rows, ..., n_classes)
+            Predicted probabilities.
+        ids : tensor of shape (n_rows,), int64
+            Rows of the batch.
+
+        Returns
+        -------
+        tensor of shape (n_rows, ...), in nats
+            Weighted `early_learning_penalty`.
+        """
+        if not hasattr(self, "target_"):
+            self.target_ = p.new_zeros(self.n_source, *p.shape[1:])
+        moved = MOMENTUM * self.target_[ids] + (1 - MOMENTUM) * p.detach()
+        self.target_[ids] = moved
+        return WEIGHT * early_learning_penalty(p, moved)
 
     def stage_state(self) -> dict[str, Any]:
         """Return the moving averages, for a checkpoint."""
@@ -65,25 +102,3 @@ class EarlyLearningNet(NoisyNet):
         self.__dict__.pop("target_", None)
         super().release()
         return self
-
-
-def moved_target(target: torch.Tensor, ids: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
-    """Move the averages of the rows of a batch in place, and return them.
-
-    Parameters
-    ----------
-    target : tensor of shape (n_source, ..., n_classes)
-        Moving averages.
-    ids : tensor of shape (n_rows,), int64
-        Rows of the batch.
-    p : tensor of shape (n_rows, ..., n_classes)
-        Their predictions.
-
-    Returns
-    -------
-    tensor of the shape of `p`
-    """
-    ids = ids.to(target.device)
-    moved = MOMENTUM * target[ids] + (1 - MOMENTUM) * p.detach()
-    target[ids] = moved
-    return moved
