@@ -1,6 +1,7 @@
 """scikit-learn estimators for training torch networks on noisy labels."""
 
 from noisyfit._show_versions import show_versions
+from noisyfit.ensemble import ConsensusClassifier
 from noisyfit.methods.dlt import DLTClassifier
 from noisyfit.methods.dynamics_lstm import DynamicsLSTM, DynamicsLSTMDetector
 from noisyfit.methods.meta_relabel import MetaRelabelClassifier
@@ -9,6 +10,7 @@ from noisyfit.persistence import load
 from noisyfit.review import debug_labels
 
 __all__ = [
+    "ConsensusClassifier",
     "DLTClassifier",
     "DynamicsLSTM",
     "DynamicsLSTMDetector",

@@ -188,14 +188,17 @@ class BaseNoisyClassifier(
 
     def _verdict(self, task: FitTask, trainer: Trainer) -> Verdict | None:
         """Ask networks that did not train on a row what they say of its label."""
-        auto = min(MOST_EPOCHS, self.max_epochs)
-        epochs = auto if self.judge_epochs == "auto" else int(self.judge_epochs)
+        epochs = self._judge_epochs()
         return reach_verdict(task, trainer, epochs) if epochs else None
+
+    def _judge_epochs(self) -> int:
+        auto = min(MOST_EPOCHS, self.max_epochs)
+        return auto if self.judge_epochs == "auto" else int(self.judge_epochs)
 
     def _set_fitted(self, task: FitTask, trainer: Trainer, result: FitResult) -> None:
         scores = np.where(task.judged, np.asarray(result.noise_scores, dtype=np.float64), 0.0)
         clean = (np.asarray(result.clean_mask) | task.spared) & ~task.unlabeled
-        verdict = task.verdict
+        verdict = task.verdict if result.verdict is None else result.verdict
         if verdict is not None and not verdict.found.told:  # nothing is flagged where none can be
             scores, clean = np.zeros_like(scores), ~task.unlabeled
         assert scores.shape == clean.shape == (task.n_samples,), "one score and mark a row"

@@ -40,6 +40,10 @@ class Verdict(NamedTuple):
     """Noise rate among the rows with a label that nobody verified."""
     share: float
     """Proportion of the labels that nobody verified."""
+    folds: list[np.ndarray]
+    """Fold of each row, for each repeat: (n_samples,), int64; -1 for a row that is in none."""
+    repeats: np.ndarray
+    """Out-of-fold probabilities: (n_repeats, n_samples, n_classes), float32."""
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -74,7 +78,7 @@ def reach_verdict(task: FitTask, trainer: Trainer, epochs: int) -> Verdict | Non
     if all((fold[labeled] < 0).all() for fold in folds):
         return None
     crossed = cross_fit(task, trainer, folds, rng, epochs)
-    return make_verdict(task, crossed)
+    return make_verdict(task, crossed, folds)
 
 
 def relabeled_rows(
@@ -191,7 +195,7 @@ def cross_fit(
     return crossed.proba
 
 
-def make_verdict(task: FitTask, repeats: np.ndarray) -> Verdict:
+def make_verdict(task: FitTask, repeats: np.ndarray, folds: list[np.ndarray]) -> Verdict:
     """Judge all labels by out-of-fold probabilities.
 
     Parameters
@@ -200,6 +204,8 @@ def make_verdict(task: FitTask, repeats: np.ndarray) -> Verdict:
         Rows and labels.
     repeats : ndarray of shape (n_repeats, n_samples, n_classes)
         Out-of-fold probabilities.
+    folds : list of ndarray of shape (n_samples,), int64
+        Fold of each row, for each repeat.
 
     Returns
     -------
@@ -218,4 +224,6 @@ def make_verdict(task: FitTask, repeats: np.ndarray) -> Verdict:
         unpredicted=unpredicted[task.y] & judged,
         found=found,
         share=task.judged_share,
+        folds=folds,
+        repeats=repeats,
     )

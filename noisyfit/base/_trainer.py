@@ -299,6 +299,7 @@ class Trainer:
         *,
         rows: Rows | None = None,
         keeps_net: bool = True,
+        **settings: Any,
     ) -> RecordedRun:
         """Return a run that records the dynamics of all rows; each net has its own callbacks.
 
@@ -314,6 +315,8 @@ class Trainer:
             The rows of the task with other labels; None: as they are.
         keeps_net : bool, default=True
             Whether, for ``"held_out"``, one more net trains on all rows.
+        **settings : object
+            Keywords of `make_net`.
 
         Returns
         -------
@@ -328,7 +331,7 @@ class Trainer:
                 "can be compared. Leave EarlyStopping out, or choose another recording."
             )
         return RecordedRun(
-            lambda own: self.make_net([*own, ("progress", progress)]),
+            lambda own: self.make_net([*own, ("progress", progress)], **settings),
             rows,
             rows.y.cpu().numpy(),
             tuple(quantities),

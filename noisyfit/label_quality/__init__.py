@@ -2,7 +2,12 @@
 
 from noisyfit.label_quality._calibration import break_ties, calibrate, calibrate_judged
 from noisyfit.label_quality._class_counts import count_by_class
-from noisyfit.label_quality._held_out import HeldOutNoiseRate, held_out_noise_rate, with_loss_gap
+from noisyfit.label_quality._held_out import (
+    HeldOutNoiseRate,
+    held_out_noise_rate,
+    margins,
+    with_loss_gap,
+)
 from noisyfit.label_quality._noise_rate import (
     NoiseRateEstimate,
     estimate_noise_rate,

@@ -1,0 +1,414 @@
+"""`ConsensusClassifier`: several views of each label, combined."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from scipy.special import logit
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+
+from noisyfit._sklearn import HasMethods, StrOptions
+from noisyfit.base import (
+    BaseNoisyClassifier,
+    FitResult,
+    FitTask,
+    Trainer,
+    cross_fit,
+    make_verdict,
+)
+from noisyfit.ensemble._net import SoftLabelNet
+from noisyfit.ensemble._views import (
+    MOST_NEIGHBORS,
+    View,
+    combined_probability,
+    combined_suspicion,
+    cross_fitted,
+    neighbors_view,
+    vectors_of,
+    view_of,
+    weights,
+)
+from noisyfit.label_quality import calibrate_judged, estimate_noise_rate
+from noisyfit.methods.dynamics_lstm import DynamicsLSTM
+from noisyfit.training import EarlyLearningNet, NoisyNet
+
+if TYPE_CHECKING:
+    from noisyfit.base import Verdict
+    from noisyfit.dynamics import RecordedRun
+    from noisyfit.label_quality import NoiseRateEstimate
+
+_SURE = 2.0
+"""t-value from which on early-learning regularization is taken."""
+_MOST_BOOSTED = 11
+"""Classes up to which boosting, which grows a tree for each, is asked by itself."""
+
+
+class ConsensusClassifier(BaseNoisyClassifier):
+    r"""Combine several views of each label; the estimator to start with.
+
+    Networks in cross-validation, training dynamics read by an LSTM, the nearest rows, and
+    scikit-learn classifiers in cross-validation each say how suspicious a label is. Views that
+    predict the given labels better count for more. A network is then trained on the labels that
+    are left, and on what the views say of the others.
+
+    Parameters
+    ----------
+    module : torch.nn.Module class or instance, default=None
+        Network that returns logits. None: `noisyfit.modules.MLP` for tables, `ConvNet` for images.
+        ``n_features`` or ``n_channels``, and ``n_classes`` are passed where its signature has
+        them.
+    judge : "auto", classifier, list of classifiers or None, default="auto"
+        scikit-learn classifiers with ``predict_proba`` that judge as well, each row by one that did
+        not learn from it. They get the inputs as the network does, flattened. ``"auto"``: for
+        tables logistic regression, and gradient boosting if they are dense and have at most 11
+        classes; none for anything else.
+    loss : {"auto", "cross_entropy", "early_learning"}, default="auto"
+        Loss of the networks that judge. ``"auto"``: early-learning regularization [1]_ where its
+        networks predict the given labels of rows that they did not train on better, beyond chance,
+        than those of cross-entropy.
+    record : sequence of str, default=("given_prob", "margin")
+        What to keep in ``dynamics_``: ``"correct"``, ``"given_prob"``, ``"margin"``, ``"loss"``.
+    record_folder : str, Path or None, default=None
+        Folder for the temporary file that holds the records of more rows and epochs than memory
+        would: a bit or two bytes a row and epoch. None: in memory.
+    checkpoint : str, Path or None, default=None
+        Folder of this one fit, in which its state is kept after each epoch. A `fit` with the same
+        parameters and data that was stopped goes on there, and ends as if it had not been. None:
+        nothing is kept.
+    optimizer : torch.optim.Optimizer class, default=torch.optim.SGD
+        SGD gets ``momentum=0.9`` and ``weight_decay=5e-3`` unless ``optimizer__*`` says otherwise.
+    lr : float or "auto", default="auto"
+        Learning rate at the start, from where a cosine takes it to zero. ``"auto"``: 0.1 for
+        tables, which are scaled for it, and 0.02 for everything else.
+    max_epochs : int, default=50
+        Epochs of the last training. Those that only judge get 30 at most.
+    batch_size : int or "auto", default="auto"
+        ``"auto"``: about 50 steps an epoch, 16 to 128 rows.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the losses by given label, multiplied with ``sample_weight`` of `fit`.
+        ``"balanced"``: inverse to the number of rows with the label. None: all count alike.
+    validation_fraction : float or None, default=None
+        Fraction of the rows of each given label, in (0, 0.5], that the last network is not trained
+        on. Their labels are as noisy as all others. ``valid_loss`` and ``valid_acc`` are then in
+        ``history_``, where skorch's `EarlyStopping` finds them, and the training ends with the
+        weights of the epoch of the best ``valid_acc``. Trusted rows are never among them. None: no
+        such rows.
+    judge_epochs : int or "auto", default="auto"
+        Epochs of the networks that judge, from 1 on. ``"auto"``: as many as `max_epochs`, at most
+        30.
+    standardize : bool, default=True
+        Bring tables and ``uint8`` images to a common scale; see `noisyfit.data.TableScaler`.
+    augment : "auto", callable or None, default="auto"
+        Batched transform of the training inputs. ``"auto"``: random crops and flips for images of
+        three channels, nothing else; see `noisyfit.augment.weak_view`.
+    precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
+        Of the forward pass. ``"auto"``: bfloat16 for images on GPUs that have it, else float32.
+    device : str or torch.device, default="auto"
+        ``"auto"``: a GPU if there is one, else the CPU.
+    callbacks : list or None, default=None
+        skorch callbacks. They see the network in sample and the last one, not those in
+        cross-validation.
+    random_state : int, RandomState instance or None, default=None
+        Makes a fit repeatable; torch's global generator is not touched.
+    verbose : int, default=0
+        1: progress bars; 2: a line an epoch; 0: nothing.
+    **net_params : object
+        ``module__<name>``, ``optimizer__<name>``, ``iterator_train__<name>`` (such as
+        ``num_workers``).
+
+    Attributes
+    ----------
+    noise_scores_ : ndarray of shape (n_samples,)
+        Probability that the given label is wrong, in [0, 1].
+    clean_mask_ : ndarray of shape (n_samples,), bool
+        Rows whose label is kept: their score is one half at most, or they are among the last tenth
+        of their class, or of a class that hardly any row is predicted as.
+    noise_rate_ : float
+        Estimated share of wrong labels.
+    noise_rate_interval_ : tuple of two floats, or None
+        From what all estimates agree on to what the networks contradict, see
+        `noisyfit.label_quality.held_out_noise_rate`; None if every row is trusted.
+    held_out_noise_rate_ : HeldOutNoiseRate or None
+        All that the estimation found.
+    held_out_proba_ : ndarray of shape (n_samples, n_classes), float32
+        Out-of-fold probabilities, the mean over the views that have some.
+    views_ : dict of str to float
+        Weight of each view; they sum to 1.
+    loss_ : {"cross_entropy", "early_learning"}
+        The loss that was taken.
+    trusted_mask_ : ndarray of shape (n_samples,), bool
+        Rows whose label was verified, as `fit` was told.
+    validation_mask_ : ndarray of shape (n_samples,), bool
+        Rows that the network that predicts was not trained on, see `validation_fraction`.
+    given_labels_, predicted_labels_ : ndarray of shape (n_samples,)
+        The labels that `fit` was given, and those that the network predicts for its rows.
+    corrected_labels_ : ndarray of shape (n_samples,)
+        The given label, or the predicted one where that is the better guess even if as few labels
+        are wrong as ``noise_rate_interval_`` allows.
+    transition_matrix_ : ndarray of shape (n_classes, n_classes)
+        Estimated share of the rows of a true class (row) that were given each label (column), see
+        `noisyfit.label_quality.estimate_transition_matrix`.
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+    net_ : NoisyNet
+        The skorch net of the last training.
+    history_ : list of dict
+        One entry an epoch of the network in sample and of the last one.
+    dynamics_ : TrainingDynamics
+        What was recorded of the network in sample.
+    scaler_ : TableScaler, ImageScaler or None
+        What brings the inputs to a common scale.
+    n_features_in_ : int
+        Number of features, or of channels.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the columns of a data frame.
+
+    Notes
+    -----
+    This is no paper's method. *Views*: the detector's log-odds for a network in sample; the
+    out-of-fold margin; the 20 nearest rows by cosine, for tables up to 20,000 rows; each judge's
+    margin. Ranks are turned into normal scores and averaged with the weights
+    :math:`e^{(a_v - \max a)/0.05}`, a being the accuracy on given labels out of fold. A logistic
+    regression that learns the weights from planted errors was tried and ranked worse.
+
+    *Last training*: on soft labels, each given label with one less its noise score, the rest as the
+    out-of-fold probabilities have it; the larger the largest entry, the larger the weight.
+
+    References
+    ----------
+    .. [1] Liu et al., "Early-learning regularization prevents memorization of noisy labels",
+       NeurIPS 2020.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import make_blobs
+    >>> from noisyfit import ConsensusClassifier
+    >>> X, y = make_blobs(300, centers=3, random_state=0, cluster_std=0.7)
+    >>> given = y.copy()
+    >>> given[:30] = (y[:30] + 1) % 3
+    >>> est = ConsensusClassifier(random_state=0).fit(X, given)
+    >>> round(est.noise_rate_, 1), int((est.corrected_labels_ != y).sum()) < 15
+    (0.1, True)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list]] = {
+        **BaseNoisyClassifier._parameter_constraints,
+        "judge": [StrOptions({"auto"}), "array-like", None, HasMethods(["fit", "predict_proba"])],
+        "loss": [StrOptions({"auto", "cross_entropy", "early_learning"})],
+    }
+    optimizer_defaults: ClassVar[dict[str, Any]] = {"momentum": 0.9, "weight_decay": 5e-3}
+
+    def __init__(
+        self,
+        module: Any = None,
+        *,
+        judge: Any = "auto",
+        loss: str = "auto",
+        record: Any = ("given_prob", "margin"),
+        record_folder: Any = None,
+        checkpoint: Any = None,
+        optimizer: Any = torch.optim.SGD,
+        lr: float | str = "auto",
+        max_epochs: int = 50,
+        batch_size: int | str = "auto",
+        class_weight: Any = None,
+        validation_fraction: float | None = None,
+        judge_epochs: int | str = "auto",
+        standardize: bool = True,
+        augment: Any = "auto",
+        precision: str = "auto",
+        device: str | torch.device = "auto",
+        callbacks: list[Any] | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+        **net_params: Any,
+    ) -> None:
+        super().__init__(
+            module,
+            record=record,
+            record_folder=record_folder,
+            checkpoint=checkpoint,
+            optimizer=optimizer,
+            lr=lr,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            class_weight=class_weight,
+            validation_fraction=validation_fraction,
+            judge_epochs=judge_epochs,
+            standardize=standardize,
+            augment=augment,
+            precision=precision,
+            device=device,
+            callbacks=callbacks,
+            random_state=random_state,
+            verbose=verbose,
+            **net_params,
+        )
+        self.judge = judge
+        self.loss = loss
+
+    def _fit(self, task: FitTask, trainer: Trainer) -> FitResult:
+        verdict = task.verdict
+        if verdict is None:
+            return self._trusted_alone(task, trainer)
+        judged = task.judged
+        repeats, early = self._chosen_loss(task, trainer, verdict)
+        run_in_sample = self._in_sample(task, trainer, early)
+        views = self._views(task, trainer, verdict, repeats, run_in_sample)
+        proba = np.zeros_like(verdict.proba)
+        proba[judged] = combined_probability(views)
+        suspicion = np.zeros(task.n_samples)
+        suspicion[judged] = combined_suspicion(views)
+        verdict = self._final_verdict(task, verdict, proba)
+        gap = self._loss_gap(task, run_in_sample)
+        rate = replace(task, verdict=verdict).noise_rate(0.0, gap)
+        scores = calibrate_judged(
+            suspicion, verdict.contradicted, task.rate_among_judged(rate), ~judged
+        )
+        scores *= verdict.found.told
+        net = self._last(task, trainer, scores, proba)
+        shares = dict(zip((view.name for view in views), weights(views).tolist(), strict=True))
+        return FitResult(
+            net=net,
+            noise_scores=scores,
+            clean_mask=task.kept_rows(scores > 0.5, scores),
+            noise_rate=rate,
+            dynamics=run_in_sample.dynamics.select(tuple(self.record)),
+            history=[*run_in_sample.history(), *net.epoch_history()],
+            attributes={
+                "views_": shares,
+                "loss_": "early_learning" if early else "cross_entropy",
+                "held_out_proba_": proba.astype(np.float32),
+            },
+            verdict=verdict,
+        )
+
+    def _chosen_loss(
+        self, task: FitTask, trainer: Trainer, verdict: Verdict
+    ) -> tuple[np.ndarray, bool]:
+        """Return out-of-fold probabilities of the better loss, and whether it is the new one."""
+        if self.loss == "cross_entropy":
+            return verdict.repeats, False
+        proba = cross_fit(
+            task,
+            trainer,
+            verdict.folds[:1],
+            task.streams.judging,
+            self._judge_epochs(),
+            early_learning=True,
+        )
+        if self.loss == "early_learning":
+            return proba, True
+        judged = task.judged
+        right = proba[0].argmax(axis=1) == task.y, verdict.repeats[0].argmax(axis=1) == task.y
+        gain = (right[0].astype(float) - right[1])[judged]
+        t = gain.mean() / max(gain.std() / np.sqrt(len(gain)), 1e-9)
+        return (proba, True) if t > _SURE else (verdict.repeats, False)
+
+    def _in_sample(self, task: FitTask, trainer: Trainer, early: bool) -> RecordedRun:
+        quantities = dict.fromkeys([*self.record, "margin", "loss", "correct"])
+        epochs = self._judge_epochs()
+        with closing(trainer.progress(epochs)) as bar:
+            bar.stage(f"{type(self).__name__} in sample")
+            settings: dict[str, Any] = {}
+            if early:
+                settings = {"net_class": EarlyLearningNet, "n_source": len(task.rows.source)}
+            run = trainer.make_run("training", quantities, bar, keeps_net=False, **settings)
+            run.train_stage(~task.unlabeled, epochs, "in sample")
+        return run
+
+    def _views(
+        self,
+        task: FitTask,
+        trainer: Trainer,
+        verdict: Verdict,
+        repeats: np.ndarray,
+        run: RecordedRun,
+    ) -> list[View]:
+        judged = task.judged
+        y = task.y[judged]
+        networks = view_of("networks out of fold", repeats.mean(axis=0)[judged], y)
+        p = DynamicsLSTM.pretrained(device=self.device).predict_proba(run.dynamics)[judged]
+        views = [
+            networks,
+            View("training dynamics", logit(np.clip(p, 1e-12, 1 - 1e-12)), networks.accuracy),
+        ]
+        X = vectors_of(task.rows)
+        if X is None:
+            return views
+        if len(trainer.row_shape) == 1 and 2 < len(y) <= MOST_NEIGHBORS:
+            views.append(neighbors_view(X[judged], y, task.n_classes))
+        for judge in self._judges(task, trainer, X):
+            proba = cross_fitted(judge, X[judged], y, verdict.folds[0][judged], task.n_classes)
+            views.append(view_of(type(judge).__name__, proba, y))
+        return views
+
+    def _judges(self, task: FitTask, trainer: Trainer, X: Any) -> list[Any]:
+        if self.judge is None:
+            return []
+        if not isinstance(self.judge, str):
+            return list(self.judge) if isinstance(self.judge, (list, tuple)) else [self.judge]
+        if len(trainer.row_shape) != 1:
+            return []
+        judges: list[Any] = [LogisticRegression(max_iter=500)]
+        if isinstance(X, np.ndarray) and task.n_classes <= _MOST_BOOSTED:
+            seed = int(task.streams.judging.integers(2**31))
+            judges.append(HistGradientBoostingClassifier(max_iter=60, random_state=seed))
+        return judges
+
+    def _final_verdict(self, task: FitTask, verdict: Verdict, proba: np.ndarray) -> Verdict:
+        """Let the mean of all probabilities judge; the networks' repeats say how stable it is."""
+        all_of_them = make_verdict(task, proba[None], verdict.folds)
+        first, found = verdict.found, all_of_them.found
+        rate = (first.rate + found.rate) / 2 if first.told else found.rate
+        low = min(first.interval[0], rate) if first.told else 0.0
+        high = max(first.interval[1], found.interval[1]) if first.told else found.interval[1]
+        found = found._replace(
+            rate=rate, interval=(low, max(high, rate)), instability=first.instability
+        )
+        return all_of_them._replace(found=found)
+
+    def _loss_gap(self, task: FitTask, run: RecordedRun) -> NoiseRateEstimate | None:
+        memorised = task.judged & ~task.validation  # others show no gap of early and late losses
+        if not memorised.any():
+            return None
+        return estimate_noise_rate(run.dynamics, judged=memorised, n_bootstrap=1, random_state=0)
+
+    def _last(
+        self, task: FitTask, trainer: Trainer, scores: np.ndarray, proba: np.ndarray
+    ) -> NoisyNet:
+        """Train on given labels as far as they are believed, and on the views' for the rest."""
+        rows = np.arange(task.n_samples)
+        others = proba.astype(np.float64)
+        others[rows, task.y] = 0
+        others /= np.maximum(others.sum(axis=1, keepdims=True), 1e-12)
+        target = scores[:, None] * others
+        target[rows, task.y] += 1 - scores
+        with closing(trainer.progress(self.max_epochs)) as bar:
+            bar.stage(f"{type(self).__name__} last training")
+            net = trainer.make_net(
+                [("progress", bar)], SoftLabelNet, target=torch.from_numpy(target).float()
+            )
+            labeled = task.rows.subset(~task.unlabeled)
+            net.train_stage(labeled, self.max_epochs, "last training", task.held_back)
+        return net
+
+    def _trusted_alone(self, task: FitTask, trainer: Trainer) -> FitResult:
+        """Train on labels of which none is to be judged, or none can be."""
+        run = self._in_sample(task, trainer, early=False)
+        net = self._last(task, trainer, np.zeros(task.n_samples), np.eye(task.n_classes)[task.y])
+        return FitResult(
+            net=net,
+            noise_scores=np.zeros(task.n_samples),
+            clean_mask=~task.unlabeled,
+            noise_rate=0.0,
+            dynamics=run.dynamics.select(tuple(self.record)),
+            history=[*run.history(), *net.epoch_history()],
+            attributes={"views_": {}, "loss_": "cross_entropy", "held_out_proba_": None},
+        )
