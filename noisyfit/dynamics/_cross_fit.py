@@ -180,6 +180,11 @@ class MeanProbability(Callback):
         self.sum_: torch.Tensor | None = None
         self.n_epochs_ = 0
 
+    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+        """Bring the choice of judges to the device: from elsewhere each batch would wait for it."""
+        if self.judge is not None:
+            self.judge = self.judge.to(net.device)
+
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
         """Forget the first epoch when the second begins; an only one counts."""
         if self.n_epochs_ == 1 and self.sum_ is not None:
@@ -193,8 +198,6 @@ class MeanProbability(Callback):
         if self.judge is None or not training:
             return
         ids = batch[0]["index"]
-        if self.judge.device != ids.device:  # once, since a transfer has to be waited for
-            self.judge = self.judge.to(ids.device)
         rows = torch.arange(len(ids), device=ids.device)
         for r, of_rows in enumerate(self.judge[:, ids]):
             self._add(r, ids, y_pred[rows, of_rows])

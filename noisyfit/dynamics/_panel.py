@@ -45,11 +45,14 @@ class PanelNet(EarlyLearningNet):
         self.takes = takes
         self.early_learning = early_learning
 
+    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+        """Bring the choice of rows to the device: from elsewhere each batch would wait for it."""
+        super().on_train_begin(net, **kwargs)
+        self.takes = self.takes.to(self.device)
+
     def training_loss(self, X: dict[str, Any], y: torch.Tensor) -> dict[str, torch.Tensor]:
         """Add up the mean losses of the networks, each over the rows that it takes."""
         logits, ids = self.infer(X), X["index"]
-        if self.takes.device != ids.device:  # once, since a transfer has to be waited for
-            self.takes = self.takes.to(ids.device)
         takes = self.takes[ids].to(logits.dtype)
         of_all = logits.flatten(0, 1)
         losses = cross_entropy(of_all, y.repeat_interleave(takes.shape[1]), reduction="none")

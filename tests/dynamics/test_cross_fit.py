@@ -346,3 +346,50 @@ def test_a_network_with_batch_normalisation_is_trained_fold_by_fold():
     run.train(8)
     assert not run.is_stacked
     assert (run.proba[0].argmax(1) == y).mean() > 0.9
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("early_learning", [False, True])
+@pytest.mark.parametrize("where", ["resident", "sparse"])
+def test_on_a_cuda_device(where, early_learning):
+    X, y = problem()
+    weight = np.random.default_rng(1).uniform(0.2, 1.8, 60)
+    source = {
+        "resident": TensorSource,
+        "sparse": lambda X, device: SparseSource(sparse.csr_matrix(X), device),
+    }
+    folds = some_folds(y)
+    flipped = np.where(np.arange(60) == 17, (y + 1) % 3, y)
+
+    class NoSync(Callback):
+        def on_batch_begin(self, net, **kwargs):
+            torch.cuda.set_sync_debug_mode("error")
+
+        def on_batch_end(self, net, **kwargs):
+            torch.cuda.set_sync_debug_mode("default")
+
+    def cross(device, labels, kind=MLP, precision=None, callbacks=()):
+        rows = Rows(source[where](X, device), torch.from_numpy(labels)).with_weights(weight)
+        make_net = maker(kind)
+
+        def there(*args, **settings):
+            return make_net(*args, device=device, precision=precision, **settings)
+
+        run = CrossFit(
+            there, rows.subset(np.arange(60) % 9 != 1), folds, early_learning=early_learning
+        )
+        try:
+            run.train(4, callbacks=callbacks)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        return run.proba
+
+    for kind in (MLP, OwnMLP):
+        proba = cross(torch.device("cuda"), y, kind, callbacks=[NoSync()])
+        np.testing.assert_allclose(proba, cross(CPU, y, kind), atol=0.02)
+        judged = cross(torch.device("cuda"), flipped, kind)
+        np.testing.assert_array_equal(judged[:, 17], proba[:, 17])
+        assert (judged != proba).any()
+        for precision in (torch.bfloat16, torch.float16):
+            half = cross(torch.device("cuda"), y, kind, precision)
+            np.testing.assert_allclose(half, proba, atol=0.1)
