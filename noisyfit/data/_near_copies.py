@@ -166,14 +166,16 @@ def _groups(rows: _Vectors) -> np.ndarray | None:
 def _limit(rows: _Vectors, rng: np.random.Generator) -> float:
     """Return how far apart near copies are at most; 0 if no distance would be unusual."""
     n_samples = rows.n_samples
-    ids = rng.choice(n_samples, min(_N_TYPICAL, n_samples // 8 + 10), replace=False)
+    ids = rng.choice(n_samples, min(_N_TYPICAL, n_samples // 10 + 5), replace=False)
     sample = rows[np.sort(ids)]
+    if not np.isfinite(sample.sum()):
+        return 0.0
     distance = euclidean_distances(sample if rows.is_sparse else sample - sample.mean(axis=0))
     first, second = np.sort(distance, axis=1)[:, 1:3].T
-    usual = np.median(first)
-    if not 0 < usual < np.inf:
+    if not 0 < np.median(first) < np.inf:
         return 0.0
     ordinary = first > _CLOSE * np.quantile(first, 0.75)  # copies may have met in the sample
+    usual = np.median(first[ordinary])
     growth = np.log(second[ordinary] / first[ordinary]).mean()  # 1 / number of dimensions
     # The usual distance to one of the sample has one of all rows within it in so many pairs.
     n_pairs = n_samples**2 / 2 * np.log(2) / len(ids)
