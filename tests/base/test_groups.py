@@ -68,7 +68,8 @@ def test_near_copies_are_the_groups_of_the_folds_unless_others_are_given(films):
     assert len(np.unique(np.column_stack([found, film]), axis=0)) == len(np.unique(found)) <= 103
     told = make_task(HELD_OUT, X, given, groups=np.arange(300) // 10)
     np.testing.assert_array_equal(told.fold_groups, np.arange(300) // 10)
-    assert make_task(HELD_OUT, X[::3], given[::3]).fold_groups is None
+    first = np.unique(film, return_index=True)[1]
+    assert make_task(HELD_OUT, X[first], given[first]).fold_groups is None
 
 
 def test_copies_of_one_row_a_class_are_taken_as_they_come():
