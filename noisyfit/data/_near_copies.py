@@ -268,7 +268,9 @@ def _close_pairs(
     some = rng.choice(len(ids), min(_N_TYPICAL, len(ids)), replace=False)
     if tree.query_ball_point(points[some], near, return_length=True).mean() > 1 + 2 * _PAIRS_A_ROW:
         return np.empty((0, 2), dtype=np.int64)
-    pairs = ids[tree.query_pairs(near, output_type="ndarray")]
+    pairs = tree.query_pairs(near, output_type="ndarray")
+    apart = np.square(both[pairs[:, 0]] - both[pairs[:, 1]]).sum(axis=1)
+    pairs = ids[pairs[apart <= near**2]]
     close = np.zeros(len(pairs), dtype=bool)
     for start in range(0, len(pairs), rows.step):
         part = slice(start, start + rows.step)
