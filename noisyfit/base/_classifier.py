@@ -60,8 +60,8 @@ class BaseNoisyClassifier(
     True
     """
 
-    __metadata_request__fit: ClassVar = {"trusted": True}
-    __metadata_request__fit_resample: ClassVar = {"trusted": True}
+    __metadata_request__fit: ClassVar = {"trusted": True, "groups": True}
+    __metadata_request__fit_resample: ClassVar = {"trusted": True, "groups": True}
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
         "module": [callable, None],
@@ -146,7 +146,13 @@ class BaseNoisyClassifier(
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(
-        self, X: Any, y: Any = None, *, trusted: Any = None, sample_weight: Any = None
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        trusted: Any = None,
+        sample_weight: Any = None,
+        groups: Any = None,
     ) -> BaseNoisyClassifier:
         """Train on rows whose labels may be wrong, and judge every label.
 
@@ -163,6 +169,15 @@ class BaseNoisyClassifier(
         sample_weight : array-like of shape (n_samples,), float, default=None
             Weights of the losses of the rows, not below 0; only their proportions matter. Noise
             scores and noise rate count all rows alike. None: so do the losses.
+        groups : array-like of shape (n_samples,), default=None
+            Which rows belong together: frames of a film, scans of a patient, augmented copies.
+            Integers, strings or anything else that is hashable. A network that has seen the label
+            of one row knows it of the others, so that a group as a whole is left out of the
+            training of the network that judges it (``recording="held_out"``), and as a whole among
+            the rows of `validation_fraction` or not; each class has to be in two groups at least,
+            or is judged by a network that knows it. All else takes the rows one by one. None: rows
+            that are equal or nearly, other than by chance, are found and kept together there,
+            unless they are streamed.
 
         Returns
         -------
@@ -178,7 +193,7 @@ class BaseNoisyClassifier(
         FloatingPointError
             If training diverges.
         """
-        task = make_task(self, X, y, trusted, self.checkpoint, sample_weight)
+        task = make_task(self, X, y, trusted, self.checkpoint, sample_weight, groups)
         trainer = Trainer(self, task)
         with seeded(task.streams.training, task.device):
             task = replace(task, verdict=self._verdict(task, trainer))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,12 +15,16 @@ from noisyfit.base._row_sample import row_sample
 from noisyfit.data import (
     Rows,
     Scaler,
+    SparseSource,
     TableScaler,
+    TensorSource,
+    check_groups,
     check_trusted,
     check_X_y,
     encode_labels,
     fit_scaler,
     make_rows,
+    near_copy_groups,
 )
 from noisyfit.label_quality import NoiseRateEstimate, spare_last_rows, with_loss_gap
 from noisyfit.persistence import FitCheckpoint
@@ -75,6 +80,26 @@ class FitTask:
     """What networks that did not train on a row say of its label; None: nobody was asked."""
     row_sample: np.ndarray | None = None
     """A number for each of a few rows, by which they are known again; None for a stream."""
+    groups: np.ndarray | None = None
+    """Codes of the groups that `fit` was given: (n_samples,), int64; None: it was given none."""
+
+    @cached_property
+    def fold_groups(self) -> np.ndarray | None:
+        """Codes of groups of which no net that is to judge a row may know another: (n_samples,).
+
+        Those that `fit` was given, else the groups of near copies. Looking for these takes as long
+        as some epochs. None: every row for itself.
+        """
+        source, scaler = self.rows.source, self.scaler
+        if self.groups is not None or not isinstance(source, TensorSource | SparseSource):
+            return self.groups
+        std = scaler.scaler_.scale_ if isinstance(scaler, TableScaler) else None
+        copies = near_copy_groups(source.X, std)
+        if copies is None:
+            return None
+        of_class = np.unique(np.column_stack([self.y, copies]), axis=0)[:, 0]
+        # With each class in one group, no row could be judged by a net that knows its class.
+        return copies if (np.bincount(of_class) > 1).any() else None
 
     @property
     def is_table(self) -> bool:
@@ -205,6 +230,7 @@ def make_task(
     trusted: Any = None,
     checkpoint: str | Path | None = None,
     sample_weight: Any = None,
+    groups: Any = None,
 ) -> FitTask:
     """Check what `fit` was given, and put it into the form in which methods take it.
 
@@ -222,6 +248,8 @@ def make_task(
         Folder in which the fit is kept while it runs.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the losses of the rows.
+    groups : array-like of shape (n_samples,), default=None
+        Groups of rows that are judged by nets that know none of the group.
 
     Returns
     -------
@@ -245,10 +273,11 @@ def make_task(
     X, y = check_X_y(est, X, y)
     unlabeled = unlabeled_rows(y, getattr(est, "unlabeled", None))
     weight = row_weights(sample_weight, est.class_weight, y, unlabeled)
+    codes = check_groups(groups, len(y))
     random_state, kept = est.random_state, None
     if checkpoint is not None:
         kept = FitCheckpoint(checkpoint)
-        random_state = kept.open(est, X, y, trusted=trusted, sample_weight=weight)
+        random_state = kept.open(est, X, y, trusted=trusted, sample_weight=weight, groups=codes)
     encoded = np.zeros(len(y), dtype=np.int64)
     encoded[~unlabeled], classes = encode_labels(y[~unlabeled])
     warn_of_odd_labels(encoded[~unlabeled], classes)
@@ -262,11 +291,11 @@ def make_task(
     fraction = est.validation_fraction
     scaler = fit_scaler(X) if est.standardize else None
     rows = make_rows(X, encoded, resolve_device(est.device), scaler)
-    return FitTask(
+    task = FitTask(
         rows=rows if weight is None else rows.with_weights(weight),
         y=encoded,
         trusted=trusted_mask,
-        validation=validation_rows(encoded, trusted_mask | unlabeled, fraction, streams.validation),
+        validation=np.zeros(len(encoded), dtype=bool),
         unlabeled=unlabeled,
         streams=streams,
         classes=classes,
@@ -275,7 +304,13 @@ def make_task(
         has_trusted=trusted is not None,
         checkpoint=kept,
         row_sample=row_sample(X, rows),
+        groups=codes,
     )
+    if fraction is None:
+        return task
+    spared = trusted_mask | unlabeled
+    chosen = validation_rows(encoded, spared, fraction, streams.validation, task.fold_groups)
+    return replace(task, validation=chosen)
 
 
 class FitResult(NamedTuple):

@@ -104,7 +104,11 @@ def unlabeled_rows(y: np.ndarray, unlabeled: Any) -> np.ndarray:
 
 
 def validation_rows(
-    y: np.ndarray, spared: np.ndarray, fraction: float | None, random_state: np.random.Generator
+    y: np.ndarray,
+    spared: np.ndarray,
+    fraction: float | None,
+    random_state: np.random.Generator,
+    groups: np.ndarray | None = None,
 ) -> np.ndarray:
     """Choose rows of each given label to validate on.
 
@@ -118,11 +122,14 @@ def validation_rows(
         Fraction of the rows of each label, in (0, 0.5]; None: no row.
     random_state : numpy.random.Generator
         Generator of the choice.
+    groups : ndarray of shape (n_samples,), int64, or None, default=None
+        Codes of groups that are chosen as a whole or not at all; one with a spared row is not.
+        None: every row for itself.
 
     Returns
     -------
     ndarray of shape (n_samples,), bool
-        Of each label at least one row is left to train on.
+        Of each label at least one row is left to train on. Whole groups come near the fraction.
 
     Raises
     ------
@@ -140,6 +147,17 @@ def validation_rows(
     chosen = np.zeros(len(y), dtype=bool)
     if fraction is None:
         return chosen
+    if groups is not None:
+        chosen = _validation_groups(y, spared, fraction, random_state, groups)
+        if not chosen.any():
+            blocked = len(np.unique(groups[spared]))
+            raise ValueError(
+                f"validation_fraction={fraction} leaves no row to validate on: of "
+                f"{len(np.unique(groups))} groups, {blocked} have trusted rows or rows without a "
+                "label, and none of the others can be left out whole. Pass finer groups, raise the "
+                "fraction, or leave it None."
+            )
+        return chosen
     for code in np.unique(y):
         rows = np.flatnonzero((y == code) & ~spared)
         n_chosen = min(round(fraction * len(rows)), np.count_nonzero(y == code) - 1)
@@ -150,4 +168,33 @@ def validation_rows(
             f"validation_fraction={fraction} leaves no row to validate on: of rows with a label "
             f"that nobody verified, the most frequent label has {most}. Raise it, or leave it None."
         )
+    return chosen
+
+
+def _validation_groups(
+    y: np.ndarray,
+    spared: np.ndarray,
+    fraction: float,
+    random_state: np.random.Generator,
+    groups: np.ndarray,
+) -> np.ndarray:
+    """Choose groups in random order, each that brings the labels' numbers of rows nearer to theirs.
+
+    Without spared rows, groups that are one row each are chosen in the numbers of single rows.
+    """
+    left = np.bincount(y) - 1  # one row of each label stays
+    wanted = np.minimum(np.round(fraction * np.bincount(y[~spared], minlength=len(left))), left)
+    rows, size = np.argsort(groups, kind="stable"), np.bincount(groups)
+    end = np.cumsum(size)
+    may = np.ones(len(size), dtype=bool)
+    may[groups[spared]] = False
+    chosen = np.zeros(len(y), dtype=bool)
+    for group in random_state.permutation(np.flatnonzero(may)):
+        own = rows[end[group] - size[group] : end[group]]
+        labels, counts = np.unique(y[own], return_counts=True)
+        before, after = wanted[labels], wanted[labels] - counts
+        if np.abs(after).sum() < np.abs(before).sum() and (counts <= left[labels]).all():
+            chosen[own] = True
+            wanted[labels] = after
+            left[labels] -= counts
     return chosen

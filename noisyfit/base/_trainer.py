@@ -340,6 +340,7 @@ class Trainer:
             keeps_net=keeps_net,
             folder=self._est.record_folder,
             validation=self._task.held_back,
+            groups=self._task.fold_groups if recording == "held_out" else None,
         )
 
 

@@ -1,4 +1,4 @@
-"""Check what users pass as ``X``, ``y`` and ``trusted``."""
+"""Check what users pass as ``X``, ``y``, ``trusted`` and ``groups``."""
 
 from __future__ import annotations
 
@@ -170,6 +170,60 @@ def check_trusted(trusted: Any, n_samples: int) -> np.ndarray:
         return np.zeros(n_samples, dtype=bool)
     how = " From indices: mask = np.zeros(len(y), dtype=bool); mask[indices] = True."
     return check_mask(trusted, "trusted", n_samples, how=how)
+
+
+def check_groups(groups: Any, n_samples: int) -> np.ndarray | None:
+    """Return the groups of the rows as codes, in the order in which the groups first appear.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n_samples,), or None
+        What the user passed: integers, strings or whatever else is hashable.
+    n_samples : int
+        Number of rows.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), int64, or None
+        From 0 to n_groups - 1; None: there are no groups.
+
+    Raises
+    ------
+    ValueError
+        For another number of groups than rows, and for rows whose group is missing.
+    TypeError
+        For groups that are not hashable.
+
+    Examples
+    --------
+    >>> from noisyfit.data import check_groups
+    >>> check_groups(["film 2", "film 1", "film 2"], 3)
+    array([0, 1, 0])
+    """
+    if groups is None:
+        return None
+    groups = as_numpy(groups, "groups")
+    gaps = gap_rows(groups)
+    if not len(gaps) and not isinstance(groups, (list, tuple)):  # a list may hold tuples
+        groups = plain_labels(groups, "groups")
+    shape = (len(groups),) if isinstance(groups, (list, tuple)) else np.shape(groups)
+    if shape != (n_samples,):
+        raise ValueError(
+            f"groups must hold the group of each row and be of shape ({n_samples},). Got the shape "
+            f"{shape} instead."
+        )
+    values = groups.tolist() if isinstance(groups, np.ndarray) else list(groups)
+    gaps = gaps if len(gaps) else np.flatnonzero([value != value for value in values])
+    if len(gaps):
+        raise ValueError(
+            f"groups has missing values in the rows {gaps[:5].tolist()}. Give every row a group; a "
+            "row that belongs to no other is a group of its own."
+        )
+    codes: dict[Any, int] = {}
+    try:
+        return np.array([codes.setdefault(value, len(codes)) for value in values], dtype=np.int64)
+    except TypeError as error:
+        raise TypeError(f"groups must be integers, strings or the like: {error}.") from error
 
 
 def check_mask(

@@ -48,6 +48,9 @@ class RecordedRun:
         Marks rows that the net that is kept does not train on, but is validated on. For
         ``"held_out"`` the others are validated on the rows that they leave out. None: no
         validation.
+    groups : ndarray of shape (n_samples,), int64, or None, default=None
+        Codes of groups of rows that are left out together, such as near copies. With fewer than
+        five groups there are as many nets as groups. None: every row for itself.
 
     Attributes
     ----------
@@ -56,7 +59,8 @@ class RecordedRun:
     fold : ndarray of shape (n_samples,), int64
         Number of the net that leaves the row out; -1 for a row that no net leaves out. These are
         all rows where one net is recorded in sample, and otherwise the rows that are the only one
-        of their class, as without them no net could learn the class.
+        of their class, or whose class is in their group alone, as without them no net could learn
+        the class.
     dynamics : TrainingDynamics
         The records of all stages so far.
 
@@ -89,6 +93,7 @@ class RecordedRun:
         keeps_net: bool = True,
         folder: Any = None,
         validation: np.ndarray | None = None,
+        groups: np.ndarray | None = None,
     ) -> None:
         n_samples = len(y)
         self.rows, self.recording, self._validation = rows, recording, validation
@@ -107,8 +112,8 @@ class RecordedRun:
             self._add(make_net, settings)
             self.net = self._nets[0]
             return
-        self.fold = deal_folds(y, random_state)
-        for _ in range(N_FOLDS):
+        self.fold = deal_folds(y, random_state, groups)
+        for _ in range(self.fold.max() + 1):
             self._add(make_net, settings | {"held_out": rows})
         if keeps_net:
             self.net = make_net([])
@@ -120,7 +125,7 @@ class RecordedRun:
 
     @staticmethod
     def n_nets(recording: str, *, keeps_net: bool = True) -> int:
-        """Count the nets that a run trains, each of which takes about as long as a plain fit.
+        """Count the nets that a run trains at most, each of which takes as long as a plain fit.
 
         Parameters
         ----------
@@ -154,7 +159,7 @@ class RecordedRun:
         """
         start = self.dynamics.n_epochs
         if self.recording == "held_out":
-            for fold in range(N_FOLDS):
+            for fold in range(len(self._nets)):
                 self._train_fold(fold, keep, epochs, f"{name}, fold {fold + 1}")
         if self.net is not None:
             self.net.train_stage(self.rows.subset(keep), epochs, name, self._validation)
@@ -225,8 +230,10 @@ class RecordedRun:
         return [{"fold": fold, **epoch} for fold, epochs in histories for epoch in epochs]
 
 
-def deal_folds(y: np.ndarray, random_state: np.random.Generator) -> np.ndarray:
-    """Deal the rows of each class to the folds in random order.
+def deal_folds(
+    y: np.ndarray, random_state: np.random.Generator, groups: np.ndarray | None = None
+) -> np.ndarray:
+    """Deal the rows of each class, or whole groups of rows, to the folds in random order.
 
     Parameters
     ----------
@@ -234,11 +241,19 @@ def deal_folds(y: np.ndarray, random_state: np.random.Generator) -> np.ndarray:
         Encoded labels.
     random_state : numpy.random.Generator
         Generator of the random order.
+    groups : ndarray of shape (n_samples,), int64, or None, default=None
+        Codes of the groups that are to stay together, from 0 on; None: every row for itself.
 
     Returns
     -------
     ndarray of shape (n_samples,), int64
-        Fold of each row, 0 to 4; -1 for a row that is the only one of its class.
+        Fold of each row, 0 to 4, or to one less than the groups if they are fewer than five; -1 for
+        a row whose class is in no other fold, such as the only one of its class.
+
+    Raises
+    ------
+    ValueError
+        If groups leave no row that can be judged by a net that is trained without its fold.
 
     Examples
     --------
@@ -246,9 +261,50 @@ def deal_folds(y: np.ndarray, random_state: np.random.Generator) -> np.ndarray:
     >>> fold = deal_folds(np.array([0] * 10 + [1] * 5 + [2]), np.random.default_rng(0))
     >>> np.bincount(fold[:10]), np.bincount(fold[10:15]), int(fold[15])
     (array([2, 2, 2, 2, 2]), array([1, 1, 1, 1, 1]), -1)
+    >>> deal_folds(np.arange(8) % 2, np.random.default_rng(0), np.arange(8) // 2)
+    array([2, 2, 3, 3, 0, 0, 1, 1])
     """
-    order = np.lexsort((random_state.random(len(y)), y))
+    if groups is None:
+        order = np.lexsort((random_state.random(len(y)), y))
+        fold = np.empty(len(y), dtype=np.int64)
+        fold[order] = np.arange(len(y)) % N_FOLDS
+        fold[np.bincount(y)[y] == 1] = -1
+        return fold
+    fold = _deal_groups(y, random_state, groups)
+    in_fold = np.zeros((N_FOLDS, y.max() + 1), dtype=bool)
+    in_fold[fold, y] = True
+    fold[in_fold.sum(axis=0)[y] == 1] = -1
+    if (fold == -1).all():
+        n_groups = groups.max() + 1
+        found = "a single group" if n_groups == 1 else f"{n_groups} groups, each class in one"
+        raise ValueError(
+            f"To judge rows out of fold, a class has to be in two groups at least. Got {found}. "
+            "Pass finer groups, or a recording other than 'held_out'."
+        )
+    dealt = fold >= 0
+    fold[dealt] = np.unique(fold[dealt], return_inverse=True)[1]
+    return fold
+
+
+def _deal_groups(
+    y: np.ndarray, random_state: np.random.Generator, groups: np.ndarray
+) -> np.ndarray:
+    """Deal groups, the largest first, to where their classes have the smallest part of their rows.
+
+    scikit-learn's `StratifiedGroupKFold` takes half a millisecond a group, minutes if most rows are
+    groups of their own, and refuses fewer groups than folds.
+    """
+    size, class_size = np.bincount(groups), np.bincount(y)
+    rows = np.argsort(groups, kind="stable")
+    end = np.cumsum(size)
+    load, total = np.zeros((N_FOLDS, len(class_size))), np.zeros(N_FOLDS)
     fold = np.empty(len(y), dtype=np.int64)
-    fold[order] = np.arange(len(y)) % N_FOLDS
-    fold[np.bincount(y)[y] == 1] = -1
+    for group in np.lexsort((random_state.random(len(size)), -size)):
+        own = rows[end[group] - size[group] : end[group]]
+        labels = y[own]
+        share = (load[:, labels] / class_size[labels]).sum(axis=1)
+        chosen = np.lexsort((total, share.round(9)))[0]
+        np.add.at(load[chosen], labels, 1)
+        total[chosen] += len(own)
+        fold[own] = chosen
     return fold

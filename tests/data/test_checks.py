@@ -19,6 +19,7 @@ from noisyfit.data import (
     StreamSource,
     TableScaler,
     TensorSource,
+    check_groups,
     check_labels,
     check_trusted,
     fit_scaler,
@@ -454,3 +455,34 @@ def test_inputs_of_different_sizes_are_named():
     assert source[3][0].shape == (3, 8, 8)
     with pytest.raises(ValueError, match=r"Row 4 has \(3, 8, 9\), others have \(3, 8, 8\).*Resize"):
         source[4]
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        [7, 7, -2, 7],
+        np.array([0.5, 0.5, 1.0, 0.5]),
+        ["b", "b", "a", "b"],
+        [("ward", 1), ("ward", 1), ("ward", 2), ("ward", 1)],
+        pd.Series(["b", "b", "a", "b"], dtype="category", index=[3, 1, 2, 0]),
+        pd.Series([2**60, 2**60, 2**60 + 1, 2**60], dtype="Int64"),
+        pd.Series(pd.to_datetime(["2020-02-01", "2020-02-01", "2020-01-01", "2020-02-01"])),
+        torch.tensor([5, 5, 1, 5]),
+        np.array([True, True, False, True]),
+    ],
+    ids=str,
+)
+def test_groups_are_numbered_as_they_first_appear(groups):
+    codes = check_groups(groups, 4)
+    assert codes.dtype == np.int64
+    assert codes.tolist() == [0, 0, 1, 0]
+
+
+def test_no_groups_and_groups_that_are_none():
+    assert check_groups(None, 4) is None
+    with pytest.raises(TypeError, match="integers, strings or the like: unhashable"):
+        check_groups([[1], [1], [2]], 3)
+    with pytest.raises(ValueError, match=r"missing values in the rows \[1\]\. Give every row"):
+        check_groups(pd.Series([1, None, 2], dtype="Int64"), 3)
+    with pytest.raises(ValueError, match=r"shape \(3,\)\. Got the shape \(\)"):
+        check_groups("patient", 3)

@@ -41,6 +41,63 @@ def test_folds_are_stratified_and_random():
         assert counts.max() <= -(-size // N_FOLDS)
 
 
+def test_folds_without_groups_are_what_they_have_always_been():
+    fold = deal_folds(np.arange(20) % 3, np.random.default_rng(0))
+    expected = [4, 3, 0, 0, 1, 4, 3, 0, 2, 1, 2, 4, 0, 2, 3, 1, 3, 1, 2, 4]
+    np.testing.assert_array_equal(fold, expected)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_groups_stay_together_in_folds_that_are_stratified(mixed):
+    rng = np.random.default_rng(0)
+    groups = np.r_[rng.integers(60, size=500), np.arange(60, 160)]
+    y = rng.integers(4, size=600) if mixed else groups % 4
+    folds = [deal_folds(y, np.random.default_rng(seed), groups) for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(folds[0], folds[1])
+    assert (folds[0] != folds[2]).any()
+    for group in range(160):
+        assert len(np.unique(folds[0][groups == group])) == 1
+    assert np.ptp(np.bincount(folds[0])) <= 2
+    for c in range(4):
+        counts = np.bincount(folds[0][y == c], minlength=N_FOLDS)
+        assert np.ptp(counts) <= (5 if mixed else 1)
+
+
+def test_groups_of_one_row_are_dealt_as_evenly_as_rows():
+    y = np.repeat([0, 1, 2], [50, 20, 7])
+    fold = deal_folds(y, np.random.default_rng(0), np.arange(77))
+    for c in range(3):
+        assert np.ptp(np.bincount(fold[y == c], minlength=N_FOLDS)) <= 1
+
+
+def test_fewer_groups_than_folds_make_fewer_nets():
+    y, groups = np.arange(60) % 2, np.arange(60) // 20
+    run = make_run(y, "held_out", groups=groups, keeps_net=False)
+    assert [len(np.unique(run.fold[groups == group])) for group in range(3)] == [1, 1, 1]
+    assert sorted(np.unique(run.fold)) == [0, 1, 2]
+    run.train_stage(np.ones(60, dtype=bool), 2)
+    np.testing.assert_array_equal(run.dynamics.given_prob, np.full((60, 2), 0.5))
+    assert {epoch["fold"] for epoch in run.history()} == {0, 1, 2}
+
+
+def test_a_class_of_one_group_is_never_left_out():
+    y, groups = np.r_[np.arange(40) % 2, [2] * 4], np.r_[np.arange(40) // 4, [9] * 4]
+    run = make_run(y, "held_out", groups=groups, keeps_net=False)
+    assert (run.fold[y == 2] == -1).all()
+    assert (run.fold[y != 2] >= 0).all()
+    run.train_stage(np.ones(44, dtype=bool), 3)
+    assert (run.dynamics.given_prob[y == 2, -1] > 0.5).all()
+    np.testing.assert_array_equal(run.dynamics.given_prob[y != 2], np.full((40, 3), 1 / 3, "f2"))
+
+
+@pytest.mark.parametrize(
+    ("groups", "found"), [(np.zeros(20, int), "a single group"), (np.arange(20) % 2, "2 groups")]
+)
+def test_groups_that_no_net_can_be_trained_without(groups, found):
+    with pytest.raises(ValueError, match=f"two groups at least. Got {found}.*Pass finer groups"):
+        deal_folds(np.arange(20) % 2, np.random.default_rng(0), groups)
+
+
 def all_logits(logits, y):
     return logits
 

@@ -249,7 +249,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         self.remove = remove
 
     @fit_context(prefer_skip_nested_validation=True)
-    def record_run(self, X: Any, y: Any = None) -> RecordedRun:
+    def record_run(self, X: Any, y: Any = None, *, groups: Any = None) -> RecordedRun:
         """Train as `fit` does in its first half, and return what was recorded.
 
         Parameters
@@ -258,6 +258,8 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
             Rows, as for `fit`.
         y : array-like of shape (n_samples,), or None for a Dataset that has the labels
             Given labels.
+        groups : array-like of shape (n_samples,), default=None
+            Rows that belong together, as for `fit`.
 
         Returns
         -------
@@ -265,7 +267,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
             Its ``dynamics`` are the records, its ``map_logits`` reads the recorded nets. The
             estimator itself is left as it is.
         """
-        task = make_task(clone(self), X, y)
+        task = make_task(clone(self), X, y, groups=groups)
         return self._run_alone(task, Trainer(self, task))
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -277,6 +279,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         noise: Any = "symmetric",
         rate: float | None = None,
         detector: DynamicsLSTM | None = None,
+        groups: Any = None,
     ) -> DynamicsLSTM:
         """Train a detector on rows whose labels are (nearly) all right, steps 1 and 2 of the paper.
 
@@ -296,6 +299,8 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
             Share of labels to flip, in (0, 1). None: 0.2. A matrix has its own.
         detector : DynamicsLSTM or None, default=None
             Settings of the detector, copied and trained from scratch; None: the defaults.
+        groups : array-like of shape (n_samples,), default=None
+            Rows that belong together, as for `fit`.
 
         Returns
         -------
@@ -321,7 +326,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         """
         if not isinstance(detector, DynamicsLSTM | None):
             raise TypeError(f"detector must be a DynamicsLSTM or None. Got {detector!r}.")
-        task = make_task(clone(self), X, y)
+        task = make_task(clone(self), X, y, groups=groups)
         rows, flipped = _flip(task, _matrix(noise, rate, task.n_classes))
         check_marks(flipped, task.n_samples)
         sequences = self._run_alone(task, Trainer(self, task), rows).dynamics.relative_prob
