@@ -44,7 +44,13 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from noisyfit import DLTClassifier, DynamicsLSTMDetector, MetaRelabelClassifier, MILDSelector
+from noisyfit import (
+    ConsensusClassifier,
+    DLTClassifier,
+    DynamicsLSTMDetector,
+    MetaRelabelClassifier,
+    MILDSelector,
+)
 from noisyfit.label_quality import review_length
 from noisyfit.metrics import auroc, average_precision, expected_calibration_error, mask_f1
 from noisyfit.modules import ConvNet
@@ -52,6 +58,7 @@ from noisyfit.modules import ConvNet
 PLAIN, ORACLE, PEER = "plain training", "oracle", "cleanlab"
 JUDGES = {"cleanlab, linear": "linear", "cleanlab, boosting": "boosting"}
 OURS = {
+    "ConsensusClassifier": ConsensusClassifier,
     "MILDSelector": MILDSelector,
     "DLTClassifier": DLTClassifier,
     "DynamicsLSTMDetector": DynamicsLSTMDetector,
@@ -66,8 +73,10 @@ def one_run(half: str, source: str, noise: str, seed: int, data: str, methods: l
     spec = Spec(source, noise, half)
     problem = make_problem(spec, seed, data)
     network = {"module": ConvNet, "module__width": 8} if source == "cifar10" else {}
-    plain = MILDSelector(**network, rounds=1, random_state=seed)
-    MILDSelector(**network, rounds=1, max_epochs=1).fit(problem.X, problem.given)  # the libraries
+    plain = MILDSelector(**network, rounds=1, judge_epochs=0, random_state=seed)
+    MILDSelector(**network, rounds=1, max_epochs=1, judge_epochs=0).fit(
+        problem.X, problem.given
+    )  # the libraries
     wrong = problem.given != problem.true
     common = {**spec._asdict(), "seed": seed, "n_rows": len(wrong), "rate": float(wrong.mean())}
     records = []

@@ -138,7 +138,10 @@ def _moved(scores: np.ndarray, mean: float) -> np.ndarray:
 
 def _deal(task: FitTask, labeled: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     fold = np.full(task.n_samples, -1)
-    fold[labeled] = deal_folds(task.y[labeled], rng)
+    groups = task.fold_groups
+    if groups is not None:  # numbered anew: some may have no label
+        groups = np.unique(groups[labeled], return_inverse=True)[1]
+    fold[labeled] = deal_folds(task.y[labeled], rng, groups)
     return fold
 
 

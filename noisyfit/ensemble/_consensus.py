@@ -343,7 +343,8 @@ class ConsensusClassifier(BaseNoisyClassifier):
         if X is None:
             return views
         if len(trainer.row_shape) == 1 and 2 < len(y) <= MOST_NEIGHBORS:
-            views.append(neighbors_view(X[judged], y, task.n_classes))
+            groups = None if task.fold_groups is None else task.fold_groups[judged]
+            views.append(neighbors_view(X[judged], y, task.n_classes, groups))
         for judge in self._judges(task, trainer, X):
             proba = cross_fitted(judge, X[judged], y, verdict.folds[0][judged], task.n_classes)
             views.append(view_of(type(judge).__name__, proba, y))

@@ -107,7 +107,7 @@ def combined_probability(views: list[View]) -> np.ndarray:
     ndarray of shape (n_rows, n_classes)
     """
     views = [view for view in views if view.proba is not None]
-    return np.tensordot(weights(views), np.stack([view.proba for view in views]), axes=1)
+    return np.tensordot(weights(views), np.stack([np.asarray(v.proba) for v in views]), axes=1)
 
 
 def normal_scores(values: np.ndarray) -> np.ndarray:
@@ -148,14 +148,12 @@ def vectors_of(rows: Rows) -> Any:
         return rows.source.X
     if not isinstance(rows.source, TensorSource):
         return None
-    parts = [
-        rows.prepare(rows.source.gather(ids)).flatten(1).cpu().numpy()
-        for ids in torch.arange(len(rows.source)).split(4096)
-    ]
-    return np.concatenate(parts)
+    ids = torch.arange(len(rows.source), device=rows.source.device)
+    parts = [rows.prepare(rows.source.gather(part)).flatten(1).cpu() for part in ids.split(4096)]
+    return torch.cat(parts).numpy()
 
 
-def neighbors_view(X: Any, y: np.ndarray, n_classes: int) -> View:
+def neighbors_view(X: Any, y: np.ndarray, n_classes: int, groups: np.ndarray | None = None) -> View:
     """Ask the nearest rows for their labels, by cosine in the standardised inputs.
 
     Parameters
@@ -166,17 +164,21 @@ def neighbors_view(X: Any, y: np.ndarray, n_classes: int) -> View:
         Given labels.
     n_classes : int
         Number of classes.
+    groups : ndarray of shape (n_rows,), int64, or None, default=None
+        Groups whose rows do not ask each other; None: all rows ask each other.
 
     Returns
     -------
     View
     """
-    n_neighbors = min(N_NEIGHBORS, len(y) - 1)
+    own = 0 if groups is None else int(np.bincount(groups).max()) - 1
+    n_neighbors = min(N_NEIGHBORS + min(own, N_NEIGHBORS), len(y) - 1)
     search = NearestNeighbors(n_neighbors=n_neighbors, metric="cosine", algorithm="brute").fit(X)
     neighbors = search.kneighbors(return_distance=False)
     votes = np.zeros((len(y), n_classes))
     for column in neighbors.T:
-        votes[np.arange(len(y)), y[column]] += 1
+        counts = np.ones(len(y)) if groups is None else groups[column] != groups
+        votes[np.arange(len(y)), y[column]] += counts
     rows, others = np.arange(len(y)), votes.copy()
     others[rows, y] = -1
     margin = votes[rows, y] - others.max(axis=1)

@@ -13,10 +13,10 @@ import numpy as np
 from scipy.optimize import nnls
 from scipy.stats import rankdata
 
-from noisyfit.label_quality._noise_rate import NoiseRateEstimate
-
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+
+    from noisyfit.label_quality._noise_rate import NoiseRateEstimate
 
 _SMOOTH = 1e-4
 _DRAWS = 3
@@ -182,6 +182,7 @@ def with_loss_gap(found: HeldOutNoiseRate, gap: NoiseRateEstimate) -> float:
 
     Examples
     --------
+    >>> from noisyfit.label_quality import HeldOutNoiseRate, NoiseRateEstimate
     >>> found = HeldOutNoiseRate(0.1, (0.05, 0.25), (0.1,) * 4, 0.25, 0.02, True)
     >>> rates = [(0.2, 2.0), (0.2, 3.25), (0.2, 5.0), (0.6, 5.0)]
     >>> gaps = [NoiseRateEstimate(rate, (0, 1), 3, D, rate) for rate, D in rates]

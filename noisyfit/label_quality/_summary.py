@@ -201,9 +201,11 @@ def doubts_about(
     ]
     if held_out is not None and not held_out.told:
         return [
-            "Nothing can be told: networks predict the labels of rows that they did not train on "
-            "no better than those of any other row. X may tell nothing about y. No label was "
-            "rejected or replaced.",
+            (
+                "Nothing can be told: networks predict the labels of rows that they did not train "
+                "on no better than those of any other row. X may tell nothing about y. No label "
+                "was rejected or replaced."
+            ),
             *doubts,
         ]
     n_rows, most, at_last = len(given), sizes.max() / len(given), float(contradicted.mean())

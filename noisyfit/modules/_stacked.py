@@ -54,8 +54,11 @@ class StackedMLP(nn.Module):
         self._template = [copy.deepcopy(networks[0])]  # in a list: no parameter of this module
         linear = [[m for m in n.layers if isinstance(m, nn.Linear)] for n in networks]
         self.weight, self.bias = nn.ParameterList(), nn.ParameterList()
-        for layers in zip(*linear, strict=True):
-            self.weight.append(torch.stack([layer.weight.detach().t() for layer in layers]))
+        for number, layers in enumerate(zip(*linear, strict=True)):
+            weights = [layer.weight.detach() for layer in layers]
+            # All networks see the same rows: their first layers are one, wide layer.
+            stacked = torch.stack([w.t() for w in weights]) if number else torch.cat(weights)
+            self.weight.append(stacked)
             self.bias.append(torch.stack([layer.bias.detach()[None] for layer in layers]))
             self.weight[-1].requires_grad_(layers[0].weight.requires_grad)
             self.bias[-1].requires_grad_(layers[0].bias.requires_grad)
@@ -64,9 +67,7 @@ class StackedMLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map rows (n, n_features) to logits (n, n_networks, n_classes)."""
-        # All networks see the same rows: their first layers are one product.
-        first = self.weight[0]
-        x = x @ first.transpose(0, 1).flatten(1)
+        x = nn.functional.linear(x, self.weight[0])
         x = x.view(len(x), self.n_networks, -1).transpose(0, 1) + self.bias[0]
         for weight, bias in zip(self.weight[1:], self.bias[1:], strict=True):
             x = torch.baddbmm(bias, self.dropout(x.relu()), weight)
@@ -88,8 +89,10 @@ class StackedMLP(nn.Module):
         network = copy.deepcopy(self._template[0]).to(self.weight[0]).train(self.training)
         linear = [m for m in network.layers if isinstance(m, nn.Linear)]
         with torch.no_grad():
-            for layer, weight, bias in zip(linear, self.weight, self.bias, strict=True):
-                layer.weight.copy_(weight[number].t())
+            weights = [w[number].t() for w in self.weight[1:]]
+            weights.insert(0, self.weight[0].chunk(self.n_networks)[number])
+            for layer, weight, bias in zip(linear, weights, self.bias, strict=True):
+                layer.weight.copy_(weight)
                 layer.bias.copy_(bias[number, 0])
         return network
 
