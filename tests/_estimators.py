@@ -1,6 +1,7 @@
 """Every estimator, with settings that are quick on toy data. A new method adds its lines here."""
 
 from noisyfit import (
+    ConsensusClassifier,
     DLTClassifier,
     DynamicsLSTMDetector,
     MetaRelabelClassifier,
@@ -8,10 +9,11 @@ from noisyfit import (
 )
 
 QUICK = [
-    MILDSelector(rounds=2, max_epochs=10, random_state=0),
-    DLTClassifier(estimation_epochs=6, max_epochs=12, random_state=0),
-    DynamicsLSTMDetector(max_epochs=12, random_state=0),
-    MetaRelabelClassifier(warmup_epochs=4, max_epochs=12, random_state=0),
+    MILDSelector(rounds=2, max_epochs=10, judge_epochs=4, random_state=0),
+    DLTClassifier(estimation_epochs=6, max_epochs=12, judge_epochs=4, random_state=0),
+    DynamicsLSTMDetector(max_epochs=12, judge_epochs=4, random_state=0),
+    MetaRelabelClassifier(warmup_epochs=4, max_epochs=12, judge_epochs=4, random_state=0),
+    ConsensusClassifier(max_epochs=12, judge_epochs=4, random_state=0),
 ]
 """One instance of each estimator, for our own checks; tests fit clones."""
 
@@ -23,16 +25,20 @@ SMALL = {
     "optimizer__momentum": 0.5,
 }
 CHECKED = [
-    # As they come, so that scikit-learn's checks see the default settings once.
-    MILDSelector(),
-    DLTClassifier(max_epochs=20),  # its steps take four times as long as plain ones
-    DynamicsLSTMDetector(),
-    MetaRelabelClassifier(max_epochs=10),  # and ten times
+    # As they come but for fewer epochs, so that scikit-learn's checks see the default settings.
+    MILDSelector(max_epochs=8),
+    DLTClassifier(max_epochs=8),
+    DynamicsLSTMDetector(max_epochs=8),
+    MetaRelabelClassifier(max_epochs=6),
+    ConsensusClassifier(max_epochs=8),
     # The other choices of each method, with a small network, a few epochs, and parameters that
     # belong to the network and the optimizer.
-    MILDSelector(rounds=2, **SMALL),
-    DLTClassifier(strategy="last_epoch", noise_rate=0.1, debias=1.0, **SMALL),
-    DynamicsLSTMDetector(recording="held_out", remove=0.1, **SMALL),
-    MetaRelabelClassifier(relabel=False, consistency=1.0, meta_gradient="double_backward", **SMALL),
+    MILDSelector(rounds=2, judge_epochs=0, **SMALL),
+    DLTClassifier(strategy="last_epoch", noise_rate=0.1, debias=1.0, judge_epochs=0, **SMALL),
+    DynamicsLSTMDetector(recording="held_out", remove=0.1, judge_epochs=0, **SMALL),
+    MetaRelabelClassifier(
+        relabel=False, consistency=1.0, meta_gradient="double_backward", judge_epochs=0, **SMALL
+    ),
+    ConsensusClassifier(judge=None, loss="early_learning", judge_epochs=2, **SMALL),
 ]
 """Instances for scikit-learn's checks."""

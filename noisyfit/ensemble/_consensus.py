@@ -176,8 +176,9 @@ class ConsensusClassifier(BaseNoisyClassifier):
     :math:`e^{(a_v - \max a)/0.05}`, a being the accuracy on given labels out of fold. A logistic
     regression that learns the weights from planted errors was tried and ranked worse.
 
-    *Last training*: on soft labels, each given label with one less its noise score, the rest as the
-    out-of-fold probabilities have it; the larger the largest entry, the larger the weight.
+    *Last training*: on soft labels, each given label with one less its noise score s, the likeliest
+    other class with s times its out-of-fold probability among the others. What is left is not
+    learned, so that a row of which nothing is known weighs little.
 
     References
     ----------
@@ -388,9 +389,11 @@ class ConsensusClassifier(BaseNoisyClassifier):
         rows = np.arange(task.n_samples)
         others = proba.astype(np.float64)
         others[rows, task.y] = 0
-        others /= np.maximum(others.sum(axis=1, keepdims=True), 1e-12)
-        target = scores[:, None] * others
-        target[rows, task.y] += 1 - scores
+        best = others.argmax(axis=1)
+        of_best = others[rows, best] / np.maximum(others.sum(axis=1), 1e-12)
+        target = np.zeros_like(others)
+        target[rows, best] = scores * of_best  # what is unknown is not learned
+        target[rows, task.y] = 1 - scores
         with closing(trainer.progress(self.max_epochs)) as bar:
             bar.stage(f"{type(self).__name__} last training")
             net = trainer.make_net(

@@ -18,8 +18,8 @@ class SoftLabelNet(NoisyNet):
     module : torch.nn.Module, class or instance
         As of `NoisyNet`.
     target : tensor of shape (n_source, n_classes) or None, default=None
-        Distribution of each row of the source. The largest probability is the weight of the row:
-        where nothing is known, there is little to learn.
+        Proportion of each class in the label of each row of the source. They may sum to less than
+        1, which is then the weight of the row.
     **kwargs : object
         As of `NoisyNet`.
     """
@@ -34,7 +34,7 @@ class SoftLabelNet(NoisyNet):
         """Cross-entropy with the targets of the batch."""
         logits = self.infer(X)
         target = self.target[X["index"].to(self.target.device)].to(logits)
-        sample_loss = target.amax(1) * soft_cross_entropy(logits, target)
+        sample_loss = soft_cross_entropy(logits, target)
         loss = row_weighted(sample_loss, X).mean()
         return {"loss": loss, "y_pred": logits, "sample_loss": sample_loss}
 
