@@ -9,6 +9,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+from noisyfit import ConsensusClassifier
+
 mpl.use("agg")
 
 # Other work on the same machine must not fail a test.
@@ -55,6 +57,25 @@ def refused(record_property):
         record_property("refused", str(caught.value))
 
     return expect
+
+
+@pytest.fixture(autouse=True)
+def quick_judges(request, monkeypatch):
+    """Let a method speak for itself: without networks in cross-validation, unless a test asks.
+
+    They would multiply the time of all tests, and hide what the method itself has found. Tests
+    marked ``judged``, and the examples in docstrings, run with the defaults; those that give
+    ``judge_epochs`` get what they ask for.
+    """
+    if request.node.get_closest_marker("judged"):
+        return
+
+    def judge_epochs(est):
+        if est.judge_epochs != "auto":
+            return est.judge_epochs
+        return min(3, est.max_epochs) if isinstance(est, ConsensusClassifier) else 0
+
+    monkeypatch.setattr("noisyfit.base.BaseNoisyClassifier._judge_epochs", judge_epochs)
 
 
 @pytest.fixture(autouse=True)

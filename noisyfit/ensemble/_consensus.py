@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import replace
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -12,7 +13,7 @@ from scipy.special import logit
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
-from noisyfit._sklearn import HasMethods, StrOptions
+from noisyfit._sklearn import HasMethods, Interval, StrOptions
 from noisyfit.base import (
     BaseNoisyClassifier,
     FitResult,
@@ -200,6 +201,7 @@ class ConsensusClassifier(BaseNoisyClassifier):
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
         **BaseNoisyClassifier._parameter_constraints,
+        "judge_epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "judge": [StrOptions({"auto"}), "array-like", None, HasMethods(["fit", "predict_proba"])],
         "loss": [StrOptions({"auto", "cross_entropy", "early_learning"})],
     }
