@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from noisyfit import DLTClassifier
+from noisyfit import ConsensusClassifier, DLTClassifier
 from noisyfit.display import NoiseScoreDisplay, SuspiciousImagesDisplay
 from noisyfit.metrics import auroc, mask_f1
 from noisyfit.noise import corrupt_labels, transition_matrix
@@ -24,11 +24,11 @@ y_given, is_wrong = corrupt_labels(y_train, noise, random_state=1)
 
 # %%
 # One fit. Nothing is told about the noise, and no clean label is seen.
-classifier = DLTClassifier(random_state=0, verbose=1).fit(X_train, y_given)
+classifier = ConsensusClassifier(random_state=0, verbose=1).fit(X_train, y_given)
 
 low, high = classifier.noise_rate_interval_
 print(f"\nWrong labels: {is_wrong.mean():.1%} in truth, {classifier.noise_rate_:.1%} estimated")
-print(f"(95 % interval over the rows: {low:.1%} to {high:.1%})")
+print(f"(between {low:.1%} and {high:.1%}, by what is assumed of hard rows)")
 
 # %%
 # Which labels are wrong? The scores rank them, the mask decides, corrected labels are suggested.
@@ -47,14 +47,15 @@ print(f"Right training labels: {before:.1%} given, {after:.1%} corrected")
 # How much better does it predict than the same network trained plainly, for as many epochs? Plain
 # training is DLT that is told of no noise and never leaves its warm-up.
 epochs = classifier.max_epochs
-settings = {"noise_rate": 0.0, "warmup_epochs": epochs, "ramp_epochs": 0, "random_state": 0}
+settings = {"noise_rate": 0.0, "warmup_epochs": epochs, "ramp_epochs": 0, "judge_epochs": 0}
+settings["random_state"] = 0
 plain = DLTClassifier(**settings).fit(X_train, y_given)
 oracle = DLTClassifier(**settings).fit(X_train[~is_wrong], y_train[~is_wrong])
 
 print("\nAccuracy on clean test rows")
-print(f"  plain training     {plain.score(X_test, y_test):.3f}")
-print(f"  DLTClassifier      {classifier.score(X_test, y_test):.3f}")
-print(f"  clean rows only    {oracle.score(X_test, y_test):.3f}")
+print(f"  plain training      {plain.score(X_test, y_test):.3f}")
+print(f"  ConsensusClassifier {classifier.score(X_test, y_test):.3f}")
+print(f"  clean rows only     {oracle.score(X_test, y_test):.3f}")
 
 # %%
 # The scores fall into two heaps, and the images at the upper end show why.

@@ -61,7 +61,7 @@ def plan():
     """Yield level, place and files of each row of the plan in docs/architecture.md."""
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     for level, place, files in re.findall(
-        r"^\| (\d) \| `([\w./]+)` \|.*\|(.*)\|$", text, flags=re.MULTILINE
+        r"^\| (\d+) \| `([\w./]+)` \|.*\|(.*)\|$", text, flags=re.MULTILINE
     ):
         yield int(level), place, re.findall(r"`(\w+\.\w+|\w+/)`", files)
 

@@ -28,6 +28,7 @@ from __future__ import annotations
 import argparse
 import time
 import warnings
+from collections import Counter
 
 import numpy as np
 import torch
@@ -54,6 +55,7 @@ from noisyfit import (
 from noisyfit.label_quality import review_length
 from noisyfit.metrics import auroc, average_precision, expected_calibration_error, mask_f1
 from noisyfit.modules import ConvNet
+from noisyfit.training import resolve_device
 
 PLAIN, ORACLE, PEER = "plain training", "oracle", "cleanlab"
 JUDGES = {"cleanlab, linear": "linear", "cleanlab, boosting": "boosting"}
@@ -65,6 +67,7 @@ OURS = {
     "MetaRelabelClassifier": MetaRelabelClassifier,
 }
 FINDERS = [PEER, *OURS]
+_WARNED = 0.1  # width of an interval from which on `summary` warns
 
 
 def one_run(half: str, source: str, noise: str, seed: int, data: str, methods: list[str]) -> list:
@@ -79,6 +82,7 @@ def one_run(half: str, source: str, noise: str, seed: int, data: str, methods: l
     )  # the libraries
     wrong = problem.given != problem.true
     common = {**spec._asdict(), "seed": seed, "n_rows": len(wrong), "rate": float(wrong.mean())}
+    common["device"] = str(resolve_device("auto"))
     records = []
     for method in methods:
         if method in (PLAIN, ORACLE):
@@ -234,6 +238,7 @@ def overview(records: list[dict], half: str) -> str:
         gaps = [(a, b, c) for a, b, c in gaps if c - a >= 0.03]
         review = np.array([r["review"] for r in runs if "review" in r])
         holds = [r["holds"] for r in runs if "holds" in r]
+        unwarned = [r for r in runs if "low" in r and r["high"] - r["low"] <= _WARNED]
         times = [r["seconds"] / plain[_key(r)]["seconds"] for r in runs if _key(r) in plain]
         columns[method] = [
             len(runs),
@@ -241,6 +246,9 @@ def overview(records: list[dict], half: str) -> str:
             f"{errors.max():.2f}",
             f"{(errors > 0.1).sum()}",
             f"{np.mean(holds):.0%}" if holds else "",
+            f"{max(abs(r['rate_error']) for r in unwarned):.3f} ({len(unwarned)})"
+            if unwarned
+            else "",
             *(f"{np.mean([r[f] for r in runs if f in r]):.3f}" for f in ("auroc", "ap", "f1")),
             f"{max(r['worst_class'] for r in runs):.2f}",
             f"{np.mean([r['worst_class'] > 0.1 for r in runs]):.0%}",
@@ -258,6 +266,7 @@ def overview(records: list[dict], half: str) -> str:
         "its largest",
         "runs in which it is above .1",
         "interval holds",
+        "largest error where the interval is narrower than .1 (runs)",
         "AUROC",
         "AP",
         "F1",
@@ -274,6 +283,23 @@ def overview(records: list[dict], half: str) -> str:
     rows = [[name, *(column[i] for column in columns.values())] for i, name in enumerate(names)]
     title = f"Half to {half}: {len(problems)} runs of {len({p[:2] for p in problems})} problems."
     return f"{title}\n\n{markdown(['', *columns], rows)}"
+
+
+def side_by_side(now: str, before: str, halves: list[str]) -> str:
+    """Compare two files of results on the runs that all methods have finished in both."""
+    files = [with_better_judge(finished(name)) for name in (now, before)]
+    methods = [m for m in FINDERS if all(any(r["method"] == m for r in f) for f in files)]
+    complete = [
+        set.intersection(*({(r["half"], *_key(r)) for r in f if r["method"] == m} for m in methods))
+        for f in files
+    ]
+    common = complete[0] & complete[1]
+    here = [[r for r in f if (r["half"], *_key(r)) in common] for f in files]
+    return "\n\n".join(
+        f"{name}. {overview(records, half)}"
+        for half in halves
+        for name, records in zip((before, now), here[::-1], strict=True)
+    )
 
 
 def by_problem(records: list[dict], figure: str) -> str:
@@ -308,8 +334,14 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--results", default="believe", help="name of the files")
+    parser.add_argument("--beside", help="other results to compare with, in the runs of both")
+    parser.add_argument("--note", default="", help="where the runs come from, if from elsewhere")
     parser.add_argument("--table", action="store_true", help="only print what is there")
     args = parser.parse_args()
+    if args.beside:
+        text = side_by_side(args.results, args.beside, args.halves)
+        save(f"{args.results}_beside_{args.beside}", text, {})
+        return
     torch.set_num_threads(1)
     done = {(r["half"], *_key(r), r["method"]) for r in finished(args.results)}
     todo = []
@@ -337,7 +369,10 @@ def main() -> None:
         "Accuracy": "accuracy",
     }
     parts += [f"{title}.\n\n{by_problem(records, name)}" for title, name in figures.items()]
-    save(args.results, "\n\n".join(parts), {"seeds": args.seeds})
+    where = Counter(r["device"] for r in records if r["half"] in args.halves)
+    ran = ", ".join(f"{n} on {device}" for device, n in where.items())
+    text = "\n\n".join([*parts, f"Runs: {ran}. {args.note}".strip()])
+    save(args.results, text, {"seeds": args.seeds})
 
 
 if __name__ == "__main__":

@@ -97,6 +97,7 @@ class EpochAccuracy(Callback):
 def plain(network: dict, epochs: int, seed: int, **params) -> DLTClassifier:
     """Return plain training: DLT that never leaves its warm-up."""
     return DLTClassifier(
+        judge_epochs=0,
         **network,
         noise_rate=0.0,
         warmup_epochs=epochs,

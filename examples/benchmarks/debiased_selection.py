@@ -59,7 +59,7 @@ def one_run(half: str, source: str, noise: str, seed: int, data: str, factors: l
     records = []
     for factor in factors:
         est = DLTClassifier(
-            debias=factor, callbacks=[SelectionQuality(~wrong)], random_state=seed
+            judge_epochs=0, debias=factor, callbacks=[SelectionQuality(~wrong)], random_state=seed
         ).fit(problem.X, problem.given)
         found = detection_report(
             wrong, est.noise_scores_, clean_mask=est.clean_mask_, noise_rate=est.noise_rate_

@@ -39,7 +39,9 @@ METHODS = ["plain", "DynamicsLSTMDetector", "AUM", "cleanlab", "oracle"]
 
 def plain(seed: int) -> MILDSelector:
     """Plain training, which is one round of selection; its record gives AUM."""
-    return MILDSelector(rounds=1, max_epochs=EPOCHS, record=("margin",), random_state=seed)
+    return MILDSelector(
+        judge_epochs=0, rounds=1, max_epochs=EPOCHS, record=("margin",), random_state=seed
+    )
 
 
 def one_run(run, data: str, work: Path) -> list[dict]:
@@ -48,7 +50,9 @@ def one_run(run, data: str, work: Path) -> list[dict]:
     X, y, test = rows.X[:N_TRAIN], rows.y[:N_TRAIN], slice(N_TRAIN, None)
     given = corrupt(rows._replace(X=X, y=y), run.kind, run.rate, run.seed)
     wrong, seed = given != y, run.seed
-    detector = DynamicsLSTMDetector(detector=detector_for(run.source, work), random_state=seed)
+    detector = DynamicsLSTMDetector(
+        judge_epochs=0, detector=detector_for(run.source, work), random_state=seed
+    )
     detector.fit(X, given)
     everything = plain(seed).fit(X, given)
     by_aum = np.zeros(N_TRAIN, dtype=bool)

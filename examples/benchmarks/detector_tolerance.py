@@ -50,7 +50,7 @@ def main() -> None:
             for u in SHARES:
                 matrix = transition_matrix("symmetric", int(rows.y.max()) + 1, u)
                 nearly = corrupt_labels(rows.y, matrix, seed).labels
-                est = DynamicsLSTMDetector(random_state=seed)
+                est = DynamicsLSTMDetector(judge_epochs=0, random_state=seed)
                 detector = est.fit_detector(rows.X, nearly, rate=0.3)
                 for target, (sequences, wrong) in runs.items():
                     if target != source:

@@ -116,15 +116,15 @@ def one_seed(kind: str, rate: float, seed: int) -> list[dict]:
 
     records = []
     for method, estimator in (
-        (MILD, MILDSelector(random_state=run_seed)),
-        (DLT, DLTClassifier(random_state=run_seed)),
-        (LSTM, DynamicsLSTMDetector(random_state=run_seed)),
+        (MILD, MILDSelector(judge_epochs=0, random_state=run_seed)),
+        (DLT, DLTClassifier(judge_epochs=0, random_state=run_seed)),
+        (LSTM, DynamicsLSTMDetector(judge_epochs=0, random_state=run_seed)),
     ):
         record = fit_record(estimator, X, given, wrong)
         records.append({"method": method, **record, "accuracy": estimator.score(X_test, y_test)})
     epochs = records[0]["epochs"]
     records[1]["epochs"] += DLTClassifier().estimation_epochs
-    unscaled = MILDSelector(standardize=False, random_state=run_seed)
+    unscaled = MILDSelector(judge_epochs=0, standardize=False, random_state=run_seed)
     record = fit_record(unscaled, X / 16, given, wrong)
     records.append({"method": f"{MILD}, pixels / 16", **record})
 
@@ -140,6 +140,7 @@ def one_seed(kind: str, rate: float, seed: int) -> list[dict]:
 
     def plain(n_epochs: int) -> MILDSelector:
         return MILDSelector(
+            judge_epochs=0,
             rounds=1,
             max_epochs=n_epochs,
             batch_size=auto_batch_size(len(X)),

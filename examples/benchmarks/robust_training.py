@@ -95,14 +95,20 @@ def one_run(dataset: str, folder: str | None, kind: str, rate: float, seed: int)
         records[-1]["seconds"] += seconds
         for method, strategy in STRATEGIES[dataset].items():
             dlt = DLTClassifier(
-                **network(dataset), strategy=strategy, max_epochs=epochs, random_state=seed_of_run
+                judge_epochs=0,
+                **network(dataset),
+                strategy=strategy,
+                max_epochs=epochs,
+                random_state=seed_of_run,
             )
             fit(method, dlt, everything)
             records[-1] |= detection_report(
                 wrong, dlt.noise_scores_, clean_mask=dlt.clean_mask_, noise_rate=dlt.noise_rate_
             ) | {"noise_rate": dlt.noise_rate_, "interval": dlt.noise_rate_interval_}
     else:
-        dlt = DLTClassifier(**network(dataset), max_epochs=1, random_state=seed_of_run)
+        dlt = DLTClassifier(
+            judge_epochs=0, **network(dataset), max_epochs=1, random_state=seed_of_run
+        )
         dlt.fit(X, given)
         estimate = {"noise_rate": dlt.noise_rate_, "interval": dlt.noise_rate_interval_}
         records.append(common | {"method": "DLTClassifier", **estimate})

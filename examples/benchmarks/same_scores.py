@@ -73,33 +73,66 @@ def problems() -> dict[str, tuple]:
 def estimators() -> Iterator[tuple[str, object]]:
     """Yield estimators by name: defaults but for the epochs, and each branch of a method."""
     quick = {"max_epochs": 8, "random_state": 0}
-    yield "MILD", MILDSelector(rounds=2, **quick)
-    yield "MILD auto", MILDSelector(record=("correct", "given_prob", "margin", "loss"), **quick)
-    yield "MILD held out", MILDSelector(rounds=2, recording="held_out", full=True, **quick)
-    yield "MILD evaluation", MILDSelector(rounds=2, recording="evaluation", threshold=0.8, **quick)
-    yield "DLT", DLTClassifier(estimation_epochs=6, **quick)
-    yield "DLT last epoch", DLTClassifier(strategy="last_epoch", noise_rate=0.3, **quick)
-    yield "DLT evaluation", DLTClassifier(split_mode="evaluation", noise_rate=0.2, **quick)
-    yield "LSTM", DynamicsLSTMDetector(**quick)
-    yield "LSTM held out", DynamicsLSTMDetector(recording="held_out", remove=0.1, **quick)
-    yield "LSTM fine-tuned", DynamicsLSTMDetector(fine_tune=True, **(quick | {"max_epochs": 20}))
-    yield "meta", MetaRelabelClassifier(**quick)
+    yield "MILD", MILDSelector(judge_epochs=0, rounds=2, **quick)
+    yield (
+        "MILD auto",
+        MILDSelector(judge_epochs=0, record=("correct", "given_prob", "margin", "loss"), **quick),
+    )
+    yield (
+        "MILD held out",
+        MILDSelector(judge_epochs=0, rounds=2, recording="held_out", full=True, **quick),
+    )
+    yield (
+        "MILD evaluation",
+        MILDSelector(judge_epochs=0, rounds=2, recording="evaluation", threshold=0.8, **quick),
+    )
+    yield "DLT", DLTClassifier(judge_epochs=0, estimation_epochs=6, **quick)
+    yield (
+        "DLT last epoch",
+        DLTClassifier(judge_epochs=0, strategy="last_epoch", noise_rate=0.3, **quick),
+    )
+    yield (
+        "DLT evaluation",
+        DLTClassifier(judge_epochs=0, split_mode="evaluation", noise_rate=0.2, **quick),
+    )
+    yield "LSTM", DynamicsLSTMDetector(judge_epochs=0, **quick)
+    yield (
+        "LSTM held out",
+        DynamicsLSTMDetector(judge_epochs=0, recording="held_out", remove=0.1, **quick),
+    )
+    yield (
+        "LSTM fine-tuned",
+        DynamicsLSTMDetector(judge_epochs=0, fine_tune=True, **(quick | {"max_epochs": 20})),
+    )
+    yield "meta", MetaRelabelClassifier(judge_epochs=0, **quick)
     yield (
         "meta reweight",
         MetaRelabelClassifier(
-            relabel=False, consistency=0, pool_loss=False, weigh_equally=False, **quick
+            judge_epochs=0,
+            relabel=False,
+            consistency=0,
+            pool_loss=False,
+            weigh_equally=False,
+            **quick,
         ),
     )
-    yield "meta MixMatch-KL", MetaRelabelClassifier(reweight=False, relabel=False, **quick)
+    yield (
+        "meta MixMatch-KL",
+        MetaRelabelClassifier(judge_epochs=0, reweight=False, relabel=False, **quick),
+    )
     yield (
         "meta paper",
         MetaRelabelClassifier(
+            judge_epochs=0,
             pseudo_gradient=True,
             paper_rules=("weights", "sum", "raw_logits", "mixup_factor", "two_way_consistency"),
             **quick,
         ),
     )
-    yield "MILD AdamW", MILDSelector(rounds=1, optimizer=torch.optim.AdamW, lr=1e-3, **quick)
+    yield (
+        "MILD AdamW",
+        MILDSelector(judge_epochs=0, rounds=1, optimizer=torch.optim.AdamW, lr=1e-3, **quick),
+    )
 
 
 def fingerprint(est: object, X: object) -> str:

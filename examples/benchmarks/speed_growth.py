@@ -88,7 +88,9 @@ def whole_fit(n_classes: int) -> Callable[[], object]:
     rng = np.random.default_rng(0)
     y = rng.permutation(np.arange(20_000) % n_classes)
     X = (rng.normal(size=(n_classes, 32))[y] + rng.normal(size=(20_000, 32))).astype(np.float32)
-    est = MILDSelector(rounds=1, max_epochs=5, batch_size=128, device="cpu", random_state=0)
+    est = MILDSelector(
+        judge_epochs=0, rounds=1, max_epochs=5, batch_size=128, device="cpu", random_state=0
+    )
     return lambda: est.fit(X, y)
 
 

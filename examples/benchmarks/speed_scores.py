@@ -60,10 +60,10 @@ def scores(device_name: str, scale: float) -> tuple[str, dict]:
     device = torch.device(device_name)
     settings = {"max_epochs": EPOCHS, "device": device}
     methods = {
-        "MILDSelector, one round": MILDSelector(rounds=1, **settings),
-        "MILDSelector": MILDSelector(**settings),
-        "DLTClassifier": DLTClassifier(**settings),
-        "DynamicsLSTMDetector": DynamicsLSTMDetector(**settings),
+        "MILDSelector, one round": MILDSelector(judge_epochs=0, rounds=1, **settings),
+        "MILDSelector": MILDSelector(judge_epochs=0, **settings),
+        "DLTClassifier": DLTClassifier(judge_epochs=0, **settings),
+        "DynamicsLSTMDetector": DynamicsLSTMDetector(judge_epochs=0, **settings),
     }
     figures: dict[str, dict[str, list[float]]] = {}
     for seed in range(max(1, round(scale * 3))):

@@ -139,7 +139,7 @@ def one_fit(
     labels, options, every = given, {}, 1
     if method in META:
         fit = MetaRelabelClassifier(
-            **network, **META[method], max_epochs=epochs, random_state=run_seed
+            judge_epochs=0, **network, **META[method], max_epochs=epochs, random_state=run_seed
         )
         options["trusted"] = trusted
     elif method == TRUSTED_ONLY:

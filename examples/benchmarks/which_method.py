@@ -108,7 +108,9 @@ def one_setting(
     run_seed = int(training.generate_state(1)[0]) % 2**31
 
     def plain(epochs: int) -> MILDSelector:
-        return MILDSelector(**network, rounds=1, max_epochs=epochs, random_state=run_seed)
+        return MILDSelector(
+            judge_epochs=0, **network, rounds=1, max_epochs=epochs, random_state=run_seed
+        )
 
     def run(method: str) -> dict:
         if method == PLAIN:
@@ -128,7 +130,7 @@ def one_setting(
             found = measure(wrong, np.clip(1 - quality, 0, 1), flagged, estimate, judged)
         else:
             options = {"trusted": trusted} if OURS[method] is MetaRelabelClassifier else {}
-            new = OURS[method](**network, random_state=run_seed)
+            new = OURS[method](**network, judge_epochs=0, random_state=run_seed)
             est, seconds = _timed(new, X, given, **options)
             found = measure(wrong, est.noise_scores_, ~est.clean_mask_, est.noise_rate_, judged)
         return {"accuracy": est.score(X_test, y_test), "seconds": seconds, **found}

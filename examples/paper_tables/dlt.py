@@ -67,6 +67,7 @@ def run(config: dict, options: dict) -> dict:
     start = time.time()
     estimator = DLTClassifier(
         MODULES[config["module"]],
+        judge_epochs=0,  # the paper has none
         **config["parameters"],
         augment=RandomCropFlip(padding=4),
         batch_size=config["batch_size"],

@@ -153,7 +153,7 @@ def estimator(config: dict, options: dict, seed: int):
         from torchvision.transforms.v2 import Compose
 
         parameters["strong_augment"] = Compose([RandomCropFlip(padding=4), Cutout(16)])
-    return MetaRelabelClassifier(**shared, **parameters, random_state=seed)
+    return MetaRelabelClassifier(judge_epochs=0, **shared, **parameters, random_state=seed)
 
 
 def run(config: dict, options: dict) -> dict:

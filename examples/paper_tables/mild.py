@@ -115,6 +115,7 @@ def run(config: dict, options: dict) -> dict:
     scores = RoundScores(report, is_clean, evaluation)
     estimator = MILDSelector(
         MODULES[config["module"]],
+        judge_epochs=0,  # the paper has none
         rounds=config["rounds"],
         first_epochs=config["first_epochs"],
         max_epochs=config["epochs"],

@@ -135,12 +135,18 @@ class DLTClassifier(BaseNoisyClassifier):
     clean_mask_ : ndarray of shape (n_samples,), bool
         Rows whose score is one half at most.
     noise_rate_ : float
-        Share of wrong labels: estimated, or as given.
+        As given, or the proportion of wrong labels by the networks in cross-validation, see
+        `judge_epochs`; with ``judge_epochs=0`` by Eq. 8.
     noise_rate_interval_ : tuple of two floats, or None
-        95 % interval of the estimate, see `noisyfit.label_quality.estimate_noise_rate`; None if
-        `noise_rate` was given or every row is trusted.
+        From what all estimates agree on to what these networks contradict; with
+        ``judge_epochs=0`` a 95 % interval over the rows, see
+        `noisyfit.label_quality.estimate_noise_rate`. None if `noise_rate` was given or every row is
+        trusted.
+    held_out_noise_rate_ : HeldOutNoiseRate or None
+        All that these networks say, see `noisyfit.label_quality.held_out_noise_rate`; None without
+        them.
     noise_rate_estimate_ : NoiseRateEstimate or None
-        All that the estimation found.
+        All that the estimation by Eq. 8 found; None where there was none.
     trusted_mask_ : ndarray of shape (n_samples,), bool
         Rows whose label was verified, as `fit` was told.
     validation_mask_ : ndarray of shape (n_samples,), bool
@@ -150,7 +156,8 @@ class DLTClassifier(BaseNoisyClassifier):
     given_labels_, predicted_labels_ : ndarray of shape (n_samples,)
         The labels that `fit` was given, and those that the network predicts for its rows.
     corrected_labels_ : ndarray of shape (n_samples,)
-        The given label where ``clean_mask_`` is true, else the predicted one.
+        The given label, or the predicted one where it was rejected and that is the better guess
+        even at the lower end of ``noise_rate_interval_``; without one wherever it was rejected.
     transition_matrix_ : ndarray of shape (n_classes, n_classes)
         Estimated share of the rows of a true class (row) that were given each label (column), see
         `noisyfit.label_quality.estimate_transition_matrix`.
@@ -213,6 +220,10 @@ class DLTClassifier(BaseNoisyClassifier):
     The paper's setting for CIFAR-10 is ``DLTClassifier(PreActResNet18, max_epochs=300,
     warmup_epochs=10, ramp_epochs=10, window=200, mixup_alpha=4, lr=0.02, batch_size=128,
     estimation_epochs=300, class_prior="uniform")``.
+
+    *Judges* (no part of the method). Networks in cross-validation give the noise rate, its interval
+    and the scale of the scores; a class that hardly any row is predicted as keeps its rows. With
+    ``judge_epochs=0`` the method speaks for itself, as described above.
 
     References
     ----------

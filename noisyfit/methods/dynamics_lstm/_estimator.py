@@ -117,7 +117,12 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
     clean_mask_ : ndarray of shape (n_samples,), bool
         Rows that the final network was trained on.
     noise_rate_ : float
-        Estimated share of wrong labels, close to the mean of ``noise_scores_``.
+        Proportion of wrong labels by the networks in cross-validation, see `judge_epochs`;
+        with ``judge_epochs=0`` close to the mean of ``noise_scores_``.
+    noise_rate_interval_ : tuple of two floats, or None
+        From what all estimates agree on to what these networks contradict; None without them.
+    held_out_noise_rate_ : HeldOutNoiseRate or None
+        All that they say, see `noisyfit.label_quality.held_out_noise_rate`; None without them.
     trusted_mask_ : ndarray of shape (n_samples,), bool
         Rows whose label was verified, as `fit` was told.
     validation_mask_ : ndarray of shape (n_samples,), bool
@@ -125,7 +130,8 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
     given_labels_, predicted_labels_ : ndarray of shape (n_samples,)
         The labels that `fit` was given, and those that the network predicts for its rows.
     corrected_labels_ : ndarray of shape (n_samples,)
-        The given label where ``clean_mask_`` is true, else the predicted one.
+        The given label, or the predicted one where it was rejected and that is the better guess
+        even at the lower end of ``noise_rate_interval_``; without one wherever it was rejected.
     transition_matrix_ : ndarray of shape (n_classes, n_classes)
         Estimated share of the rows of a true class (row) that were given each label (column), see
         `noisyfit.label_quality.estimate_transition_matrix`.
@@ -167,6 +173,10 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
 
     *Recording*. The published code records in a pass of its own in evaluation mode, the paper
     speaks of a by-product of training; both are there. ``"held_out"`` is neither's.
+
+    *Judges* (no part of the method). Networks in cross-validation give the noise rate, its interval
+    and the scale of the scores; a class that hardly any row is predicted as keeps its rows. With
+    ``judge_epochs=0`` the method speaks for itself, as described above.
 
     References
     ----------

@@ -162,7 +162,13 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
     clean_mask_ : ndarray of shape (n_samples,), bool
         Rows whose score is one half at most, and trusted rows.
     noise_rate_ : float
-        Share of all given labels that the final network contradicts and nobody verified.
+        Proportion of wrong labels by the networks in cross-validation, see `judge_epochs`;
+        with ``judge_epochs=0`` the share of all given
+        labels that the final network contradicts and nobody verified.
+    noise_rate_interval_ : tuple of two floats, or None
+        From what all estimates agree on to what these networks contradict; None without them.
+    held_out_noise_rate_ : HeldOutNoiseRate or None
+        All that they say, see `noisyfit.label_quality.held_out_noise_rate`; None without them.
     weights_ : ndarray of shape (n_samples,), or None without `reweight`
         Mean of :math:`\omega^*` over the epochs, in units of the equal weight of a batch: 0 for
         rows that never helped, 1 on average at most. NaN for trusted rows, which have none.
@@ -178,7 +184,8 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
     given_labels_, predicted_labels_ : ndarray of shape (n_samples,)
         The labels that `fit` was given, and those that the network predicts for its rows.
     corrected_labels_ : ndarray of shape (n_samples,)
-        The given label where ``clean_mask_`` is true, else the predicted one.
+        The given label, or the predicted one where it was rejected and that is the better guess
+        even at the lower end of ``noise_rate_interval_``; without one wherever it was rejected.
     transition_matrix_ : ndarray of shape (n_classes, n_classes)
         Estimated share of the rows of a true class (row) that were given each label (column), see
         `noisyfit.label_quality.estimate_transition_matrix`.
@@ -246,6 +253,10 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
 
     The paper's setting for CIFAR-10 is ``MetaRelabelClassifier(WideResNet, max_epochs=200, lr=0.1,
     batch_size=100, ramp_epochs=0, strong_augment="autoaugment")``.
+
+    *Judges* (no part of the method). Networks in cross-validation give the noise rate, its interval
+    and the scale of the scores; a class that hardly any row is predicted as keeps its rows. With
+    ``judge_epochs=0`` the method speaks for itself, as described above.
 
     References
     ----------
