@@ -59,15 +59,16 @@ def refused(record_property):
     return expect
 
 
-@pytest.fixture(autouse=True)
-def quick_judges(request, monkeypatch):
-    """Let a method speak for itself: without networks in cross-validation, unless a test asks.
+@pytest.fixture(autouse=True, scope="module")
+def quick_judges(request):
+    """Let a method speak for itself: without networks in cross-validation, unless a module asks.
 
-    They would multiply the time of all tests, and hide what the method itself has found. Tests
-    marked ``judged``, and the examples in docstrings, run with the defaults; those that give
+    They would multiply the time of all tests, and hide what the method itself has found. Modules
+    marked ``judged``, and the examples in docstrings, run with the defaults; tests that give
     ``judge_epochs`` get what they ask for.
     """
     if request.node.get_closest_marker("judged"):
+        yield
         return
 
     def judge_epochs(est):
@@ -75,7 +76,9 @@ def quick_judges(request, monkeypatch):
             return est.judge_epochs
         return min(3, est.max_epochs) if isinstance(est, ConsensusClassifier) else 0
 
-    monkeypatch.setattr("noisyfit.base.BaseNoisyClassifier._judge_epochs", judge_epochs)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("noisyfit.base.BaseNoisyClassifier._judge_epochs", judge_epochs)
+        yield
 
 
 @pytest.fixture(autouse=True)

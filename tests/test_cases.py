@@ -24,6 +24,7 @@ from torch import nn
 from torch.utils.data import ConcatDataset, Dataset, IterableDataset, Subset, TensorDataset
 
 from noisyfit import (
+    ConsensusClassifier,
     DLTClassifier,
     DynamicsLSTMDetector,
     MetaRelabelClassifier,
@@ -215,6 +216,7 @@ class Seen(Callback):
         (DLTClassifier(max_epochs=3, estimation_epochs=2), ["noise rate"] * 2 + ["training"] * 3),
         (DynamicsLSTMDetector(max_epochs=2), ["recording"] * 2 + ["retraining"] * 2),
         (MetaRelabelClassifier(max_epochs=3, warmup_epochs=1), ["warm-up"] + ["training"] * 3),
+        (ConsensusClassifier(max_epochs=2), ["in sample"] * 2 + ["last training"] * 2),
     ],
     ids=NAMES,
 )

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 from scipy.special import logit
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
 
 from noisyfit._sklearn import HasMethods, Interval, StrOptions
 from noisyfit.base import (
@@ -94,30 +92,29 @@ class ConsensusClassifier(BaseNoisyClassifier):
         Weights of the losses by given label, multiplied with ``sample_weight`` of `fit`.
         ``"balanced"``: inverse to the number of rows with the label. None: all count alike.
     validation_fraction : float or None, default=None
-        Fraction of the rows of each given label, in (0, 0.5], that the last network is not trained
-        on. Their labels are as noisy as all others. ``valid_loss`` and ``valid_acc`` are then in
-        ``history_``, where skorch's `EarlyStopping` finds them, and the training ends with the
-        weights of the epoch of the best ``valid_acc``. Trusted rows are never among them. None: no
-        such rows.
+        Fraction of the rows of each given label, in (0, 0.5], that are not trained on. Their labels
+        are as noisy as all others. ``valid_loss`` and ``valid_acc`` are then in ``history_``, where
+        skorch's `EarlyStopping` finds them, and each stage of the training ends with the weights of
+        the epoch of the best ``valid_acc``. Trusted rows are never among them. None: no such rows.
     judge_epochs : int or "auto", default="auto"
         Epochs of the networks that judge, from 1 on. ``"auto"``: as many as `max_epochs`, at most
         30.
     standardize : bool, default=True
-        Bring tables and ``uint8`` images to a common scale; see `noisyfit.data.TableScaler`.
-    augment : "auto", callable or None, default="auto"
-        Batched transform of the training inputs. ``"auto"``: random crops and flips for images of
-        three channels, nothing else; see `noisyfit.augment.weak_view`.
+        Standardise the columns of a table and the channels of ``uint8`` images.
+    augment : callable, "auto" or None, default="auto"
+        Batched transform of the training inputs. ``"auto"``: random crops, with flips where there
+        are three channels; nothing for tables.
     precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
-        Of the forward pass. ``"auto"``: bfloat16 for images on GPUs that have it, else float32.
+        ``"auto"``: bfloat16 for images on hardware with units for it, else float32.
     device : str or torch.device, default="auto"
-        ``"auto"``: a GPU if there is one, else the CPU.
-    callbacks : list or None, default=None
-        skorch callbacks. They see the network in sample and the last one, not those in
-        cross-validation.
+        ``"auto"``: CUDA where there is one.
+    callbacks : list of skorch callbacks, default=None
+        Used as skorch uses them: the objects themselves, in all stages of the training, of which
+        ``net.stage_`` is the name. A `skorch.callbacks.LRScheduler` replaces the built-in schedule.
     random_state : int, RandomState instance or None, default=None
-        Makes a fit repeatable; torch's global generator is not touched.
+        Makes a fit repeatable; torch's and numpy's global generators are left alone.
     verbose : int, default=0
-        1: progress bars; 2: a line an epoch; 0: nothing.
+        1 shows one progress bar over all epochs, 2 skorch's table of epochs.
     **net_params : object
         ``module__<name>``, ``optimizer__<name>``, ``iterator_train__<name>`` (such as
         ``num_workers``).
@@ -149,8 +146,8 @@ class ConsensusClassifier(BaseNoisyClassifier):
     given_labels_, predicted_labels_ : ndarray of shape (n_samples,)
         The labels that `fit` was given, and those that the network predicts for its rows.
     corrected_labels_ : ndarray of shape (n_samples,)
-        The given label, or the predicted one where that is the better guess even if as few labels
-        are wrong as ``noise_rate_interval_`` allows.
+        The given label, or the predicted one where it was rejected and that is the better guess
+        even at the lower end of ``noise_rate_interval_``; without one wherever it was rejected.
     transition_matrix_ : ndarray of shape (n_classes, n_classes)
         Estimated share of the rows of a true class (row) that were given each label (column), see
         `noisyfit.label_quality.estimate_transition_matrix`.
@@ -360,6 +357,9 @@ class ConsensusClassifier(BaseNoisyClassifier):
             return list(self.judge) if isinstance(self.judge, (list, tuple)) else [self.judge]
         if len(trainer.row_shape) != 1:
             return []
+        from sklearn.ensemble import HistGradientBoostingClassifier
+        from sklearn.linear_model import LogisticRegression
+
         judges: list[Any] = [LogisticRegression(max_iter=500)]
         if isinstance(X, np.ndarray) and task.n_classes <= _MOST_BOOSTED:
             seed = int(task.streams.judging.integers(2**31))

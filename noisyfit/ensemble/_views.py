@@ -12,7 +12,6 @@ import torch
 from scipy.special import ndtri
 from scipy.stats import rankdata
 from sklearn.base import clone
-from sklearn.neighbors import NearestNeighbors
 
 from noisyfit.data import SparseSource, TensorSource
 from noisyfit.label_quality import margins
@@ -171,6 +170,8 @@ def neighbors_view(X: Any, y: np.ndarray, n_classes: int, groups: np.ndarray | N
     -------
     View
     """
+    from sklearn.neighbors import NearestNeighbors
+
     own = 0 if groups is None else int(np.bincount(groups).max()) - 1
     n_neighbors = min(N_NEIGHBORS + min(own, N_NEIGHBORS), len(y) - 1)
     search = NearestNeighbors(n_neighbors=n_neighbors, metric="cosine", algorithm="brute").fit(X)

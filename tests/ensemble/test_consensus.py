@@ -39,7 +39,6 @@ def fitted():
     return ConsensusClassifier(random_state=0, judge_epochs=20).fit(X, GIVEN)
 
 
-@pytest.mark.judged
 def test_the_numbers_are_right(fitted):
     assert fitted.noise_rate_ == pytest.approx(WRONG.mean(), abs=0.05)
     low, high = fitted.noise_rate_interval_
@@ -49,7 +48,6 @@ def test_the_numbers_are_right(fitted):
     assert fitted.score(X, Y) > 0.9
 
 
-@pytest.mark.judged
 def test_it_says_what_was_asked_and_how_much_it_counted(fitted):
     assert set(fitted.views_) == {
         "networks out of fold",

@@ -209,7 +209,9 @@ def test_repeats_tell_how_far_mistakes_of_the_models_reach():
     chance = 1.64 * np.sqrt(0.09 / 2000)
     assert two.instability == 0.02
     assert one.rate == pytest.approx(0.1)
-    assert one.interval == pytest.approx((min(one.estimates) / 2 - chance, 0.1))
+    above = 1.64 * np.sqrt(one.contradicted * (1 - one.contradicted) / 2000)
+    expected = (min(one.estimates) / 2 - chance, one.contradicted + above)
+    assert one.interval == pytest.approx(expected)
     chance = 1.64 * np.sqrt(two.rate * (1 - two.rate) / 2000)
     assert two.interval[0] == pytest.approx(min(two.estimates) - 0.01 - chance)
     assert two.contradicted == one.contradicted

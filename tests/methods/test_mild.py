@@ -111,7 +111,7 @@ def select(C, y=None, trusted=None, **params):
     n = len(C)
     task = SimpleNamespace(
         y=np.zeros(n, dtype=np.int64) if y is None else y,
-        trusted=np.zeros(n, dtype=bool) if trusted is None else trusted,
+        spared=np.zeros(n, dtype=bool) if trusted is None else trusted,
     )
     margin = np.random.default_rng(1).normal(size=n)
     return MILDSelector(**params)._select(np.asarray(C, float), margin, task, np.arange(n))
