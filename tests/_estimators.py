@@ -13,7 +13,7 @@ QUICK = [
     DLTClassifier(estimation_epochs=6, max_epochs=12, judge_epochs=0, random_state=0),
     DynamicsLSTMDetector(max_epochs=12, judge_epochs=0, random_state=0),
     MetaRelabelClassifier(warmup_epochs=4, max_epochs=12, judge_epochs=0, random_state=0),
-    ConsensusClassifier(max_epochs=12, judge_epochs=3, random_state=0),
+    ConsensusClassifier(judge=None, max_epochs=12, judge_epochs=3, random_state=0),
 ]
 """One instance of each estimator, for our own checks; tests fit clones."""
 
@@ -29,7 +29,7 @@ CHECKED = [
     MILDSelector(max_epochs=8),
     DLTClassifier(max_epochs=8),
     DynamicsLSTMDetector(max_epochs=8),
-    MetaRelabelClassifier(max_epochs=6),
+    MetaRelabelClassifier(max_epochs=10),  # its steps take ten times as long as plain ones
     ConsensusClassifier(max_epochs=8),
     # The other choices of each method, with a small network, a few epochs, and parameters that
     # belong to the network and the optimizer.

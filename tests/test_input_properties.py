@@ -1061,7 +1061,8 @@ print(json.dumps(digests(np.int32)))
 
 def digests(dtype):
     """Fit every estimator; return hashes of the scores' bits."""
-    fits = [clone(est).fit(X, Y.astype(dtype)) for est in BRIEF]
+    alone = [clone(est).set_params(judge_epochs=0) for est in BRIEF]
+    fits = [est.fit(X, Y.astype(dtype)) for est in alone]
     return [hashlib.sha256(est.noise_scores_.tobytes()).hexdigest() for est in fits]
 
 

@@ -35,6 +35,7 @@ from noisyfit.data import (
     plain_labels,
     select_rows,
 )
+from noisyfit.dynamics import DynamicsRecorder
 from noisyfit.persistence import save_estimator
 from noisyfit.training import map_logits, predict_classes, predict_logits
 
@@ -203,6 +204,8 @@ class BaseNoisyClassifier(
 
     def _verdict(self, task: FitTask, trainer: Trainer) -> Verdict | None:
         """Ask networks that did not train on a row what they say of its label."""
+        # What is wrong with the records is said before anything is trained.
+        DynamicsRecorder(task.n_samples, tuple(self.record), folder=self.record_folder).initialize()
         epochs = self._judge_epochs()
         return reach_verdict(task, trainer, epochs) if epochs else None
 

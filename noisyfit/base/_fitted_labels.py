@@ -152,7 +152,7 @@ class FittedLabels:
         >>> from noisyfit import MILDSelector
         >>> X, y = np.tile(np.eye(2), (20, 1)), np.array(["cat", "dog"] * 20)
         >>> y[:4] = "dog"
-        >>> est = MILDSelector(max_epochs=5, random_state=0).fit(X, y)
+        >>> est = MILDSelector(max_epochs=5, judge_epochs=0, random_state=0).fit(X, y)
         >>> est.class_report()[["given", "rejected", "suggested"]]
                given  rejected  suggested
         class
@@ -180,7 +180,7 @@ class FittedLabels:
         >>> from noisyfit import MILDSelector
         >>> X, y = np.tile(np.eye(2), (20, 1)), np.array(["cat", "dog"] * 20)
         >>> y[:4] = "dog"
-        >>> est = MILDSelector(max_epochs=5, random_state=0).fit(X, y)
+        >>> est = MILDSelector(max_epochs=5, judge_epochs=0, random_state=0).fit(X, y)
         >>> est.doubts_
         []
         >>> print(est.summary())

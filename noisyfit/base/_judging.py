@@ -190,10 +190,10 @@ def cross_fit(
         make_net, task.rows.subset(~task.unlabeled), folds, early_learning=early_learning
     )
     with (
-        closing(trainer.progress(epochs * crossed.n_trainings)) as bar,
+        closing(trainer.progress(epochs * crossed.n_trainings, leave=False)) as bar,
         seeded(int(rng.integers(2**31)), task.device),
     ):
-        bar.stage("cross-validation")
+        bar.stage(f"{trainer.name} cross-validation")
         crossed.train(epochs, callbacks=[("progress", bar)])
     return crossed.proba
 

@@ -88,8 +88,8 @@ class Trainer:
     >>> X, y = np.repeat(np.eye(2), 20, axis=0), np.repeat(["cat", "dog"], 20)
     >>> y[0] = "dog"
     >>> est = Plain(random_state=0).fit(X, y)
-    >>> int(est.noise_scores_.argmax()), str(est.corrected_labels_[0])
-    (0, 'cat')
+    >>> int(est.noise_scores_.argmax()), bool(est.clean_mask_[0])
+    (0, False)
     """
 
     def __init__(self, est: BaseNoisyClassifier, task: FitTask) -> None:
@@ -206,19 +206,26 @@ class Trainer:
         if "views" in self.nested("iterator_train"):
             raise ValueError(f"iterator_train__views is set by the method itself: {how}")
 
-    def progress(self, total: int) -> EpochProgress:
-        """Open the one progress bar of the fit; close it at the end.
+    @property
+    def name(self) -> str:
+        """Name of the estimator, with which its progress bars begin."""
+        return type(self._est).__name__
+
+    def progress(self, total: int, *, leave: bool = True) -> EpochProgress:
+        """Open a progress bar; close it at the end.
 
         Parameters
         ----------
         total : int
-            Epochs that the whole fit may take.
+            Epochs that the whole fit may take, or a part of it.
+        leave : bool, default=True
+            Whether the bar stays when it is closed: that of the last part does.
 
         Returns
         -------
         EpochProgress
         """
-        return EpochProgress(total, type(self._est).__name__, disable=self._est.verbose != 1)
+        return EpochProgress(total, self.name, disable=self._est.verbose != 1, leave=leave)
 
     @overload
     def make_net(self, callbacks: list[Any] = ..., **settings: Any) -> NoisyNet: ...

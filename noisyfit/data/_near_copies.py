@@ -81,7 +81,7 @@ def near_copy_groups(X: Any, column_std: np.ndarray | None = None) -> np.ndarray
     True
     >>> groups = near_copy_groups(np.r_[X, X[:9] + 0.01 * rng.normal(size=(9, 10))])
     >>> groups[:3], groups[-3:], len(np.unique(groups))
-    (array([0, 1, 2]), array([0, 1, 2]), 200)
+    (array([0, 1, 2]), array([6, 7, 8]), 200)
     """
     if X.shape[0] < _FEWEST_ROWS:
         return None

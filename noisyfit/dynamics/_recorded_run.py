@@ -262,7 +262,7 @@ def deal_folds(
     >>> np.bincount(fold[:10]), np.bincount(fold[10:15]), int(fold[15])
     (array([2, 2, 2, 2, 2]), array([1, 1, 1, 1, 1]), -1)
     >>> deal_folds(np.arange(8) % 2, np.random.default_rng(0), np.arange(8) // 2)
-    array([2, 2, 3, 3, 0, 0, 1, 1])
+    array([3, 3, 2, 2, 1, 1, 0, 0])
     """
     if groups is None:
         order = np.lexsort((random_state.random(len(y)), y))

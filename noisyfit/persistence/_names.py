@@ -12,6 +12,8 @@ CLASSES = {
     "noisyfit.dlt:DLTClassifier": "noisyfit.methods.dlt._classifier",
     "noisyfit.dynamics_lstm:DynamicsLSTMDetector": "noisyfit.methods.dynamics_lstm._estimator",
     "noisyfit.meta_relabel:MetaRelabelClassifier": "noisyfit.methods.meta_relabel._classifier",
+    "noisyfit.ensemble:ConsensusClassifier": "noisyfit.ensemble._consensus",
+    "noisyfit.ensemble:SoftLabelNet": "noisyfit.ensemble._net",
     "noisyfit.engine:NoisyNet": "noisyfit.training._net",
     "noisyfit.training:EarlyLearningNet": "noisyfit.training._early_learning",
     "noisyfit.threshold_net:ThresholdNet": "noisyfit.methods.dlt._net",

@@ -26,6 +26,8 @@ class EpochProgress(Callback):
         Text in front of the bar.
     disable : bool, default=False
         Show nothing.
+    leave : bool, default=True
+        Whether the bar stays when it is closed.
 
     Examples
     --------
@@ -35,13 +37,16 @@ class EpochProgress(Callback):
     >>> progress.close()
     """
 
-    def __init__(self, total: int, label: str = "fit", disable: bool = False) -> None:
+    def __init__(
+        self, total: int, label: str = "fit", disable: bool = False, leave: bool = True
+    ) -> None:
         self.total = total
         self.label = label
         self.disable = disable
+        self.leave = leave
         # Not in `initialize`: every net of a fit calls that.
         kind = tqdm if disable or _can_redraw() else _LogLines
-        self.bar_ = kind(total=total, desc=label, unit="epoch", disable=disable)
+        self.bar_ = kind(total=total, desc=label, unit="epoch", disable=disable, leave=leave)
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Advance the bar by one epoch and show the training loss."""

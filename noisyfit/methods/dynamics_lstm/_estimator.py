@@ -188,11 +188,11 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
     >>> import numpy as np
     >>> from sklearn.datasets import load_digits
     >>> from noisyfit import DynamicsLSTMDetector
+    >>> from noisyfit.noise import corrupt_labels, transition_matrix
     >>> X, y = load_digits(return_X_y=True)
-    >>> given = y.copy()
-    >>> given[:200] = (y[:200] + 1) % 10
+    >>> given, wrong = corrupt_labels(y, transition_matrix("symmetric", 10, 0.2), 0)
     >>> est = DynamicsLSTMDetector(max_epochs=20, random_state=0).fit(X, given)
-    >>> bool(est.noise_scores_[:200].mean() > 0.6 > 0.1 > est.noise_scores_[200:].mean())
+    >>> bool(est.noise_scores_[wrong].mean() > 0.6 > 0.1 > est.noise_scores_[~wrong].mean())
     True
     """
 
