@@ -235,7 +235,8 @@ class BaseNoisyClassifier(
         self.noise_rate_ = float(result.noise_rate)
         self.noise_rate_interval_ = None if verdict is None else verdict.interval
         self.held_out_noise_rate_ = None if verdict is None else verdict.found
-        self._unpredicted = None if verdict is None else verdict.unpredicted
+        # What was spared while the method decided, not what a better verdict would have spared.
+        self._unpredicted = None if task.verdict is None else task.verdict.unpredicted
         self._relabeled = relabeled_rows(verdict, task.y, predicted, scores, ~clean & task.judged)
         self.net_ = net
         self.history_ = result.history
