@@ -26,7 +26,12 @@ from noisyfit.data import (
     make_rows,
     near_copy_groups,
 )
-from noisyfit.label_quality import NoiseRateEstimate, spare_last_rows, with_loss_gap
+from noisyfit.label_quality import (
+    NoiseRateEstimate,
+    estimate_noise_rate,
+    spare_last_rows,
+    with_loss_gap,
+)
 from noisyfit.persistence import FitCheckpoint
 from noisyfit.training import NoisyNet, resolve_device
 
@@ -139,6 +144,37 @@ class FitTask:
             return own
         found = self.verdict.found
         return self.verdict.share * (found.rate if gap is None else with_loss_gap(found, gap))
+
+    def loss_gap(
+        self,
+        dynamics: TrainingDynamics,
+        *,
+        n_bootstrap: int = 1,
+        random_state: np.random.Generator | int = 0,
+    ) -> NoiseRateEstimate | None:
+        """Estimate the noise rate from losses that were recorded in sample.
+
+        Parameters
+        ----------
+        dynamics : TrainingDynamics
+            Records of ``"loss"`` and ``"correct"`` of a training on all rows that have a label.
+        n_bootstrap : int, default=1
+            Bootstrap samples, of which the interval is made; one if nobody reads it.
+        random_state : Generator or int, default=0
+            Draws them.
+
+        Returns
+        -------
+        NoiseRateEstimate or None
+            Of the rows that nobody verified, without those that were held back: these show no gap
+            of early and late losses. None if there is no such row.
+        """
+        memorised = self.judged & ~self.validation
+        if not memorised.any():
+            return None
+        return estimate_noise_rate(
+            dynamics, judged=memorised, n_bootstrap=n_bootstrap, random_state=random_state
+        )
 
     def contradicted(self, predicted: np.ndarray) -> np.ndarray:
         """Mark labels that the out-of-fold verdict contradicts, or the final net without one.

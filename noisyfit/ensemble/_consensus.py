@@ -32,14 +32,13 @@ from noisyfit.ensemble._views import (
     view_of,
     weights,
 )
-from noisyfit.label_quality import calibrate_judged, estimate_noise_rate
+from noisyfit.label_quality import calibrate_judged
 from noisyfit.methods.dynamics_lstm import DynamicsLSTM
 from noisyfit.training import EarlyLearningNet, NoisyNet
 
 if TYPE_CHECKING:
     from noisyfit.base import Verdict
     from noisyfit.dynamics import RecordedRun
-    from noisyfit.label_quality import NoiseRateEstimate
 
 _SURE = 2.0
 """t-value from which on early-learning regularization is taken."""
@@ -266,7 +265,7 @@ class ConsensusClassifier(BaseNoisyClassifier):
         suspicion = np.zeros(task.n_samples)
         suspicion[judged] = combined_suspicion(views)
         verdict = self._final_verdict(task, verdict, proba)
-        gap = self._loss_gap(task, run_in_sample)
+        gap = task.loss_gap(run_in_sample.dynamics)
         rate = replace(task, verdict=verdict).noise_rate(0.0, gap)
         scores = calibrate_judged(
             suspicion, verdict.contradicted, task.rate_among_judged(rate), ~judged
@@ -377,12 +376,6 @@ class ConsensusClassifier(BaseNoisyClassifier):
             rate=rate, interval=(low, max(high, rate)), instability=first.instability
         )
         return all_of_them._replace(found=found)
-
-    def _loss_gap(self, task: FitTask, run: RecordedRun) -> NoiseRateEstimate | None:
-        memorised = task.judged & ~task.validation  # others show no gap of early and late losses
-        if not memorised.any():
-            return None
-        return estimate_noise_rate(run.dynamics, judged=memorised, n_bootstrap=1, random_state=0)
 
     def _last(
         self, task: FitTask, trainer: Trainer, scores: np.ndarray, proba: np.ndarray

@@ -17,7 +17,7 @@ from noisyfit._random import seeded
 from noisyfit._sklearn import Interval, StrOptions, fit_context
 from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask, Trainer, make_task
 from noisyfit.dynamics import RECORDINGS, RecordedRun, TrainingDynamics
-from noisyfit.label_quality import calibrate_judged, estimate_noise_rate, spare_last_rows
+from noisyfit.label_quality import calibrate_judged, spare_last_rows
 from noisyfit.methods.dynamics_lstm._detector import ANY_RECORDING, DynamicsLSTM, check_marks
 from noisyfit.methods.dynamics_lstm._noise_rate import detector_noise_rate
 from noisyfit.noise import corrupt_labels, transition_matrix
@@ -417,9 +417,8 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         run.train_stage(keep, self.max_epochs, stage)
         return run
 
-    @staticmethod
     def _judge(
-        detector: DynamicsLSTM, dynamics: TrainingDynamics, task: FitTask
+        self, detector: DynamicsLSTM, dynamics: TrainingDynamics, task: FitTask
     ) -> tuple[np.ndarray, float]:
         """Return the detector's log-odds and the noise rate; trusted labels are right."""
         suspicion, judged = np.full(task.n_samples, -np.inf), task.judged
@@ -427,10 +426,11 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
             return suspicion, 0.0
         p = detector.predict_proba(dynamics)[judged]
         suspicion[judged] = logit(np.clip(p, _SMALLEST, 1 - _SMALLEST))
-        memorised = judged & ~task.validation  # others show no gap between early and late losses
-        gap = estimate_noise_rate(dynamics, judged=memorised, n_bootstrap=1, random_state=0)
-        rate = detector_noise_rate(float(p.mean()), gap.rate, gap.separation)
-        return suspicion, task.noise_rate(float(judged.mean() * rate), gap)
+        gap, rate = task.loss_gap(dynamics), float(p.mean())
+        if gap is not None:
+            rate = detector_noise_rate(rate, gap.rate, gap.separation)
+        in_sample = self.recording != "held_out"  # else nothing is learned by heart
+        return suspicion, task.noise_rate(float(judged.mean() * rate), gap if in_sample else None)
 
     def _drop(self, suspicion: np.ndarray, rate: float, task: FitTask) -> np.ndarray:
         """Mark the rows that are not retrained on."""

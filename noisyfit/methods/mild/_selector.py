@@ -13,10 +13,8 @@ from noisyfit._sklearn import Interval, StrOptions
 from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask, Trainer
 from noisyfit.dynamics import RECORDINGS, RecordedRun, TrainingDynamics, given_label_statistics
 from noisyfit.label_quality import (
-    NoiseRateEstimate,
     break_ties,
     calibrate_judged,
-    estimate_noise_rate,
     spare_last_rows,
 )
 from noisyfit.methods.mild._metric import group_means, selection_metric, widest_gap
@@ -462,19 +460,14 @@ class MILDSelector(BaseNoisyClassifier):
             hardness = (first.component_means[0] / lengths[0] + self.lam) / (1 + self.lam)  # Eq. 3
             rate = combine_noise_rates(rate, first.component_weights[1], hardness)
         if task.verdict is not None:
-            gap = self._loss_gap(run.dynamics.epochs(stop=lengths[0]), task)
+            first_round = run.dynamics.epochs(stop=lengths[0])
+            gap = None if self.recording == "held_out" else task.loss_gap(first_round)
             rate = task.rate_among_judged(task.noise_rate(rate, gap))
             wrong = task.verdict.contradicted
         total[judged] = break_ties(total[judged], -margin[judged])
         scores = calibrate_judged(total, wrong, rate, task.trusted)
         own = float(scores.mean())
         return scores, own if task.verdict is None else task.judged_share * rate
-
-    def _loss_gap(self, first: TrainingDynamics, task: FitTask) -> NoiseRateEstimate | None:
-        memorised = task.judged & ~task.validation  # others show no gap of early and late losses
-        if self.recording == "held_out" or not memorised.any():
-            return None
-        return estimate_noise_rate(first, judged=memorised, n_bootstrap=1, random_state=0)
 
 
 def _prediction_and_margin(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
