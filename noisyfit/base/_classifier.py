@@ -61,8 +61,8 @@ class BaseNoisyClassifier(
     True
     """
 
-    __metadata_request__fit: ClassVar = {"trusted": True, "groups": True}
-    __metadata_request__fit_resample: ClassVar = {"trusted": True, "groups": True}
+    __metadata_request__fit: ClassVar = {"trusted": True, "groups": True, "pred_proba": True}
+    __metadata_request__fit_resample: ClassVar = __metadata_request__fit
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
         "module": [callable, None],
@@ -154,6 +154,7 @@ class BaseNoisyClassifier(
         trusted: Any = None,
         sample_weight: Any = None,
         groups: Any = None,
+        pred_proba: Any = None,
     ) -> BaseNoisyClassifier:
         """Train on rows whose labels may be wrong, and judge every label.
 
@@ -179,6 +180,13 @@ class BaseNoisyClassifier(
             or is judged by a network that knows it. All else takes the rows one by one. None: rows
             that are equal or nearly, other than by chance, are found and kept together there,
             unless they are streamed.
+        pred_proba : array-like of shape (n_samples, n_classes), float, default=None
+            Probabilities of the classes by a model of your own, such as boosting or a language
+            model, that was not trained on the row: ``cross_val_predict(model, X, y,
+            method="predict_proba")``. Columns in the order of ``np.unique(y)``, without the mark
+            of rows that have no label. They judge together with the networks of `judge_epochs`,
+            weighed by the proportion of given labels that each predicts; alone with
+            ``judge_epochs=0``. None: the networks judge alone.
 
         Returns
         -------
@@ -194,7 +202,7 @@ class BaseNoisyClassifier(
         FloatingPointError
             If training diverges.
         """
-        task = make_task(self, X, y, trusted, self.checkpoint, sample_weight, groups)
+        task = make_task(self, X, y, trusted, self.checkpoint, sample_weight, groups, pred_proba)
         trainer = Trainer(self, task)
         with seeded(task.streams.training, task.device):
             task = replace(task, verdict=self._verdict(task, trainer))
@@ -203,11 +211,10 @@ class BaseNoisyClassifier(
         return self
 
     def _verdict(self, task: FitTask, trainer: Trainer) -> Verdict | None:
-        """Ask networks that did not train on a row what they say of its label."""
+        """Ask networks, and the user's model, that did not train on a row of its label."""
         # What is wrong with the records is said before anything is trained.
         DynamicsRecorder(task.n_samples, tuple(self.record), folder=self.record_folder).initialize()
-        epochs = self._judge_epochs()
-        return reach_verdict(task, trainer, epochs) if epochs else None
+        return reach_verdict(task, trainer, self._judge_epochs())
 
     def _judge_epochs(self) -> int:
         auto = min(MOST_EPOCHS, self.max_epochs)

@@ -10,6 +10,7 @@ import numpy as np
 
 from noisyfit._random import RandomStreams, spawn_streams
 from noisyfit.base._odd_labels import warn_of_odd_labels
+from noisyfit.base._pooling import warn_of_own_rows
 from noisyfit.base._row_choices import row_weights, unlabeled_rows, validation_rows
 from noisyfit.base._row_sample import row_sample
 from noisyfit.data import (
@@ -19,6 +20,7 @@ from noisyfit.data import (
     TableScaler,
     TensorSource,
     check_groups,
+    check_pred_proba,
     check_trusted,
     check_X_y,
     encode_labels,
@@ -87,6 +89,9 @@ class FitTask:
     """A number for each of a few rows, by which they are known again; None for a stream."""
     groups: np.ndarray | None = None
     """Codes of the groups that `fit` was given: (n_samples,), int64; None: it was given none."""
+    pred_proba: np.ndarray | None = None
+    """Out-of-fold probabilities that `fit` was given: (n_samples, n_classes), float32; None: it was
+    given none."""
 
     @cached_property
     def fold_groups(self) -> np.ndarray | None:
@@ -267,6 +272,7 @@ def make_task(
     checkpoint: str | Path | None = None,
     sample_weight: Any = None,
     groups: Any = None,
+    pred_proba: Any = None,
 ) -> FitTask:
     """Check what `fit` was given, and put it into the form in which methods take it.
 
@@ -286,6 +292,8 @@ def make_task(
         Weights of the losses of the rows.
     groups : array-like of shape (n_samples,), default=None
         Groups of rows that are judged by nets that know none of the group.
+    pred_proba : array-like of shape (n_samples, n_classes), default=None
+        Out-of-fold probabilities of the classes.
 
     Returns
     -------
@@ -310,12 +318,14 @@ def make_task(
     unlabeled = unlabeled_rows(y, getattr(est, "unlabeled", None))
     weight = row_weights(sample_weight, est.class_weight, y, unlabeled)
     codes = check_groups(groups, len(y))
+    encoded = np.zeros(len(y), dtype=np.int64)
+    encoded[~unlabeled], classes = encode_labels(y[~unlabeled])
+    brought = check_pred_proba(pred_proba, len(y), classes)
     random_state, kept = est.random_state, None
     if checkpoint is not None:
         kept = FitCheckpoint(checkpoint)
-        random_state = kept.open(est, X, y, trusted=trusted, sample_weight=weight, groups=codes)
-    encoded = np.zeros(len(y), dtype=np.int64)
-    encoded[~unlabeled], classes = encode_labels(y[~unlabeled])
+        beside = {"trusted": trusted, "sample_weight": weight, "groups": codes}
+        random_state = kept.open(est, X, y, **beside, pred_proba=brought)
     warn_of_odd_labels(encoded[~unlabeled], classes)
     trusted_mask = check_trusted(trusted, len(encoded))
     if (trusted_mask & unlabeled).any():
@@ -323,6 +333,7 @@ def make_task(
             f"trusted marks {(trusted_mask & unlabeled).sum()} rows without a label, whose y is "
             f"unlabeled={getattr(est, 'unlabeled', None)!r}. A label has to be there to be trusted."
         )
+    warn_of_own_rows(brought, encoded, ~(trusted_mask | unlabeled))
     streams = spawn_streams(random_state)
     fraction = est.validation_fraction
     scaler = fit_scaler(X) if est.standardize else None
@@ -341,6 +352,7 @@ def make_task(
         checkpoint=kept,
         row_sample=row_sample(X, rows),
         groups=codes,
+        pred_proba=brought,
     )
     if fraction is None:
         return task

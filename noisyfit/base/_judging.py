@@ -11,6 +11,7 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit
 
 from noisyfit._random import seeded
+from noisyfit.base._pooling import pooled
 from noisyfit.dynamics import CrossFit, deal_folds
 from noisyfit.label_quality import HeldOutNoiseRate, held_out_noise_rate
 
@@ -55,6 +56,8 @@ class Verdict(NamedTuple):
 def reach_verdict(task: FitTask, trainer: Trainer, epochs: int) -> Verdict | None:
     """Train networks in cross-validation, and let each judge the rows that it left out.
 
+    Probabilities that `fit` was given are averaged with theirs, by accuracy on the given labels.
+
     Parameters
     ----------
     task : FitTask
@@ -62,22 +65,26 @@ def reach_verdict(task: FitTask, trainer: Trainer, epochs: int) -> Verdict | Non
     trainer : Trainer
         Makes the nets.
     epochs : int
-        Epochs of each network.
+        Epochs of each network; 0: none is asked.
 
     Returns
     -------
     Verdict or None
-        None where nobody has to be judged, or no class has two rows.
+        None where nobody has to be judged, and where there are no probabilities: without
+        networks, or with no class of two rows, if `fit` was given none.
     """
     labeled, judged = ~task.unlabeled, task.judged
     if not judged.any() or task.n_classes < 2:
         return None
-    rng = task.streams.judging
+    rng, brought = task.streams.judging, task.pred_proba
     n_repeats = 2 if labeled.sum() <= MOST_REPEATED else 1
-    folds = [_deal(task, labeled, rng) for _ in range(n_repeats)]
+    folds = [_deal(task, labeled, rng) for _ in range(n_repeats if epochs else 0)]
     if all((fold[labeled] < 0).all() for fold in folds):
-        return None
+        return None if brought is None else make_verdict(task, brought[None], [])
     crossed = cross_fit(task, trainer, folds, rng, epochs)
+    if brought is not None:
+        # One repeat: nobody knows how stable the mean is, and the interval has to allow for that.
+        crossed = pooled([crossed.mean(axis=0), brought], task.y, judged)[None]
     return make_verdict(task, crossed, folds)
 
 

@@ -135,7 +135,7 @@ class ConsensusClassifier(BaseNoisyClassifier):
     held_out_proba_ : ndarray of shape (n_samples, n_classes), float32
         Out-of-fold probabilities, the mean over the views that have some.
     views_ : dict of str to float
-        Weight of each view; they sum to 1.
+        Weight of each view, ``"pred_proba"`` of `fit` among them; they sum to 1.
     loss_ : {"cross_entropy", "early_learning"}
         The loss that was taken.
     trusted_mask_ : ndarray of shape (n_samples,), bool
@@ -169,9 +169,10 @@ class ConsensusClassifier(BaseNoisyClassifier):
     -----
     This is no paper's method. *Views*: the detector's log-odds for a network in sample; the
     out-of-fold margin; the 20 nearest rows by cosine, for tables up to 20,000 rows; each judge's
-    margin. Ranks are turned into normal scores and averaged with the weights
-    :math:`e^{(a_v - \max a)/0.05}`, a being the accuracy on given labels out of fold. A logistic
-    regression that learns the weights from planted errors was tried and ranked worse.
+    margin, and that of ``pred_proba`` of `fit`. Ranks are turned into normal scores and averaged
+    with the weights :math:`e^{(a_v - \max a)/0.05}`, a being the accuracy on given labels out of
+    fold. A logistic regression that learns the weights from planted errors was tried and ranked
+    worse.
 
     *Last training*: on soft labels, each given label with one less its noise score s, the likeliest
     other class with s times its out-of-fold probability among the others. What is left is not
@@ -251,6 +252,10 @@ class ConsensusClassifier(BaseNoisyClassifier):
         )
         self.judge = judge
         self.loss = loss
+
+    def _verdict(self, task: FitTask, trainer: Trainer) -> Verdict | None:
+        # What the user brought is a view of its own, beside that of the networks.
+        return super()._verdict(replace(task, pred_proba=None), trainer)
 
     def _fit(self, task: FitTask, trainer: Trainer) -> FitResult:
         verdict = task.verdict
@@ -338,6 +343,8 @@ class ConsensusClassifier(BaseNoisyClassifier):
             networks,
             View("training dynamics", logit(np.clip(p, 1e-12, 1 - 1e-12)), networks.accuracy),
         ]
+        if task.pred_proba is not None:
+            views.append(view_of("pred_proba", task.pred_proba[judged], y))
         X = vectors_of(task.rows)
         if X is None:
             return views
