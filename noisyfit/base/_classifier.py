@@ -21,7 +21,13 @@ from noisyfit._random import seeded
 from noisyfit._sklearn import Interval, StrOptions, fit_context
 from noisyfit.base._fit_task import FitResult, FitTask, make_task
 from noisyfit.base._fitted_labels import FittedLabels
-from noisyfit.base._judging import MOST_EPOCHS, Verdict, reach_verdict, relabeled_rows
+from noisyfit.base._judging import (
+    MOST_EPOCHS,
+    MOST_REPEATED,
+    Verdict,
+    reach_verdict,
+    relabeled_rows,
+)
 from noisyfit.base._names import refuse_names
 from noisyfit.base._trainer import Trainer
 from noisyfit.data import (
@@ -93,6 +99,8 @@ class BaseNoisyClassifier(
 
     takes_named_inputs: ClassVar[bool] = True
     """Whether rows may have several inputs, dicts by the names of the network's arguments."""
+
+    _most_judge_epochs, _most_repeated = MOST_EPOCHS, MOST_REPEATED
 
     def __init__(
         self,
@@ -214,10 +222,10 @@ class BaseNoisyClassifier(
         """Ask networks, and the user's model, that did not train on a row of its label."""
         # What is wrong with the records is said before anything is trained.
         DynamicsRecorder(task.n_samples, tuple(self.record), folder=self.record_folder).initialize()
-        return reach_verdict(task, trainer, self._judge_epochs())
+        return reach_verdict(task, trainer, self._judge_epochs(), self._most_repeated)
 
     def _judge_epochs(self) -> int:
-        auto = min(MOST_EPOCHS, self.max_epochs)
+        auto = min(self._most_judge_epochs, self.max_epochs)
         return auto if self.judge_epochs == "auto" else int(self.judge_epochs)
 
     def _set_fitted(self, task: FitTask, trainer: Trainer, result: FitResult) -> None:

@@ -53,7 +53,9 @@ class Verdict(NamedTuple):
         return self.share * low, self.share * high
 
 
-def reach_verdict(task: FitTask, trainer: Trainer, epochs: int) -> Verdict | None:
+def reach_verdict(
+    task: FitTask, trainer: Trainer, epochs: int, most_repeated: int = MOST_REPEATED
+) -> Verdict | None:
     """Train networks in cross-validation, and let each judge the rows that it left out.
 
     Probabilities that `fit` was given are averaged with theirs, by accuracy on the given labels.
@@ -66,6 +68,8 @@ def reach_verdict(task: FitTask, trainer: Trainer, epochs: int) -> Verdict | Non
         Makes the nets.
     epochs : int
         Epochs of each network; 0: none is asked.
+    most_repeated : int, default=MOST_REPEATED
+        Rows with a label up to which the networks are asked twice.
 
     Returns
     -------
@@ -77,7 +81,7 @@ def reach_verdict(task: FitTask, trainer: Trainer, epochs: int) -> Verdict | Non
     if not judged.any() or task.n_classes < 2:
         return None
     rng, brought = task.streams.judging, task.pred_proba
-    n_repeats = 2 if labeled.sum() <= MOST_REPEATED else 1
+    n_repeats = 2 if labeled.sum() <= most_repeated else 1
     folds = [_deal(task, labeled, rng) for _ in range(n_repeats if epochs else 0)]
     if all((fold[labeled] < 0).all() for fold in folds):
         return None if brought is None else make_verdict(task, brought[None], [])
