@@ -19,15 +19,10 @@ from torch.utils.data import Dataset
 from noisyfit._nested_params import NestedParams
 from noisyfit._random import seeded
 from noisyfit._sklearn import Interval, StrOptions, fit_context
+from noisyfit.base._decisions import relabeled_rows
 from noisyfit.base._fit_task import FitResult, FitTask, make_task
 from noisyfit.base._fitted_labels import FittedLabels
-from noisyfit.base._judging import (
-    MOST_EPOCHS,
-    MOST_REPEATED,
-    Verdict,
-    reach_verdict,
-    relabeled_rows,
-)
+from noisyfit.base._judging import MOST_EPOCHS, MOST_REPEATED, Verdict, reach_verdict
 from noisyfit.base._names import refuse_names
 from noisyfit.base._trainer import Trainer
 from noisyfit.data import (

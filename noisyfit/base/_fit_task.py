@@ -181,20 +181,6 @@ class FitTask:
             dynamics, judged=memorised, n_bootstrap=n_bootstrap, random_state=random_state
         )
 
-    def contradicted(self, predicted: np.ndarray) -> np.ndarray:
-        """Mark labels that the out-of-fold verdict contradicts, or the final net without one.
-
-        Parameters
-        ----------
-        predicted : ndarray of shape (n_samples,), int64
-            Codes of the classes that the final net predicts.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,), bool
-        """
-        return predicted != self.y if self.verdict is None else self.verdict.contradicted
-
     def rate_among_judged(self, noise_rate: float) -> float:
         """Convert a proportion of all rows into one of the rows that nobody verified.
 

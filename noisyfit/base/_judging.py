@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from scipy.optimize import brentq
-from scipy.special import expit, logit
 
 from noisyfit._random import seeded
 from noisyfit.base._pooling import pooled
@@ -23,7 +21,6 @@ MOST_EPOCHS, MOST_REPEATED = 30, 5_000
 """Epochs of the judges, and rows up to which they are asked twice."""
 _UNPREDICTED = 1 / 3
 """A class is rare or hard if fewer rows are predicted as it than this share of its labels."""
-_FARTHEST = 30.0
 _SETTINGS = {"momentum": 0.9, "weight_decay": 5e-3}
 """Of SGD, so that the judges of all methods are the same."""
 
@@ -90,61 +87,6 @@ def reach_verdict(
         # One repeat: nobody knows how stable the mean is, and the interval has to allow for that.
         crossed = pooled([crossed.mean(axis=0), brought], task.y, judged)[None]
     return make_verdict(task, crossed, folds)
-
-
-def relabeled_rows(
-    verdict: Verdict | None,
-    y: np.ndarray,
-    predicted: np.ndarray,
-    noise_scores: np.ndarray,
-    rejected: np.ndarray,
-) -> np.ndarray:
-    r"""Mark the rejected rows whose label is worth replacing by the predicted one.
-
-    Parameters
-    ----------
-    verdict : Verdict or None
-        None: all rejected rows.
-    y, predicted : ndarray of shape (n_samples,), int64
-        Given labels, and what the final net predicts.
-    noise_scores : ndarray of shape (n_samples,)
-        Probability that each given label is wrong.
-    rejected : ndarray of shape (n_samples,), bool
-        Rows to choose from.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,), bool
-
-    Notes
-    -----
-    With the score s of the given label y, and the out-of-fold probabilities p, the predicted class
-    c is right with the probability :math:`s p_c / (1 - p_y)`. A label is replaced if that exceeds
-    1 - s with scores that are moved to the *lower* end of the noise rate's interval: a label that
-    is merely hard must not be replaced, and only what all estimates agree on is no such label.
-    """
-    if verdict is None or not rejected.any():
-        return rejected
-    rows = np.flatnonzero(rejected)
-    low = verdict.interval[0]
-    s = _moved(noise_scores, low)[rows]
-    p = verdict.proba[rows].astype(np.float64)
-    here = np.arange(len(rows))
-    of_predicted = p[here, predicted[rows]] / np.maximum(1 - p[here, y[rows]], 1e-9)
-    marked = np.zeros(len(y), dtype=bool)
-    marked[rows] = (predicted[rows] != y[rows]) & (s * of_predicted > 1 - s)
-    return marked
-
-
-def _moved(scores: np.ndarray, mean: float) -> np.ndarray:
-    """Move probabilities by one amount on the logit scale, so that they have a smaller mean."""
-    z = logit(np.clip(scores, 1e-9, 1 - 1e-9))
-    z[scores == 0] = -np.inf  # trusted, and certain
-    if mean >= scores.mean():
-        return scores
-    if expit(z - _FARTHEST).mean() >= mean:
-        return np.zeros_like(scores)
-    return expit(z - brentq(lambda b: expit(z - b).mean() - mean, 0, _FARTHEST))
 
 
 def _deal(task: FitTask, labeled: np.ndarray, rng: np.random.Generator) -> np.ndarray:

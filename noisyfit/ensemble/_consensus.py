@@ -19,6 +19,7 @@ from noisyfit.base import (
     Trainer,
     cross_fit,
     make_verdict,
+    noise_scores,
 )
 from noisyfit.ensemble._net import SoftLabelNet
 from noisyfit.ensemble._views import (
@@ -32,7 +33,6 @@ from noisyfit.ensemble._views import (
     view_of,
     weights,
 )
-from noisyfit.label_quality import calibrate_judged
 from noisyfit.methods.dynamics_lstm import DynamicsLSTM
 from noisyfit.training import EarlyLearningNet, NoisyNet
 
@@ -294,11 +294,9 @@ class ConsensusClassifier(BaseNoisyClassifier):
         suspicion[judged] = combined_suspicion(views)
         verdict = self._final_verdict(task, verdict, proba)
         gap = task.loss_gap(run_in_sample.dynamics)
-        rate = replace(task, verdict=verdict).noise_rate(0.0, gap)
-        scores = calibrate_judged(
-            suspicion, verdict.contradicted, task.rate_among_judged(rate), ~judged
-        )
-        scores *= verdict.found.told
+        judged_by_all = replace(task, verdict=verdict)
+        rate = judged_by_all.noise_rate(0.0, gap)
+        scores = noise_scores(judged_by_all, suspicion, verdict.proba.argmax(axis=1), rate)
         net = self._last(task, trainer, scores, proba)
         shares = dict(zip((view.name for view in views), weights(views).tolist(), strict=True))
         return FitResult(

@@ -11,10 +11,10 @@ import torch
 
 from noisyfit._sklearn import Interval, StrOptions
 from noisyfit.augment import weak_view
-from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask, Trainer
+from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask, Trainer, noise_scores
 from noisyfit.data import View, batch_sizes
 from noisyfit.dynamics import DynamicsRecorder
-from noisyfit.label_quality import NoiseRateEstimate, calibrate_judged
+from noisyfit.label_quality import NoiseRateEstimate
 from noisyfit.methods.dlt._net import ThresholdNet, ThresholdSettings
 from noisyfit.training import EpochProgress, predict_classes
 
@@ -381,8 +381,7 @@ class DLTClassifier(BaseNoisyClassifier):
         dynamics = recorder.dynamics_
         evidence = -dynamics.mean("given_prob")
         predicted = predict_classes(net, task.rows)
-        rate = task.rate_among_judged(noise_rate)
-        scores = calibrate_judged(evidence, task.contradicted(predicted), rate, ~task.judged)
+        scores = noise_scores(task, evidence, predicted, noise_rate)
         return FitResult(
             net=net,
             noise_scores=scores,

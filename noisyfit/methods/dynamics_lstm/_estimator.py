@@ -15,9 +15,9 @@ from sklearn.base import clone
 
 from noisyfit._random import seeded
 from noisyfit._sklearn import Interval, StrOptions, fit_context
-from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask, Trainer, make_task
+from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask, Trainer, make_task, noise_scores
 from noisyfit.dynamics import RECORDINGS, RecordedRun, TrainingDynamics
-from noisyfit.label_quality import calibrate_judged, spare_last_rows
+from noisyfit.label_quality import spare_last_rows
 from noisyfit.methods.dynamics_lstm._detector import ANY_RECORDING, DynamicsLSTM, check_marks
 from noisyfit.methods.dynamics_lstm._noise_rate import detector_noise_rate
 from noisyfit.noise import corrupt_labels, transition_matrix
@@ -366,12 +366,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         predicted = predict_classes(net, task.rows)
         return FitResult(
             net=net,
-            noise_scores=calibrate_judged(
-                suspicion,
-                task.contradicted(predicted),
-                task.rate_among_judged(rate),
-                task.trusted,
-            ),
+            noise_scores=noise_scores(task, suspicion, predicted, rate),
             clean_mask=~drop,
             noise_rate=rate,
             dynamics=run.dynamics.select(tuple(self.record)),

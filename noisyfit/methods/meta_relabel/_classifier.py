@@ -12,9 +12,8 @@ import torch
 
 from noisyfit._sklearn import Interval, StrOptions
 from noisyfit.augment import strong_view
-from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask, Trainer
+from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask, Trainer, noise_scores
 from noisyfit.dynamics import DynamicsRecorder, TrainingDynamics
-from noisyfit.label_quality import calibrate_judged
 from noisyfit.methods.meta_relabel._decisions import DecisionRecorder
 from noisyfit.methods.meta_relabel._gradient import META_GRADIENTS
 from noisyfit.methods.meta_relabel._look_ahead import check_look_ahead_optimizer
@@ -441,8 +440,7 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         wrong = predicted != task.y
         noise_rate = task.noise_rate(float((wrong & task.judged)[~task.unlabeled].mean()))
         evidence = -(p_given + dynamics.mean("given_prob")) / 2
-        rate = task.rate_among_judged(noise_rate)
-        scores = calibrate_judged(evidence, task.contradicted(predicted), rate, ~task.judged)
+        scores = noise_scores(task, evidence, predicted, noise_rate)
         clean = task.kept_rows(scores > 0.5, scores)
         kept = np.where(clean, 1 - scores, 0.0)[:, None]
         proba *= 1 - kept  # in place: it is as large as rows times classes

@@ -10,11 +10,10 @@ import numpy as np
 import torch
 
 from noisyfit._sklearn import Interval, StrOptions
-from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask, Trainer
+from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask, Trainer, noise_scores
 from noisyfit.dynamics import RECORDINGS, RecordedRun, TrainingDynamics, given_label_statistics
 from noisyfit.label_quality import (
     break_ties,
-    calibrate_judged,
     spare_last_rows,
 )
 from noisyfit.methods.mild._metric import group_means, selection_metric, widest_gap
@@ -348,9 +347,8 @@ class MILDSelector(BaseNoisyClassifier):
 
         assert run.net is not None, "by default a run keeps a net that trains on all rows"
         predicted, margin = run.map_logits(_prediction_and_margin).T
-        wrong = predicted != task.y
         scores, noise_rate = self._scores(
-            run, task, evidence, dropped_round, trained, rounds[0], wrong, margin
+            run, task, evidence, dropped_round, trained, rounds[0], predicted, margin
         )
         suspicious = (scores[rows] > 0.5) & learned
         late = rows[self._spare(suspicious, scores[rows], task, rows)]
@@ -445,9 +443,10 @@ class MILDSelector(BaseNoisyClassifier):
         dropped_round: np.ndarray,
         lengths: list[int],
         first: Round,
-        wrong: np.ndarray,
+        predicted: np.ndarray,
         final_margin: np.ndarray,
     ) -> tuple[np.ndarray, float]:
+        wrong = predicted != task.y
         trained = np.cumsum(lengths)[dropped_round - 1]
         missed = sum(lengths) - trained
         total = evidence + missed * np.where(wrong, 1.0, -self.lam)
@@ -464,9 +463,8 @@ class MILDSelector(BaseNoisyClassifier):
             first_round = run.dynamics.epochs(stop=lengths[0])
             gap = None if self.recording == "held_out" else task.loss_gap(first_round)
             rate = task.rate_among_judged(task.noise_rate(rate, gap))
-            wrong = task.verdict.contradicted
         total[judged] = break_ties(total[judged], -margin[judged])
-        scores = calibrate_judged(total, wrong, rate, task.trusted)
+        scores = noise_scores(task, total, predicted, task.judged_share * rate)
         own = float(scores.mean())
         return scores, own if task.verdict is None else task.judged_share * rate
 
