@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,9 +14,11 @@ from noisyfit.augment import weak_view
 from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask, Trainer, noise_scores
 from noisyfit.data import View, batch_sizes
 from noisyfit.dynamics import DynamicsRecorder
-from noisyfit.label_quality import NoiseRateEstimate
 from noisyfit.methods.dlt._net import ThresholdNet, ThresholdSettings
 from noisyfit.training import EpochProgress, predict_classes
+
+if TYPE_CHECKING:
+    from noisyfit.label_quality import NoiseRateEstimate
 
 _N_BOOTSTRAP = 100
 
