@@ -217,7 +217,13 @@ class BaseNoisyClassifier(
         """Ask networks, and the user's model, that did not train on a row of its label."""
         # What is wrong with the records is said before anything is trained.
         DynamicsRecorder(task.n_samples, tuple(self.record), folder=self.record_folder).initialize()
-        return reach_verdict(task, trainer, self._judge_epochs(), self._most_repeated)
+        return reach_verdict(
+            task, trainer, self._judge_epochs(), self._judge_loss, self._most_repeated
+        )
+
+    @property
+    def _judge_loss(self) -> str:
+        return getattr(self, "loss", "cross_entropy")  # not every method has the choice
 
     def _judge_epochs(self) -> int:
         auto = min(self._most_judge_epochs, self.max_epochs)
@@ -252,6 +258,9 @@ class BaseNoisyClassifier(
         self.history_ = result.history
         self._early_agreement = result.early_agreement
         self.dynamics_ = result.dynamics
+        if hasattr(self, "loss"):
+            self.loss_ = task.chosen_loss(self.loss)
+            self._loss_gain = None if task.verdict is None else task.verdict.gain
         self.scaler_, self._row_dtype = task.scaler, task.row_dtype
         self._row_shape, self._row_sample = trainer.row_shape, task.row_sample
         # Labels are kept as codes: those of a text would take many times the memory.

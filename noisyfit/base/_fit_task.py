@@ -126,6 +126,23 @@ class FitTask:
         """Rows with a label that nobody verified: (n_samples,), bool."""
         return ~(self.trusted | self.unlabeled)
 
+    def chosen_loss(self, loss: str) -> str:
+        """Return the loss that was chosen by the out-of-fold verdict.
+
+        Parameters
+        ----------
+        loss : {"cross_entropy", "early_learning", "auto"}
+            What the user asks for.
+
+        Returns
+        -------
+        {"cross_entropy", "early_learning"}
+            Without a verdict there is nothing to choose by: ``"auto"`` is cross-entropy then.
+        """
+        if self.verdict is not None:
+            return self.verdict.loss
+        return "cross_entropy" if loss == "auto" else loss
+
     @property
     def spared(self) -> np.ndarray:
         """Rows that are kept whatever a method says: trusted ones, and of rare or hard classes."""

@@ -17,7 +17,6 @@ from noisyfit.base import (
     FitResult,
     FitTask,
     Trainer,
-    cross_fit,
     make_verdict,
     noise_scores,
 )
@@ -34,14 +33,12 @@ from noisyfit.ensemble._views import (
     weights,
 )
 from noisyfit.methods.dynamics_lstm import DynamicsLSTM
-from noisyfit.training import EarlyLearningNet, NoisyNet
 
 if TYPE_CHECKING:
     from noisyfit.base import Verdict
     from noisyfit.dynamics import RecordedRun
+    from noisyfit.training import NoisyNet
 
-_SURE = 2.0
-"""t-value from which on early-learning regularization is taken."""
 _MOST_BOOSTED = 11
 """Classes up to which boosting, which grows a tree for each, is asked by itself."""
 _BOOSTING: dict[str, Any] = {"max_iter": 30, "learning_rate": 0.2, "max_leaf_nodes": 8}
@@ -182,6 +179,12 @@ class ConsensusClassifier(BaseNoisyClassifier):
     fold. A logistic regression that learns the weights from planted errors was tried and ranked
     worse.
 
+    *Loss*: both are tried over the same folds, and early-learning regularization is taken if the
+    paired difference of their out-of-fold accuracies on the given labels has a t-value above 2, and
+    above -1 against cross-entropy up to the epoch where it predicts best.
+    Networks that cannot be computed side by side, which all but `noisyfit.modules.MLP` are, get one
+    repeat of each loss, where with a fixed loss they get two.
+
     *Last training*: on soft labels, each given label with one less its noise score s, the likeliest
     other class with s times its out-of-fold probability among the others. What is left is not
     learned, so that a row of which nothing is known weighs little.
@@ -276,6 +279,10 @@ class ConsensusClassifier(BaseNoisyClassifier):
     def _most_repeated(self) -> int:  # type: ignore[override]
         return 0 if self._is_quick else super()._most_repeated
 
+    @property
+    def _judge_loss(self) -> str:
+        return "cross_entropy" if self._is_quick and self.loss == "auto" else self.loss
+
     def _verdict(self, task: FitTask, trainer: Trainer) -> Verdict | None:
         # What the user brought is a view of its own, beside that of the networks.
         return super()._verdict(replace(task, pred_proba=None), trainer)
@@ -285,9 +292,8 @@ class ConsensusClassifier(BaseNoisyClassifier):
         if verdict is None:
             return self._trusted_alone(task, trainer)
         judged = task.judged
-        repeats, early = self._chosen_loss(task, trainer, verdict)
-        run_in_sample = self._in_sample(task, trainer, early)
-        views = self._views(task, trainer, verdict, repeats, run_in_sample)
+        run_in_sample = self._in_sample(task, trainer)
+        views = self._views(task, trainer, verdict, run_in_sample)
         proba = np.zeros_like(verdict.proba)
         proba[judged] = combined_probability(views)
         suspicion = np.zeros(task.n_samples)
@@ -308,42 +314,17 @@ class ConsensusClassifier(BaseNoisyClassifier):
             history=[*run_in_sample.history(), *net.epoch_history()],
             attributes={
                 "views_": shares,
-                "loss_": "early_learning" if early else "cross_entropy",
                 "held_out_proba_": proba.astype(np.float32),
             },
             verdict=verdict,
         )
 
-    def _chosen_loss(
-        self, task: FitTask, trainer: Trainer, verdict: Verdict
-    ) -> tuple[np.ndarray, bool]:
-        """Return out-of-fold probabilities of the better loss, and whether it is the new one."""
-        if self.loss == "cross_entropy" or (self.loss == "auto" and self._is_quick):
-            return verdict.repeats, False
-        proba = cross_fit(
-            task,
-            trainer,
-            verdict.folds[:1],
-            task.streams.judging,
-            self._judge_epochs(),
-            early_learning=True,
-        )
-        if self.loss == "early_learning":
-            return proba, True
-        judged = task.judged
-        right = proba[0].argmax(axis=1) == task.y, verdict.repeats[0].argmax(axis=1) == task.y
-        gain = (right[0].astype(float) - right[1])[judged]
-        t = gain.mean() / max(gain.std() / np.sqrt(len(gain)), 1e-9)
-        return (proba, True) if t > _SURE else (verdict.repeats, False)
-
-    def _in_sample(self, task: FitTask, trainer: Trainer, early: bool) -> RecordedRun:
+    def _in_sample(self, task: FitTask, trainer: Trainer) -> RecordedRun:
         quantities = dict.fromkeys([*self.record, "margin", "loss", "correct"])
         epochs = self._judge_epochs()
         with closing(trainer.progress(epochs, leave=False)) as bar:
             bar.stage(f"{type(self).__name__} in sample")
-            settings: dict[str, Any] = {}
-            if early:
-                settings = {"net_class": EarlyLearningNet, "n_source": len(task.rows.source)}
+            settings = trainer.net_of(task.chosen_loss(self.loss))
             run = trainer.make_run("training", quantities, bar, keeps_net=False, **settings)
             run.train_stage(~task.unlabeled, epochs, "in sample")
         return run
@@ -353,12 +334,11 @@ class ConsensusClassifier(BaseNoisyClassifier):
         task: FitTask,
         trainer: Trainer,
         verdict: Verdict,
-        repeats: np.ndarray,
         run: RecordedRun,
     ) -> list[View]:
         judged = task.judged
         y = task.y[judged]
-        networks = view_of("networks out of fold", repeats.mean(axis=0)[judged], y)
+        networks = view_of("networks out of fold", verdict.proba[judged], y)
         p = DynamicsLSTM.pretrained(device=self.device).predict_proba(run.dynamics)[judged]
         views = [
             networks,
@@ -398,9 +378,12 @@ class ConsensusClassifier(BaseNoisyClassifier):
         """Let the mean of all probabilities judge; the networks' repeats say how stable it is."""
         all_of_them = make_verdict(task, proba[None], verdict.folds)
         first, found = verdict.found, all_of_them.found
-        rate = (first.rate + found.rate) / 2 if first.told else found.rate
-        low = min(first.interval[0], rate) if first.told else 0.0
-        high = max(first.interval[1], found.interval[1]) if first.told else found.interval[1]
+        if not found.told:  # the networks alone may tell something, and the mean may not
+            return all_of_them._replace(found=first)
+        rate, low, high = found.rate, 0.0, found.interval[1]
+        if first.told:
+            rate = (first.rate + rate) / 2
+            low, high = min(first.interval[0], rate), max(first.interval[1], high)
         found = found._replace(
             rate=rate, interval=(low, max(high, rate)), instability=first.instability
         )
@@ -429,7 +412,7 @@ class ConsensusClassifier(BaseNoisyClassifier):
 
     def _trusted_alone(self, task: FitTask, trainer: Trainer) -> FitResult:
         """Train on labels of which none is to be judged, or none can be."""
-        run = self._in_sample(task, trainer, early=False)
+        run = self._in_sample(task, trainer)
         net = self._last(task, trainer, np.zeros(task.n_samples), np.eye(task.n_classes)[task.y])
         return FitResult(
             net=net,
@@ -438,5 +421,5 @@ class ConsensusClassifier(BaseNoisyClassifier):
             noise_rate=0.0,
             dynamics=run.dynamics.select(tuple(self.record)),
             history=[*run.history(), *net.epoch_history()],
-            attributes={"views_": {}, "loss_": "cross_entropy", "held_out_proba_": None},
+            attributes={"views_": {}, "held_out_proba_": None},
         )

@@ -101,7 +101,7 @@ def test_networks_and_they_are_averaged_by_accuracy_on_given_labels():
     np.testing.assert_allclose(
         verdict.proba, w * networks.proba + (1 - w) * ORACLE, rtol=1e-4, atol=1e-6
     )
-    assert len(networks.repeats) == 2
+    assert len(networks.folds) == 2
     assert np.isnan(verdict.found.instability), "nobody knows how stable the mean is"
     smallest = min(verdict.found.estimates)
     assert verdict.found.interval[0] <= smallest / 2
@@ -121,7 +121,7 @@ def test_nobody_else_is_asked_without_networks(monkeypatch):
     def refuse(*args, **kwargs):
         raise AssertionError("a network was trained in cross-validation")
 
-    monkeypatch.setattr("noisyfit.base._judging.cross_fit", refuse)
+    monkeypatch.setattr("noisyfit.base._judging._cross_fit", refuse)
     clone(QUICK).fit(X, GIVEN, pred_proba=ORACLE)
 
 

@@ -176,17 +176,16 @@ def test_quick_asks_fewer_and_less_often(monkeypatch):
     asked = []
     import noisyfit.base._judging as judging
 
-    original = judging.cross_fit
+    original = judging._cross_fit
 
-    def counted(task, trainer, folds, rng, epochs, **how):
-        asked.append((len(folds), epochs, how))
-        return original(task, trainer, folds, rng, epochs, **how)
+    def counted(task, trainer, folds, epochs, early_learning):
+        asked.append((len(folds), epochs, early_learning))
+        return original(task, trainer, folds, epochs, early_learning)
 
-    monkeypatch.setattr(judging, "cross_fit", counted)
-    monkeypatch.setattr("noisyfit.ensemble._consensus.cross_fit", counted)
+    monkeypatch.setattr(judging, "_cross_fit", counted)
     monkeypatch.setattr(ConsensusClassifier, "_judge_epochs", AS_IT_IS)
     est = ConsensusClassifier(preset="quick", random_state=0).fit(X, GIVEN)
-    assert asked == [(1, 15, {})]
+    assert asked == [(1, 15, False)]
     assert set(est.views_) == {
         "networks out of fold",
         "training dynamics",

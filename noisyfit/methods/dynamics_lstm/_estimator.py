@@ -51,6 +51,11 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         ``"evaluation"``: from a pass of its own each epoch. ``"held_out"``: from five networks in
         cross-validation, each row's from the one that does not train on it; that costs five times
         as much, and pays where few rows are memorised at once, see Notes.
+    loss : {"auto", "cross_entropy", "early_learning"}, default="auto"
+        Loss of the networks. ``"auto"``: early-learning regularization [2]_ where, among the
+        networks that judge (see `judge_epochs`), its own predict the given labels of rows that they
+        did not train on better, beyond chance, than those of cross-entropy. With
+        ``judge_epochs=0`` there is nothing to choose by, and it is cross-entropy.
     fine_tune : bool, default=False
         Adapt the detector to the data set: a fifth of the labels that it takes for right is flipped
         on purpose, the network trains on the result, the detector on what that looks like. Costs a
@@ -136,6 +141,8 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
     transition_matrix_ : ndarray of shape (n_classes, n_classes)
         Estimated share of the rows of a true class (row) that were given each label (column), see
         `noisyfit.label_quality.estimate_transition_matrix`.
+    loss_ : {"cross_entropy", "early_learning"}
+        The loss that was taken.
     detector_ : DynamicsLSTM
         The detector that was used.
     classes_ : ndarray of shape (n_classes,)
@@ -179,10 +186,18 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
     and the scale of the scores; a class that hardly any row is predicted as keeps its rows. With
     ``judge_epochs=0`` the method speaks for itself, as described above.
 
+    *Loss* (no part of the method). Both losses are tried over the same folds, and early-learning
+    regularization is taken if the paired difference of their out-of-fold accuracies on the given
+    labels has a t-value above 2; its networks are then also the judges. This costs one repeat more.
+    Networks that cannot be computed side by side, which all but `noisyfit.modules.MLP` are, get one
+    repeat of each loss, where with a fixed loss they get two: it takes as long.
+
     References
     ----------
     .. [1] Jia et al., "Learning from Training Dynamics: Identifying Mislabeled Data Beyond Manually
        Designed Features", AAAI 2023.
+    .. [2] Liu et al., "Early-learning regularization prevents memorization of noisy labels",
+       NeurIPS 2020.
 
     Examples
     --------
@@ -201,6 +216,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         **BaseNoisyClassifier._parameter_constraints,
         "detector": [StrOptions({"pretrained"}), DynamicsLSTM],
         "recording": [StrOptions(set(RECORDINGS))],
+        "loss": [StrOptions({"auto", "cross_entropy", "early_learning"})],
         "fine_tune": ["boolean"],
         "remove": [StrOptions({"estimated"}), Interval(Real, 0, 1, closed="left")],
     }
@@ -212,6 +228,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         *,
         detector: str | DynamicsLSTM = "pretrained",
         recording: str = "training",
+        loss: str = "auto",
         fine_tune: bool = False,
         remove: str | float = "estimated",
         record: Any = ("given_prob", "margin"),
@@ -256,6 +273,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         )
         self.detector = detector
         self.recording = recording
+        self.loss = loss
         self.fine_tune = fine_tune
         self.remove = remove
 
@@ -351,17 +369,18 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         n_nets = RecordedRun.n_nets(self.recording, keeps_net=False)
         n_epochs = self.max_epochs * (n_nets * (1 + self.fine_tune) + 1)
         with closing(trainer.progress(n_epochs)) as bar:
-            run = self._record(trainer, "recording", bar)
+            settings = trainer.net_of(task.chosen_loss(self.loss))
+            run = self._record(trainer, "recording", bar, **settings)
             recorded = run.history()
             suspicion, rate = self._judge(detector, run.dynamics, task)
             drop = self._drop(suspicion, rate, task)
             if self.fine_tune:
-                detector, history = self._fine_tune(detector, task, trainer, ~drop, bar)
+                detector, history = self._fine_tune(detector, task, trainer, ~drop, bar, **settings)
                 recorded += history
                 suspicion, rate = self._judge(detector, run.dynamics, task)
                 drop = self._drop(suspicion, rate, task)
             bar.stage(f"{type(self).__name__} retraining")
-            net = trainer.make_net([("progress", bar)])
+            net = trainer.make_net([("progress", bar)], **settings)
             net.train_stage(task.rows.subset(~drop), self.max_epochs, "retraining", task.held_back)
         predicted = predict_classes(net, task.rows)
         return FitResult(
@@ -395,7 +414,8 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
             closing(trainer.progress(self.max_epochs * n_nets)) as bar,
             seeded(task.streams.training, task.device),
         ):
-            return self._record(trainer, "recording", bar, rows)
+            settings = trainer.net_of(task.chosen_loss(self.loss))
+            return self._record(trainer, "recording", bar, rows, **settings)
 
     def _record(
         self,
@@ -404,11 +424,14 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         bar: EpochProgress,
         rows: Rows | None = None,
         keep: np.ndarray | None = None,
+        **settings: Any,
     ) -> RecordedRun:
         """Train on the rows to keep and record them; `rows` may have other labels."""
         bar.stage(f"{type(self).__name__} {stage}")
         quantities = dict.fromkeys([*self.record, "margin", "loss", "correct"])
-        run = trainer.make_run(self.recording, quantities, bar, rows=rows, keeps_net=False)
+        run = trainer.make_run(
+            self.recording, quantities, bar, rows=rows, keeps_net=False, **settings
+        )
         keep = np.ones(run.dynamics.n_samples, dtype=bool) if keep is None else keep
         run.train_stage(keep, self.max_epochs, stage)
         return run
@@ -443,12 +466,13 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         trainer: Trainer,
         kept: np.ndarray,
         bar: EpochProgress,
+        **settings: Any,
     ) -> tuple[DynamicsLSTM, list[dict[str, Any]]]:
         """Train the detector further on flips among the rows that it takes for clean."""
         matrix = transition_matrix("symmetric", task.n_classes, _FLIPPED_SHARE)
         rows, flipped = _flip(task, matrix, kept)
         check_marks(flipped[kept], int(kept.sum()))
-        run = self._record(trainer, "fine-tuning", bar, rows, kept)
+        run = self._record(trainer, "fine-tuning", bar, rows, kept, **settings)
         tuned = copy.copy(detector)
         tuned.random_state = int(task.streams.split.integers(2**31))
         tuned = tuned.fine_tune(run.dynamics.relative_prob[kept], flipped[kept])

@@ -81,6 +81,11 @@ class MILDSelector(BaseNoisyClassifier):
         Take predictions from the training step itself, from a pass of their own each epoch, or
         from five further nets, each row's from the one that does not train on it; that costs five
         times as much, and helps where wrong labels are learned at once.
+    loss : {"auto", "cross_entropy", "early_learning"}, default="auto"
+        Loss of the networks. ``"auto"``: early-learning regularization [2]_ where, among the
+        networks that judge (see `judge_epochs`), its own predict the given labels of rows that they
+        did not train on better, beyond chance, than those of cross-entropy. With
+        ``judge_epochs=0`` there is nothing to choose by, and it is cross-entropy.
     record : sequence of str, default=("correct",)
         What to keep in ``dynamics_``: ``"correct"``, ``"given_prob"``, ``"margin"``, ``"loss"``.
     record_folder : str, Path or None, default=None
@@ -158,6 +163,8 @@ class MILDSelector(BaseNoisyClassifier):
     transition_matrix_ : ndarray of shape (n_classes, n_classes)
         Estimated share of the rows of a true class (row) that were given each label (column), see
         `noisyfit.label_quality.estimate_transition_matrix`.
+    loss_ : {"cross_entropy", "early_learning"}
+        The loss that was taken.
     dropped_round_ : ndarray of shape (n_samples,), int64
         Round at whose end a row was dropped; 0 for rows that were kept.
     rounds_ : list of Round
@@ -217,10 +224,18 @@ class MILDSelector(BaseNoisyClassifier):
     and the scale of the scores; a class that hardly any row is predicted as keeps its rows. With
     ``judge_epochs=0`` the method speaks for itself, as described above.
 
+    *Loss* (no part of the method). Both losses are tried over the same folds, and early-learning
+    regularization is taken if the paired difference of their out-of-fold accuracies on the given
+    labels has a t-value above 2; its networks are then also the judges. This costs one repeat more.
+    Networks that cannot be computed side by side, which all but `noisyfit.modules.MLP` are, get one
+    repeat of each loss, where with a fixed loss they get two: it takes as long.
+
     References
     ----------
     .. [1] Hu et al., "MILD: Modeling the Instance Learning Dynamics for Learning with Noisy
        Labels", IJCAI 2023.
+    .. [2] Liu et al., "Early-learning regularization prevents memorization of noisy labels",
+       NeurIPS 2020.
 
     Examples
     --------
@@ -246,6 +261,7 @@ class MILDSelector(BaseNoisyClassifier):
             Interval(Real, 0, 1, closed="neither"),
         ],
         "recording": [StrOptions(set(RECORDINGS))],
+        "loss": [StrOptions({"auto", "cross_entropy", "early_learning"})],
     }
     rounds_: list[Round]
     optimizer_defaults: ClassVar[dict[str, Any]] = {"momentum": 0.9, "weight_decay": 5e-3}
@@ -260,6 +276,7 @@ class MILDSelector(BaseNoisyClassifier):
         full: bool = False,
         threshold: str | float = "scale",
         recording: str = "training",
+        loss: str = "auto",
         record: Any = ("correct",),
         record_folder: Any = None,
         checkpoint: Any = None,
@@ -306,6 +323,7 @@ class MILDSelector(BaseNoisyClassifier):
         self.full = full
         self.threshold = threshold
         self.recording = recording
+        self.loss = loss
 
     @property
     def n_rounds_(self) -> int:
@@ -325,7 +343,8 @@ class MILDSelector(BaseNoisyClassifier):
         trained: list[int] = []
         mixtures: list[WeibullMixture | None] = []
         with closing(progress):
-            run = trainer.make_run(self.recording, quantities, progress)
+            settings = trainer.net_of(task.chosen_loss(self.loss))
+            run = trainer.make_run(self.recording, quantities, progress, **settings)
             for number, epochs in enumerate(lengths, start=1):
                 progress.stage(f"{type(self).__name__} round {number}/{n_rounds}")
                 rows = np.flatnonzero(dropped_round == 0)
