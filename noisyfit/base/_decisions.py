@@ -7,15 +7,92 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import logit
 
-from noisyfit.label_quality import calibrate_judged, moved_to, planted_length, with_length
+from noisyfit.label_quality import (
+    calibrate_judged,
+    margins,
+    moved_to,
+    normal_scores,
+    planted_length,
+    with_length,
+)
 
 if TYPE_CHECKING:
     from noisyfit.base._fit_task import FitTask
     from noisyfit.base._judging import Verdict
+    from noisyfit.dynamics import TrainingDynamics
 
 _SHARE = 0.9
 """Proportion of the planted errors whose place in the ranking sets the slope of the scores: what a
 review is asked for by default."""
+
+
+BOTH = "both"
+"""Name of a ranking in sample and out of fold."""
+
+
+def ranked_by_both(task: FitTask, suspicion: np.ndarray) -> np.ndarray:
+    """Average a ranking in sample with that of the out-of-fold verdict.
+
+    They err for different reasons: the one where wrong labels are learned by heart at once, the
+    other where rows are few. Equal weights are as good as the better of the two, or better,
+    whatever the share of labels that is learned by heart.
+
+    Parameters
+    ----------
+    task : FitTask
+        Rows, labels, and the out-of-fold verdict.
+    suspicion : ndarray of shape (n_samples,)
+        Higher means more suspicious; those of rows that are not judged do not count.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+        As `suspicion` without a verdict, and where it tells nothing.
+    """
+    verdict, judged = task.verdict, task.judged
+    if verdict is None or not verdict.found.told:
+        return suspicion
+    out_of_fold = -margins(verdict.proba[judged], task.y[judged])
+    both = suspicion.astype(np.float64)
+    both[judged] = normal_scores(suspicion[judged]) + normal_scores(out_of_fold)
+    return both
+
+
+def chosen_recording(
+    task: FitTask, recording: str, mode: str, dynamics: TrainingDynamics
+) -> dict[str, str]:
+    """Return the attributes that say which recording a ranking is of, and why.
+
+    Parameters
+    ----------
+    task : FitTask
+        Rows, labels, and the out-of-fold verdict, if there is one.
+    recording : str
+        What the user asks for.
+    mode : str
+        How the dynamics were recorded.
+    dynamics : TrainingDynamics
+        Records of ``"correct"``.
+
+    Returns
+    -------
+    dict of str to str
+        ``recording_`` and ``recording_reason_``.
+    """
+    verdict = task.verdict
+    if recording != "auto":
+        return {"recording_": mode, "recording_reason_": "as asked for"}
+    if verdict is None or not verdict.found.told:
+        nobody = "no network in cross-validation " + ("judges" if verdict is None else "can tell")
+        return {"recording_": mode, "recording_reason_": f"{nobody} the labels"}
+    known = np.nanmean(dynamics.epochs(start=dynamics.n_epochs - 1).correct[task.judged])
+    return {
+        "recording_": BOTH,
+        "recording_reason_": (
+            f"the network agrees in sample with {known:.0%} of the labels, networks out of fold "
+            f"with {1 - verdict.found.contradicted:.0%}: each ranks for one half"
+        ),
+    }
 
 
 def noise_scores(

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
+from noisyfit.base._decisions import BOTH
 from noisyfit.label_quality import (
     count_by_class,
     doubts_about,
@@ -205,7 +206,12 @@ class FittedLabels:
             n_unlabeled=int((~labeled).sum()),
             counts=self._class_counts(),
             loss_gain=self._gain_of_loss(),
+            ranking=self._reason_for_both(),
         )
+
+    def _reason_for_both(self) -> str | None:
+        both = getattr(self, "recording_", None) == BOTH  # not every method has a choice
+        return self.__dict__.get("recording_reason_") if both else None
 
     def _gain_of_loss(self) -> float | None:
         early = getattr(self, "loss_", None) == "early_learning"  # not every method has a choice

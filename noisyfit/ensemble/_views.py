@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from scipy.special import ndtri
-from scipy.stats import rankdata
 from sklearn.base import clone
 
 from noisyfit.base import accuracy_weights
 from noisyfit.data import SparseSource, TensorSource
-from noisyfit.label_quality import margins
+from noisyfit.label_quality import margins, normal_scores
 
 if TYPE_CHECKING:
     from noisyfit.data import Rows
@@ -104,27 +102,6 @@ def combined_probability(views: list[View]) -> np.ndarray:
     """
     views = [view for view in views if view.proba is not None]
     return np.tensordot(weights(views), np.stack([np.asarray(v.proba) for v in views]), axes=1)
-
-
-def normal_scores(values: np.ndarray) -> np.ndarray:
-    """Replace values by the quantiles of a normal distribution at their ranks.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_rows,)
-        Ties share their mean rank.
-
-    Returns
-    -------
-    ndarray of shape (n_rows,)
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> normal_scores(np.array([5.0, 1.0, 7.0])).round(2)
-    array([ 0.  , -0.97,  0.97])
-    """
-    return ndtri((rankdata(values) - 0.5) / len(values))
 
 
 def vectors_of(rows: Rows) -> Any:

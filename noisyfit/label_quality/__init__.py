@@ -5,6 +5,7 @@ from noisyfit.label_quality._calibration import (
     calibrate,
     calibrate_judged,
     moved_to,
+    normal_scores,
     with_length,
 )
 from noisyfit.label_quality._class_counts import count_by_class

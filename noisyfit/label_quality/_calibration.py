@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.optimize import brentq, minimize
-from scipy.special import expit, log_expit, logit
+from scipy.special import expit, log_expit, logit, ndtri
+from scipy.stats import rankdata
 
 # Bounds of a and b in the fit, and of b when it is moved so that the mean is the given rate.
 _SLOPES = (1.0, 10.0)
@@ -47,6 +48,27 @@ def break_ties(values: np.ndarray, order: np.ndarray) -> np.ndarray:
     _, rank = np.unique(order, return_inverse=True)
     middle = max(rank.max() / 2, 0.5)
     return values + 0.4 * gap[level] * (rank / middle - 1 if rank.max() else 0.0)
+
+
+def normal_scores(values: np.ndarray) -> np.ndarray:
+    """Replace values by the quantiles of a normal distribution at their ranks.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_rows,)
+        Ties share their mean rank.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> normal_scores(np.array([5.0, 1.0, 7.0])).round(2)
+    array([ 0.  , -0.97,  0.97])
+    """
+    return ndtri((rankdata(values) - 0.5) / len(values))
 
 
 def calibrate(scores: np.ndarray, wrong: np.ndarray, rate: float | None = None) -> np.ndarray:

@@ -43,6 +43,7 @@ def summarize(
     n_unlabeled: int = 0,
     counts: Mapping[str, np.ndarray] | None = None,
     loss_gain: float | None = None,
+    ranking: str | None = None,
 ) -> str:
     """Describe the labels of a data set in a few lines, whether to believe them first.
 
@@ -73,6 +74,8 @@ def summarize(
     loss_gain : float or None, default=None
         By how much early-learning regularization, if it was taken, predicts a larger share of the
         given labels than cross-entropy.
+    ranking : str or None, default=None
+        By what the rows are ranked, and why, where that was chosen by the data.
 
     Returns
     -------
@@ -112,6 +115,8 @@ def summarize(
             "Loss: early-learning regularization, which predicts the given labels of rows that it "
             f"was not trained on better than cross-entropy by {100 * loss_gain:.1f} points."
         )
+    if ranking is not None:
+        lines.append(f"Ranked in sample and out of fold: {ranking}.")
     if n_trusted:
         lines.append(f"Trusted: {n_trusted:,}, taken as right.")
     if n_unlabeled:

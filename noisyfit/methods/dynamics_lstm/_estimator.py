@@ -15,7 +15,16 @@ from sklearn.base import clone
 
 from noisyfit._random import seeded
 from noisyfit._sklearn import Interval, StrOptions, fit_context
-from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask, Trainer, make_task, noise_scores
+from noisyfit.base import (
+    BaseNoisyClassifier,
+    FitResult,
+    FitTask,
+    Trainer,
+    chosen_recording,
+    make_task,
+    noise_scores,
+    ranked_by_both,
+)
 from noisyfit.dynamics import RECORDINGS, RecordedRun, TrainingDynamics
 from noisyfit.label_quality import spare_last_rows
 from noisyfit.methods.dynamics_lstm._detector import ANY_RECORDING, DynamicsLSTM, check_marks
@@ -46,11 +55,13 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
     detector : "pretrained" or DynamicsLSTM, default="pretrained"
         The detector that ships, or one of your own that has learned from relative probabilities,
         see Notes, as `fit_detector` teaches it.
-    recording : {"training", "evaluation", "held_out"}, default="training"
-        Where the dynamics come from. ``"training"``: from the training step itself, at no cost.
-        ``"evaluation"``: from a pass of its own each epoch. ``"held_out"``: from five networks in
-        cross-validation, each row's from the one that does not train on it; that costs five times
-        as much, and pays where few rows are memorised at once, see Notes.
+    recording : {"auto", "training", "evaluation", "held_out"}, default="auto"
+        Where the dynamics come from. ``"auto"``: as ``"training"``, and the ranking is averaged
+        with that of the networks that judge, see `judge_epochs`. ``"training"``: from the training
+        step itself, at no cost. ``"evaluation"``: from a pass of its own each epoch.
+        ``"held_out"``: from five networks in cross-validation, each row's from the one that does
+        not train on it; that costs five times as much, and pays where few rows are memorised at
+        once, see Notes.
     loss : {"auto", "cross_entropy", "early_learning"}, default="auto"
         Loss of the networks. ``"auto"``: early-learning regularization [2]_ where, among the
         networks that judge (see `judge_epochs`), its own predict the given labels of rows that they
@@ -145,6 +156,10 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         The loss that was taken.
     detector_ : DynamicsLSTM
         The detector that was used.
+    recording_ : {"both", "training", "evaluation", "held_out"}
+        What the scores rank by.
+    recording_reason_ : str
+        Why.
     classes_ : ndarray of shape (n_classes,)
         Class labels.
     net_ : NoisyNet
@@ -215,7 +230,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
     _parameter_constraints: ClassVar[dict[str, list]] = {
         **BaseNoisyClassifier._parameter_constraints,
         "detector": [StrOptions({"pretrained"}), DynamicsLSTM],
-        "recording": [StrOptions(set(RECORDINGS))],
+        "recording": [StrOptions({"auto", *RECORDINGS})],
         "loss": [StrOptions({"auto", "cross_entropy", "early_learning"})],
         "fine_tune": ["boolean"],
         "remove": [StrOptions({"estimated"}), Interval(Real, 0, 1, closed="left")],
@@ -227,7 +242,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         module: Any = None,
         *,
         detector: str | DynamicsLSTM = "pretrained",
-        recording: str = "training",
+        recording: str = "auto",
         loss: str = "auto",
         fine_tune: bool = False,
         remove: str | float = "estimated",
@@ -361,12 +376,16 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         sequences = self._run_alone(task, Trainer(self, task), rows).dynamics.relative_prob
         default = DynamicsLSTM(device=self.device, random_state=self.random_state)
         new = copy.deepcopy(default if detector is None else detector)
-        new.recording = self.recording
+        new.recording = self._mode
         return new.fit(sequences, flipped)
+
+    @property
+    def _mode(self) -> str:
+        return "training" if self.recording == "auto" else self.recording
 
     def _fit(self, task: FitTask, trainer: Trainer) -> FitResult:
         detector = self._load_detector()
-        n_nets = RecordedRun.n_nets(self.recording, keeps_net=False)
+        n_nets = RecordedRun.n_nets(self._mode, keeps_net=False)
         n_epochs = self.max_epochs * (n_nets * (1 + self.fine_tune) + 1)
         with closing(trainer.progress(n_epochs)) as bar:
             settings = trainer.net_of(task.chosen_loss(self.loss))
@@ -390,7 +409,10 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
             noise_rate=rate,
             dynamics=run.dynamics.select(tuple(self.record)),
             history=[*recorded, *net.epoch_history()],
-            attributes={"detector_": detector},
+            attributes={
+                "detector_": detector,
+                **chosen_recording(task, self.recording, self._mode, run.dynamics),
+            },
             early_agreement=run.early_agreement(task.judged),
             predicted=predicted,
         )
@@ -399,17 +421,17 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         if isinstance(self.detector, str):
             return DynamicsLSTM.pretrained(device=self.device)
         self.detector.check_fitted()
-        if self.detector.recording not in (ANY_RECORDING, self.recording):
+        if self.detector.recording not in (ANY_RECORDING, self._mode):
             warnings.warn(
                 f"The detector has learned from dynamics recorded in mode "
-                f"{self.detector.recording!r}, this run is recorded in mode {self.recording!r}.",
+                f"{self.detector.recording!r}, this run is recorded in mode {self._mode!r}.",
                 UserWarning,
                 stacklevel=4,
             )
         return self.detector
 
     def _run_alone(self, task: FitTask, trainer: Trainer, rows: Rows | None = None) -> RecordedRun:
-        n_nets = RecordedRun.n_nets(self.recording, keeps_net=False)
+        n_nets = RecordedRun.n_nets(self._mode, keeps_net=False)
         with (
             closing(trainer.progress(self.max_epochs * n_nets)) as bar,
             seeded(task.streams.training, task.device),
@@ -429,9 +451,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         """Train on the rows to keep and record them; `rows` may have other labels."""
         bar.stage(f"{type(self).__name__} {stage}")
         quantities = dict.fromkeys([*self.record, "margin", "loss", "correct"])
-        run = trainer.make_run(
-            self.recording, quantities, bar, rows=rows, keeps_net=False, **settings
-        )
+        run = trainer.make_run(self._mode, quantities, bar, rows=rows, keeps_net=False, **settings)
         keep = np.ones(run.dynamics.n_samples, dtype=bool) if keep is None else keep
         run.train_stage(keep, self.max_epochs, stage)
         return run
@@ -448,8 +468,9 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         gap, rate = task.loss_gap(dynamics), float(p.mean())
         if gap is not None:
             rate = detector_noise_rate(rate, gap.rate, gap.separation)
-        in_sample = self.recording != "held_out"  # else nothing is learned by heart
-        return suspicion, task.noise_rate(float(judged.mean() * rate), gap if in_sample else None)
+        in_sample = self._mode != "held_out"  # else nothing is learned by heart
+        rate = task.noise_rate(float(judged.mean() * rate), gap if in_sample else None)
+        return (ranked_by_both(task, suspicion) if self.recording == "auto" else suspicion), rate
 
     def _drop(self, suspicion: np.ndarray, rate: float, task: FitTask) -> np.ndarray:
         """Mark the rows that are not retrained on."""

@@ -10,7 +10,15 @@ import numpy as np
 import torch
 
 from noisyfit._sklearn import Interval, StrOptions
-from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask, Trainer, noise_scores
+from noisyfit.base import (
+    BaseNoisyClassifier,
+    FitResult,
+    FitTask,
+    Trainer,
+    chosen_recording,
+    noise_scores,
+    ranked_by_both,
+)
 from noisyfit.dynamics import RECORDINGS, RecordedRun, TrainingDynamics, given_label_statistics
 from noisyfit.label_quality import (
     break_ties,
@@ -77,10 +85,12 @@ class MILDSelector(BaseNoisyClassifier):
         as in the paper. ``"crossing"``: from where the components' densities cross. A float in
         (0, 1): all but this share of the rows with the smallest metric, the fixed ratio R of the
         paper's ablation. ``"scale_raw"`` repeats the published code, see Notes.
-    recording : {"training", "evaluation", "held_out"}, default="training"
+    recording : {"auto", "training", "evaluation", "held_out"}, default="auto"
         Take predictions from the training step itself, from a pass of their own each epoch, or
         from five further nets, each row's from the one that does not train on it; that costs five
-        times as much, and helps where wrong labels are learned at once.
+        times as much, and helps where wrong labels are learned at once. ``"auto"``: as
+        ``"training"``, and the scores are averaged with the ranking of the networks that judge,
+        see `judge_epochs`.
     loss : {"auto", "cross_entropy", "early_learning"}, default="auto"
         Loss of the networks. ``"auto"``: early-learning regularization [2]_ where, among the
         networks that judge (see `judge_epochs`), its own predict the given labels of rows that they
@@ -175,6 +185,10 @@ class MILDSelector(BaseNoisyClassifier):
         Rounds trained.
     termination_ : str
         Why the rounds ended.
+    recording_ : {"both", "training", "evaluation", "held_out"}
+        What the scores rank by.
+    recording_reason_ : str
+        Why.
     classes_ : ndarray of shape (n_classes,)
         Class labels.
     net_ : NoisyNet
@@ -260,7 +274,7 @@ class MILDSelector(BaseNoisyClassifier):
             StrOptions({"scale", "crossing", "scale_raw"}),
             Interval(Real, 0, 1, closed="neither"),
         ],
-        "recording": [StrOptions(set(RECORDINGS))],
+        "recording": [StrOptions({"auto", *RECORDINGS})],
         "loss": [StrOptions({"auto", "cross_entropy", "early_learning"})],
     }
     rounds_: list[Round]
@@ -275,7 +289,7 @@ class MILDSelector(BaseNoisyClassifier):
         lam: float = 1.0,
         full: bool = False,
         threshold: str | float = "scale",
-        recording: str = "training",
+        recording: str = "auto",
         loss: str = "auto",
         record: Any = ("correct",),
         record_folder: Any = None,
@@ -330,12 +344,16 @@ class MILDSelector(BaseNoisyClassifier):
         """Number of rounds that were trained."""
         return len(self.rounds_)
 
+    @property
+    def _mode(self) -> str:
+        return "training" if self.recording == "auto" else self.recording
+
     def _fit(self, task: FitTask, trainer: Trainer) -> FitResult:
         n_rounds = MAX_AUTO_ROUNDS if self.rounds == "auto" else int(self.rounds)
         lengths = [self.first_epochs or self.max_epochs] + [self.max_epochs] * (n_rounds - 1)
         needed = ["correct", "margin", *(["loss"] if task.verdict is not None else [])]
         quantities = tuple(dict.fromkeys([*self.record, *needed]))
-        progress = trainer.progress(sum(lengths) * RecordedRun.n_nets(self.recording))
+        progress = trainer.progress(sum(lengths) * RecordedRun.n_nets(self._mode))
 
         dropped_round = np.zeros(task.n_samples, dtype=np.int64)
         evidence = np.zeros(task.n_samples)
@@ -344,7 +362,7 @@ class MILDSelector(BaseNoisyClassifier):
         mixtures: list[WeibullMixture | None] = []
         with closing(progress):
             settings = trainer.net_of(task.chosen_loss(self.loss))
-            run = trainer.make_run(self.recording, quantities, progress, **settings)
+            run = trainer.make_run(self._mode, quantities, progress, **settings)
             for number, epochs in enumerate(lengths, start=1):
                 progress.stage(f"{type(self).__name__} round {number}/{n_rounds}")
                 rows = np.flatnonzero(dropped_round == 0)
@@ -382,12 +400,15 @@ class MILDSelector(BaseNoisyClassifier):
             history=_history(run.history(), trained),
             attributes={
                 "dropped_round_": dropped_round,
+                **chosen_recording(
+                    task, self.recording, self._mode, run.dynamics.epochs(stop=trained[0])
+                ),
                 "rounds_": rounds,
                 "mixtures_": mixtures,
                 "termination_": (self.rounds == "auto" and reason) or "all rounds were trained",
             },
             early_agreement=run.early_agreement(task.judged),
-            predicted=None if self.recording == "held_out" else predicted.astype(np.int64),
+            predicted=None if self._mode == "held_out" else predicted.astype(np.int64),
         )
 
     def _metric(self, dynamics: TrainingDynamics, rows: np.ndarray) -> np.ndarray:
@@ -480,9 +501,11 @@ class MILDSelector(BaseNoisyClassifier):
             rate = combine_noise_rates(rate, first.component_weights[1], hardness)
         if task.verdict is not None:
             first_round = run.dynamics.epochs(stop=lengths[0])
-            gap = None if self.recording == "held_out" else task.loss_gap(first_round)
+            gap = None if self._mode == "held_out" else task.loss_gap(first_round)
             rate = task.rate_among_judged(task.noise_rate(rate, gap))
         total[judged] = break_ties(total[judged], -margin[judged])
+        if self.recording == "auto":
+            total = ranked_by_both(task, total)
         scores = noise_scores(task, total, predicted, task.judged_share * rate)
         own = float(scores.mean())
         return scores, own if task.verdict is None else task.judged_share * rate
