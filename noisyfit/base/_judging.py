@@ -118,6 +118,7 @@ def _best_loss(
         early = loss == "early_learning"
         return _cross_fit(task, trainer, folds, epochs, early).proba, loss, None
     plain = _cross_fit(task, trainer, folds, epochs, early_learning=False)
+    epochs = max(1, epochs // 2)  # early-learning regularization is as good by then
     tried = _cross_fit(task, trainer, folds[:1], epochs, early_learning=True).proba
     gain, t = _gain(tried[0], plain.proba_of_all[0], task)
     _, t_of_best = _gain(tried[0], plain.proba[0], task)
@@ -157,11 +158,7 @@ def _cross_fit(
     rng = task.streams.judging
     order = torch.Generator().manual_seed(int(rng.integers(2**62)))
     settings: dict[str, Any] = {"iterator_train__generator": order, "for_users": False}
-    for name, value in _SETTINGS.items():
-        if f"optimizer__{name}" in trainer.sgd_defaults:
-            settings[f"optimizer__{name}"] = value
-    n_labeled = int((~task.unlabeled).sum())
-    settings["batch_size"] = trainer.batch_size_for(n_labeled)
+    settings |= plain_settings(trainer, int((~task.unlabeled).sum()))
 
     def make_net(callbacks: list, *args: Any, **kwargs: Any) -> Any:
         return trainer.make_net(callbacks, *args, **(settings | kwargs))
@@ -176,6 +173,26 @@ def _cross_fit(
         bar.stage(f"{trainer.name} cross-validation")
         crossed.train(epochs, callbacks=[("progress", bar)])
     return crossed
+
+
+def plain_settings(trainer: Trainer, n_rows: int) -> dict[str, Any]:
+    """Return what nets get that are trained alike in all methods.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        Knows the optimizer.
+    n_rows : int
+        Number of rows to train on.
+
+    Returns
+    -------
+    dict
+        Size of a batch and, unless the user says otherwise, momentum and weight decay of SGD.
+    """
+    own = {f"optimizer__{name}": value for name, value in _SETTINGS.items()}
+    settings = {name: value for name, value in own.items() if name in trainer.sgd_defaults}
+    return {**settings, "batch_size": trainer.batch_size_for(n_rows)}
 
 
 def make_verdict(task: FitTask, repeats: np.ndarray, folds: list[np.ndarray]) -> Verdict:

@@ -154,7 +154,7 @@ def verdict_of(proba, y):
     repeats = np.stack([proba, proba]).astype(np.float32)
     found = held_out_noise_rate(repeats, y)
     contradicted = proba.argmax(axis=1) != y
-    return Verdict(proba, contradicted, np.zeros(len(y), bool), found, 1.0, [], repeats)
+    return Verdict(proba, contradicted, np.zeros(len(y), bool), found, 1.0, [])
 
 
 def test_labels_are_replaced_only_where_even_the_lower_end_says_so():

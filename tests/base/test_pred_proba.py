@@ -50,6 +50,7 @@ ALL = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:The meta step gains nothing")
 @pytest.mark.parametrize("est", ALL, ids=lambda est: type(est).__name__)
 def test_they_judge_alone_where_no_network_does(est):
     trusted = None if est is not ALL[3] else np.arange(N) < 30
@@ -196,6 +197,7 @@ def test_a_model_in_sample_is_warned_of():
         clone(QUICK).fit(X, GIVEN, pred_proba=almost)
 
 
+@pytest.mark.filterwarnings("ignore:The meta step gains nothing")
 def test_rows_without_a_label_have_theirs_and_are_not_judged():
     given = np.where(np.arange(N) < 60, -1, GIVEN)
     est = MetaRelabelClassifier(unlabeled=-1, max_epochs=2, judge_epochs=0, random_state=0)

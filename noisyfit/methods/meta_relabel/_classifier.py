@@ -12,10 +12,19 @@ import torch
 
 from noisyfit._sklearn import Interval, StrOptions
 from noisyfit.augment import strong_view
-from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask, Trainer, noise_scores
+from noisyfit.base import (
+    BaseNoisyClassifier,
+    FitResult,
+    FitTask,
+    Trainer,
+    noise_scores,
+    plain_settings,
+    ranked_by_both,
+)
 from noisyfit.dynamics import DynamicsRecorder, TrainingDynamics
 from noisyfit.methods.meta_relabel._decisions import DecisionRecorder
 from noisyfit.methods.meta_relabel._gradient import META_GRADIENTS
+from noisyfit.methods.meta_relabel._guard import compare
 from noisyfit.methods.meta_relabel._look_ahead import check_look_ahead_optimizer
 from noisyfit.methods.meta_relabel._net import MetaNet
 from noisyfit.methods.meta_relabel._probe import lowest_loss_rows
@@ -198,11 +207,12 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         How the gradient of the meta step was computed; None if no step was made.
     classes_ : ndarray of shape (n_classes,)
         Class labels.
-    net_ : MetaNet
+    net_ : MetaNet, or NoisyNet where plain training does as well
         The skorch net.
     history_ : list of dict
         One entry an epoch: ``probe_loss`` (one step ahead, with weight decay), ``trust`` (mean
-        :math:`\lambda^*`), ``unused_share`` (rows of weight 0), ``train_loss``, ``lr``, ``dur``.
+        :math:`\lambda^*`), ``unused_share`` (rows of weight 0), ``train_loss``, ``lr``, ``dur``;
+        ``stage`` is ``"plain training"`` for those that the guard has added.
     dynamics_ : TrainingDynamics
         What was recorded in the weak view, before the update; trusted rows have no record where
         they are in the minority.
@@ -255,8 +265,13 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
     batch_size=100, ramp_epochs=0, strong_augment="autoaugment")``.
 
     *Judges* (no part of the method). Networks in cross-validation give the noise rate, its interval
-    and the scale of the scores; a class that hardly any row is predicted as keeps its rows. With
-    ``judge_epochs=0`` the method speaks for itself, as described above.
+    and the scale of the scores; a class that hardly any row is predicted as keeps its rows. They
+    are also a guard: the network of the meta step, which was trained on the given labels, has to
+    agree with more of them than plain networks that were not, beyond chance (t > 2), and with no
+    more than can be right. Where it does not, which is told by a warning and in ``doubts_``, the
+    scores are the mean of both, in normal scores of their ranks, and a plain network, trained on
+    the labels that are kept, predicts and corrects. With ``judge_epochs=0`` the method speaks for
+    itself, as described above.
 
     References
     ----------
@@ -429,19 +444,32 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
             "probe_": probe,
             "meta_gradient_": net.meta_gradient_,
         }
-        return self._judge(task, net, recorder.dynamics_, own)
+        return self._judge(task, trainer, net, recorder.dynamics_, own)
 
     def _judge(
-        self, task: FitTask, net: NoisyNet, dynamics: TrainingDynamics, own: dict[str, Any]
+        self,
+        task: FitTask,
+        trainer: Trainer,
+        net: NoisyNet,
+        dynamics: TrainingDynamics,
+        own: dict[str, Any],
     ) -> FitResult:
-        proba = map_logits(net, task.rows, lambda logits, y: logits.double().softmax(1))
+        proba, history = _probabilities(net, task), net.epoch_history()
         rows, predicted = np.arange(task.n_samples), proba.argmax(axis=1)
+        guard = compare(task, predicted)
+        doubt = None if guard is None or guard.stands else guard.doubt
         p_given = proba[rows, task.y]
         wrong = predicted != task.y
         noise_rate = task.noise_rate(float((wrong & task.judged)[~task.unlabeled].mean()))
         evidence = -(p_given + dynamics.mean("given_prob")) / 2
+        evidence = evidence if doubt is None else ranked_by_both(task, evidence)
         scores = noise_scores(task, evidence, predicted, noise_rate)
         clean = task.kept_rows(scores > 0.5, scores)
+        if doubt is not None:
+            warnings.warn(doubt, UserWarning, stacklevel=5)
+            net = self._plain(task, trainer, clean)
+            proba = _probabilities(net, task)
+            predicted, history = proba.argmax(axis=1), [*history, *net.epoch_history()]
         kept = np.where(clean, 1 - scores, 0.0)[:, None]
         proba *= 1 - kept  # in place: it is as large as rows times classes
         proba[rows, task.y] += kept[:, 0]
@@ -451,10 +479,30 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
             clean_mask=clean,
             noise_rate=noise_rate,
             dynamics=dynamics.select(tuple(self.record)),
-            history=net.epoch_history(),
-            attributes={**own, "corrected_proba_": proba},
+            history=history,
+            attributes={**own, "corrected_proba_": proba, "_doubt": doubt},
             predicted=predicted,
         )
+
+    def _plain(self, task: FitTask, trainer: Trainer, kept: np.ndarray) -> NoisyNet:
+        """Train on the labels that are kept, as the networks in cross-validation were."""
+        with closing(trainer.progress(self.max_epochs, leave=False)) as progress:
+            progress.stage("plain training")
+            net = trainer.make_net(
+                [("progress", progress)], **plain_settings(trainer, int(kept.sum()))
+            )
+            rows = task.rows.subset(kept)
+            net.train_stage(rows, self.max_epochs, "plain training", task.held_back)
+        return net
+
+    @property
+    def doubts_(self) -> list[str]:
+        """What speaks against the numbers of the fit, a sentence each; empty if nothing does.
+
+        As of all estimators, and that plain training does as well where the guard has said so.
+        """
+        doubt, doubts = self.__dict__.get("_doubt"), super().doubts_
+        return doubts if doubt is None else [*doubts, doubt]
 
     def _settings(self, task: FitTask, trainer: Trainer) -> MetaSettings:
         unknown = sorted(set(self.paper_rules) - set(PAPER_RULES))
@@ -549,3 +597,7 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         elif isinstance(strong, str):
             strong = strong_view(trainer.row_shape, policy=strong)
         return (trainer.view, strong)
+
+
+def _probabilities(net: NoisyNet, task: FitTask) -> np.ndarray:
+    return map_logits(net, task.rows, lambda logits, y: logits.double().softmax(1))
