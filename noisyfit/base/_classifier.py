@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABCMeta, abstractmethod
 from dataclasses import replace
 from numbers import Integral, Real
@@ -22,6 +23,7 @@ from noisyfit._sklearn import Interval, StrOptions, fit_context
 from noisyfit.base._decisions import relabeled_rows
 from noisyfit.base._fit_task import FitResult, FitTask, make_task
 from noisyfit.base._fitted_labels import FittedLabels
+from noisyfit.base._guard import compare_with_plain, led_astray
 from noisyfit.base._judging import MOST_EPOCHS, MOST_REPEATED, Verdict, reach_verdict
 from noisyfit.base._names import refuse_names
 from noisyfit.base._trainer import Trainer
@@ -267,6 +269,23 @@ class BaseNoisyClassifier(
         self._given_codes, self._predicted_codes = task.y, predicted
         for name, value in result.attributes.items():
             setattr(self, name, value)
+        self._compare_with_plain(task, predicted, result.plain_predicted)
+
+    def _compare_with_plain(
+        self, task: FitTask, predicted: np.ndarray, plain: np.ndarray | None
+    ) -> None:
+        """Keep what speaks for plain training, and warn where it is better."""
+        verdict = task.verdict
+        self._astray = self._beside_plain = None
+        if verdict is None or verdict.loss != "cross_entropy":  # not of plain training
+            return
+        if plain is not None:
+            self._astray = led_astray(verdict, predicted, plain, task.judged)
+        found = compare_with_plain(verdict, task.y, predicted, task.validation)
+        self._beside_plain = found
+        if found is not None and found.plain_is_better:
+            # Past _set_fitted, fit and scikit-learn's wrapper of it: the line of the user.
+            warnings.warn(found.sentence(), UserWarning, stacklevel=5)
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict the class of each row.

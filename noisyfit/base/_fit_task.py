@@ -394,5 +394,7 @@ class FitResult(NamedTuple):
     """Proportion of the labels that the net agreed with in its second epoch; None: not recorded."""
     predicted: np.ndarray | None = None
     """Codes of the classes that `net` predicts for all rows; None: `fit` computes them."""
+    plain_predicted: np.ndarray | None = None
+    """Codes of the classes that plain training on the same rows predicts; None: there was none."""
     verdict: Verdict | None = None
     """An out-of-fold verdict that is better than that of the task; None: that of the task."""

@@ -109,7 +109,13 @@ class FittedLabels:
             self._rate_interval(),
             self.__dict__.get("held_out_noise_rate_"),
             self._hard_classes(),
+            self.__dict__.get("_astray"),
+            self._lost_to_plain(),
         )
+
+    def _lost_to_plain(self) -> str | None:
+        found = self.__dict__.get("_beside_plain")  # files of earlier versions have none
+        return found.sentence() if found is not None and found.plain_is_better else None
 
     def _hard_classes(self) -> np.ndarray:
         rows = self.__dict__.get("_unpredicted")

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from noisyfit._random import seeded
+from noisyfit.base._guard import paired_difference
 from noisyfit.base._pooling import pooled
 from noisyfit.dynamics import CrossFit, deal_folds
 from noisyfit.label_quality import HeldOutNoiseRate, held_out_noise_rate
@@ -137,9 +138,7 @@ def _stacked(trainer: Trainer) -> bool:
 def _gain(proba: np.ndarray, other: np.ndarray, task: FitTask) -> tuple[float, float]:
     """Return by how much more of the given labels are predicted, and the t-value of it."""
     right, before = (p[task.judged].argmax(axis=1) == task.y[task.judged] for p in (proba, other))
-    gain = right.astype(float) - before
-    mean = float(gain.mean())
-    return mean, mean / max(float(gain.std()) / np.sqrt(len(gain)), 1e-9)
+    return paired_difference(right, before)
 
 
 def _deal(task: FitTask, labeled: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -23,6 +23,8 @@ _UNLEARNED = 0.1
 """Share of the labels that the network contradicted early and repeats at the end."""
 _BY_HEART = 0.2
 """Share of the labels that a network agrees with only if it trains on the rows."""
+_ASTRAY = 0.05
+"""Share of the surest rows that the network, but not plain training, predicts otherwise."""
 _WIDE, _N_VERIFIED = 0.1, 40
 """Width of the interval of the noise rate from which on it is doubted, and the number of random
 rows that tell its ends apart: at this width there are four wrong ones more at one than at the
@@ -163,6 +165,8 @@ def doubts_about(
     interval: tuple[float, float] | None = None,
     held_out: HeldOutNoiseRate | None = None,
     hard: Sequence[int] | np.ndarray = (),
+    astray: float | None = None,
+    lost_to_plain: str | None = None,
 ) -> list[str]:
     """Find out what speaks against the numbers of a fit.
 
@@ -187,6 +191,11 @@ def doubts_about(
         What networks say of rows that they did not train on; None: nobody asked.
     hard : sequence of int, default=()
         Classes that these networks predict hardly any row as.
+    astray : float or None, default=None
+        By how much more of the rows that these networks are surest of the network predicts
+        otherwise than plain training does; None: nobody knows.
+    lost_to_plain : str or None, default=None
+        What is said where plain training is better; None: it is not, or nobody knows.
 
     Returns
     -------
@@ -223,6 +232,15 @@ def doubts_about(
             *doubts,
         ]
     n_rows, most, at_last = len(given), sizes.max() / len(given), float(contradicted.mean())
+    if lost_to_plain is not None:
+        doubts.append(lost_to_plain)
+    if astray is not None and astray > _ASTRAY:
+        doubts.append(
+            "Of the rows that networks which did not train on them are surest of, this network "
+            f"predicts {100 * astray:.1f} points more otherwise than plain training does, which "
+            "may be better here: compare MILDSelector(rounds=1) on verified rows, or give "
+            "validation_fraction to have them compared."
+        )
     if at_last - noise_rate > _UNLEARNED:
         doubts.append(
             f"The network contradicts {_percent(at_last)} of the labels, many more than are "

@@ -11,7 +11,14 @@ import torch
 
 from noisyfit._sklearn import Interval, StrOptions
 from noisyfit.augment import weak_view
-from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask, Trainer, noise_scores
+from noisyfit.base import (
+    BaseNoisyClassifier,
+    FitResult,
+    FitTask,
+    Trainer,
+    noise_scores,
+    plain_settings,
+)
 from noisyfit.data import View, batch_sizes
 from noisyfit.dynamics import DynamicsRecorder
 from noisyfit.methods.dlt._net import ThresholdNet, ThresholdSettings
@@ -229,7 +236,10 @@ class DLTClassifier(BaseNoisyClassifier):
 
     *Judges* (no part of the method). Networks in cross-validation give the noise rate, its interval
     and the scale of the scores; a class that hardly any row is predicted as keeps its rows. Where
-    the losses fall into two groups, the rate by Eq. 8 takes the place of theirs. With
+    the losses fall into two groups, the rate by Eq. 8 takes the place of theirs. The short plain
+    training then has their weight decay (5e-3) and is what the last network is compared with:
+    where it contradicts what they are surest of more often, by over five points of these rows,
+    ``doubts_`` says that plain training may be better. With
     ``judge_epochs=0`` the method speaks for itself, as described above.
 
     References
@@ -364,7 +374,9 @@ class DLTClassifier(BaseNoisyClassifier):
         given_rate = 0.0 if self.noise_rate == "auto" else float(self.noise_rate)
         progress = trainer.progress(self.max_epochs + asked * self.estimation_epochs)
         with closing(progress):
-            gap, early = self._estimate(task, trainer, progress) if asked else (None, None)
+            gap, early, plain = (
+                self._estimate(task, trainer, progress) if asked else (None, None, None)
+            )
             estimate = None if gap is None else _of_all(gap, task.judged_share)
             noise_rate = estimate.rate if estimate else given_rate
             noise_rate = task.noise_rate(noise_rate, gap) if asked else noise_rate
@@ -398,17 +410,19 @@ class DLTClassifier(BaseNoisyClassifier):
             },
             early_agreement=early,
             predicted=predicted,
+            plain_predicted=plain,
         )
 
     def _estimate(
         self, task: FitTask, trainer: Trainer, progress: EpochProgress
-    ) -> tuple[NoiseRateEstimate | None, float | None]:
+    ) -> tuple[NoiseRateEstimate | None, float | None, np.ndarray | None]:
+        """Train plainly; return the rate, the early agreement, and what it predicts if judged."""
         progress.stage(f"{type(self).__name__} noise rate")
         recorder = DynamicsRecorder(task.n_samples, ("loss", "correct"), folder=self.record_folder)
-        net = trainer.make_net(
-            [("dynamics", recorder), ("progress", progress)],
-            batch_size=trainer.batch_size_for(int((~task.unlabeled).sum())),
-        )
+        settings = plain_settings(trainer, int((~task.unlabeled).sum()))
+        if task.verdict is None:  # nobody to be compared with: the method's own weight decay
+            settings = {"batch_size": settings["batch_size"]}
+        net = trainer.make_net([("dynamics", recorder), ("progress", progress)], **settings)
         labeled = task.rows.subset(~task.unlabeled)
         net.train_stage(labeled, self.estimation_epochs, "noise rate", task.held_back)
         dynamics = recorder.dynamics_
@@ -418,7 +432,8 @@ class DLTClassifier(BaseNoisyClassifier):
                 "noise_rate='auto' needs a row that is neither trusted nor held back to validate "
                 "on. Got none: lower validation_fraction, or give the noise rate."
             )
-        return gap, dynamics.early_agreement(task.judged)
+        plain = None if task.verdict is None else predict_classes(net, task.rows)
+        return gap, dynamics.early_agreement(task.judged), plain
 
     def _schedule(self) -> tuple[int, int]:
         """Return the epochs of warm-up and ramp."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
+from noisyfit.base import paired_difference
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from noisyfit.base import FitTask
 
 _SURE = 2.0
@@ -68,8 +70,5 @@ def compare(task: FitTask, predicted: np.ndarray) -> Guard | None:
         return None
     own = (predicted == task.y)[judged]
     plain = ~verdict.contradicted[judged]
-    gain = own.astype(float) - plain
-    error = max(gain.std() / np.sqrt(len(gain)), 1e-9)
-    return Guard(
-        float(own.mean()), float(plain.mean()), float(gain.mean() / error), 1 - verdict.found.rate
-    )
+    _, t = paired_difference(own, plain)
+    return Guard(float(own.mean()), float(plain.mean()), t, 1 - verdict.found.rate)
