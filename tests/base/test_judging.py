@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits, make_classification
 
 from noisyfit import DLTClassifier, DynamicsLSTMDetector, MetaRelabelClassifier, MILDSelector
 from noisyfit.base import Verdict
-from noisyfit.base._judging import relabeled_rows
+from noisyfit.base._decisions import relabeled_rows
 from noisyfit.label_quality import held_out_noise_rate, with_loss_gap
 from noisyfit.noise import corrupt_labels, transition_matrix
 
