@@ -55,8 +55,12 @@ def test_agreement_is_compared_on_rows_that_nobody_verified_by_hand():
     assert guard.held_out == pytest.approx(plain.mean())
     gain = own.astype(float) - plain
     assert guard.t == pytest.approx(gain.mean() / (gain.std() / np.sqrt(len(gain))))
-    assert guard.t > 5
-    assert guard.stands == (own.mean() <= 1 - task.verdict.found.rate)
+    assert guard.t > 4
+    most = 1 - task.verdict.found.rate
+    assert guard.excess == pytest.approx((own.mean() - most) / (own.std() / np.sqrt(len(own))))
+    assert guard.stands
+    assert not guard._replace(t=1.9).stands
+    assert not guard._replace(excess=2.1).stands
 
 
 def test_a_net_that_is_no_better_or_has_learned_by_heart_does_not_stand():

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from noisyfit.base import paired_difference
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from noisyfit.base import FitTask
 
 _SURE = 2.0
-"""t-value from which on the meta step's network is better beyond chance."""
+"""Standard errors from which on a difference is no chance."""
 
 
 class Guard(NamedTuple):
@@ -24,14 +24,14 @@ class Guard(NamedTuple):
     """Proportion that plain networks predict of rows that they were not trained on."""
     t: float
     """Difference in units of its standard error."""
-    most: float
-    """Proportion of right labels by the out-of-fold verdict: who agrees with more has learned
-    wrong ones by heart."""
+    excess: float
+    """Agreement less the proportion of right labels by the out-of-fold verdict, in units of its
+    standard error: who agrees with more has learned wrong ones by heart."""
 
     @property
     def stands(self) -> bool:
         """Whether the network of the meta step is better, and not by heart."""
-        return self.t > _SURE and self.agreement <= self.most
+        return self.t > _SURE and self.excess <= _SURE
 
     @property
     def doubt(self) -> str:
@@ -71,4 +71,6 @@ def compare(task: FitTask, predicted: np.ndarray) -> Guard | None:
     own = (predicted == task.y)[judged]
     plain = ~verdict.contradicted[judged]
     _, t = paired_difference(own, plain)
-    return Guard(float(own.mean()), float(plain.mean()), t, 1 - verdict.found.rate)
+    excess = own.mean() - (1 - verdict.found.rate)
+    error = max(float(own.std()) / np.sqrt(len(own)), 1e-9)
+    return Guard(float(own.mean()), float(plain.mean()), t, float(excess / error))
