@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 _MOST_BOOSTED = 11
 """Classes up to which boosting, which grows a tree for each, is asked by itself."""
 _BOOSTING: dict[str, Any] = {"max_iter": 30, "learning_rate": 0.2, "max_leaf_nodes": 8}
-"""Of boosting: larger trees learn wrong labels, and take five times as long."""
+"""Of boosting: larger trees learn more wrong labels, and take five times as long."""
 _QUICK_EPOCHS = 15
 """Epochs of the networks that judge, where it has to be quick."""
 
