@@ -1,5 +1,7 @@
 """Every estimator, with settings that are quick on toy data. A new method adds its lines here."""
 
+from sklearn.base import clone
+
 from noisyfit import (
     ConsensusClassifier,
     DLTClassifier,
@@ -17,6 +19,12 @@ QUICK = [
 ]
 """One instance of each estimator, for our own checks; tests fit clones."""
 
+QUICKER = [clone(est).set_params(max_epochs=3) for est in QUICK]
+for _est in QUICKER:
+    for _name in {"warmup_epochs", "estimation_epochs"} & set(_est.get_params()):
+        _est.set_params(**{_name: 2})
+"""The same where no fit has to find anything."""
+
 SMALL = {
     "max_epochs": 3,
     "batch_size": 16,
@@ -24,15 +32,19 @@ SMALL = {
     "module__hidden": (8,),
     "optimizer__momentum": 0.5,
 }
-CHECKED = [
-    # As they come but for fewer epochs, so that scikit-learn's checks see the default settings.
+AS_THEY_COME = [
     MILDSelector(max_epochs=8),
     DLTClassifier(max_epochs=8),
     DynamicsLSTMDetector(max_epochs=8),
     MetaRelabelClassifier(max_epochs=10),  # its steps take ten times as long as plain ones
     ConsensusClassifier(max_epochs=8),
-    # The other choices of each method, with a small network, a few epochs, and parameters that
-    # belong to the network and the optimizer.
+]
+"""But for fewer epochs: instances for those of scikit-learn's checks that settings may matter to.
+
+A check takes ten times as long with them as with CHECKED; the slow tests have all of them.
+"""
+
+CHECKED = [
     MILDSelector(rounds=2, judge_epochs=0, **SMALL),
     DLTClassifier(strategy="last_epoch", noise_rate=0.1, debias=1.0, judge_epochs=0, **SMALL),
     DynamicsLSTMDetector(recording="held_out", remove=0.1, judge_epochs=0, **SMALL),
@@ -41,4 +53,5 @@ CHECKED = [
     ),
     ConsensusClassifier(judge=None, loss="early_learning", judge_epochs=2, **SMALL),
 ]
-"""Instances for scikit-learn's checks."""
+"""Instances for scikit-learn's checks: other choices of each method than the default ones, with
+a small network, a few epochs, and parameters that belong to the network and the optimizer."""

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from _estimators import QUICK
+from _estimators import QUICK, QUICKER
 from scipy import sparse
 from sklearn import config_context
 from sklearn.base import clone
@@ -43,12 +43,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:No trusted rows were given:UserW
 BRIEF = MILDSelector(rounds=1, max_epochs=3, random_state=0)
 X = np.random.default_rng(0).normal(size=(60, 3))
 Y = np.arange(60) % 2
-
-
-QUICKER = [clone(est).set_params(max_epochs=3) for est in QUICK]
-for _est in QUICKER:
-    for _name in {"warmup_epochs", "estimation_epochs"} & set(_est.get_params()):
-        _est.set_params(**{_name: 2})
 
 
 def by_name(estimators):

@@ -7,6 +7,7 @@ import random
 import re
 import subprocess
 import sys
+from copy import deepcopy
 
 import joblib
 import numpy as np
@@ -14,7 +15,7 @@ import pandas as pd
 import pytest
 import sklearn
 import torch
-from _estimators import CHECKED, QUICK
+from _estimators import AS_THEY_COME, CHECKED, QUICK
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import make_blobs
@@ -56,8 +57,8 @@ def test_sklearn_checks(estimator, check):
     check(estimator)
 
 
-def parametrize_with_output(estimators, few):
-    """Scikit-learn's checks of some estimators, by the global output of transformers."""
+def parametrize_with_few_checks(estimators, few):
+    """Scikit-learn's checks of some estimators, of which those that are not among few are slow."""
     pairs = [
         (est, check)
         for est in estimators
@@ -72,9 +73,25 @@ def parametrize_with_output(estimators, few):
     )
 
 
+@parametrize_with_few_checks(
+    AS_THEY_COME,
+    (
+        "check_class_weight_classifiers",
+        "check_classifiers_classes",
+        "check_dtype_object",
+        "check_estimators_pickle",
+        "check_fit_idempotent",
+        "check_no_attributes_set_in_init",
+        "check_parameters_default_constructible",
+    ),
+)
+def test_sklearn_checks_of_default_settings(estimator, check):
+    check(estimator)
+
+
 @pytest.mark.parametrize("output", ["pandas", "polars"])
-@parametrize_with_output(
-    CHECKED[4:],
+@parametrize_with_few_checks(
+    [AS_THEY_COME[-1], *CHECKED],
     ("check_classifiers_classes", "check_estimator_sparse_array", "check_dtype_object"),
 )
 def test_sklearn_checks_under_a_global_output(estimator, check, output, monkeypatch):
@@ -115,6 +132,17 @@ def planted_errors(n_classes=N_CLASSES, n_per_class=30, n_features=4, seed=0):
 X, GIVEN, FLIPPED, TRUE = planted_errors()
 TRUSTED = np.zeros(len(X), dtype=bool)
 TRUSTED[np.setdiff1d(np.arange(0, len(X), 4), FLIPPED)] = True
+
+
+_FITS = {}
+
+
+def fit_once(est, trusted=None):
+    """Return a copy of the estimator fitted on X and GIVEN, which is done once in a process."""
+    key = (repr(est), None if trusted is None else trusted.tobytes())
+    if key not in _FITS:
+        _FITS[key] = clone(est).fit(X, GIVEN, trusted=trusted)
+    return deepcopy(_FITS[key])
 
 
 def most_suspicious(est, k=N_CLASSES):
@@ -169,7 +197,7 @@ def test_fitted_attributes(est, trusted):
 
 
 def test_predictions(est):
-    est.fit(X, GIVEN)
+    est = fit_once(est)
     proba = est.predict_proba(X)
     assert proba.shape == (len(X), N_CLASSES)
     assert proba.dtype == np.float32
@@ -229,7 +257,7 @@ def test_rows_sorted_by_class_do_no_harm(est):
 
 
 def test_same_random_state_same_fit(est):
-    one, other = clone(est).fit(X, GIVEN), clone(est).fit(X, GIVEN)
+    one, other = fit_once(est), clone(est).fit(X, GIVEN)
     assert_same_fit(one, other)
     np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
     assert_same_fit(one, other.fit(X, GIVEN))
@@ -237,7 +265,7 @@ def test_same_random_state_same_fit(est):
 
 @pytest.mark.parametrize("random_state", [1, None])
 def test_another_random_state_another_fit(est, random_state):
-    one = clone(est).fit(X, GIVEN)
+    one = fit_once(est)
     other = clone(est).set_params(random_state=random_state).fit(X, GIVEN)
     assert not np.array_equal(one.noise_scores_, other.noise_scores_)
     assert not np.array_equal(one.predict_proba(X), other.predict_proba(X))
@@ -281,14 +309,14 @@ def test_global_state_is_left_alone(est, random_state):
 
 
 def test_global_seeds_have_no_influence(est):
-    one = clone(est).fit(X, GIVEN)
+    one = fit_once(est)
     with torch.random.fork_rng():
         torch.manual_seed(12345)
         assert_same_fit(one, clone(est).fit(X, GIVEN))
 
 
 def test_torch_may_be_told_to_use_deterministic_algorithms_only(est):
-    expected = clone(est).fit(X, GIVEN)
+    expected = fit_once(est)
     torch.use_deterministic_algorithms(True)
     try:
         before = global_state()
@@ -324,7 +352,7 @@ def test_cross_validation_in_processes_finds_the_same(est):
     ids=["strings", "objects", "gaps", "uint8", "floats"],
 )
 def test_labels_of_any_kind(est, names):
-    expected = clone(est).fit(X, GIVEN)
+    expected = fit_once(est)
     est.fit(X, names[GIVEN])
     assert_same_fit(est, expected)
     assert_contract(est, names[GIVEN])
@@ -348,7 +376,7 @@ def test_boolean_labels(est):
 
 @pytest.fixture
 def reference(est):
-    return clone(est).fit(X, GIVEN, trusted=TRUSTED)
+    return fit_once(est, TRUSTED)
 
 
 def test_lists(est, reference):
@@ -371,7 +399,7 @@ def test_data_frame_with_an_odd_index(est, reference):
 @pytest.mark.parametrize("kind", [sparse.csr_matrix, sparse.csr_array, sparse.csc_matrix])
 def test_sparse_rows(est, kind):
     est.set_params(standardize=False)
-    dense = clone(est).fit(X, GIVEN)
+    dense = fit_once(est)
     est.fit(kind(X), GIVEN)
     assert_same_fit(est, dense)
     np.testing.assert_array_equal(est.predict(kind(X)), dense.predict(X))
@@ -490,7 +518,7 @@ def test_streamed_data_set(est, source):
     if isinstance(est, ConsensusClassifier):
         pytest.skip("streamed rows have no neighbours that could be asked")
     est.set_params(standardize=False)
-    resident = clone(est).fit(X, GIVEN)
+    resident = fit_once(est)
     whole = WithTargets(np.repeat(X, 2, axis=0), np.repeat(GIVEN, 2))
     dataset, y = {
         "items": (TensorDataset(torch.from_numpy(X), torch.from_numpy(GIVEN)), None),
@@ -507,7 +535,7 @@ def test_streamed_data_set(est, source):
 
 
 def test_a_data_set_does_not_stand_in_for_a_table(est):
-    est.fit(X, GIVEN)
+    est = fit_once(est)
     with pytest.raises(ValueError, match=r"fit was given a table.*Got a WithTargets instead"):
         est.predict(WithTargets(X, GIVEN))
 
@@ -563,7 +591,7 @@ def test_fit_resample_of_a_data_set_is_a_subset(est):
 @pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker")  # on one processor
 def test_workers_read_the_same_rows(est):
     est.set_params(standardize=False)
-    resident = clone(est).fit(X, GIVEN)
+    resident = fit_once(est)
     workers = {"iterator_train__num_workers": 2}
     assert_same_fit(est.set_params(**workers).fit(WithTargets(X, GIVEN)), resident)
 
@@ -597,7 +625,8 @@ def test_records_in_a_folder_change_nothing(est, recording, tmp_path):
     assert columns
     assert not any(isinstance(column, np.ndarray) for column in columns)
     del columns
-    assert_same_fit(stored, est.fit(X, GIVEN))
+    est = fit_once(est)
+    assert_same_fit(stored, est)
     again = pickle.loads(pickle.dumps(stored))
     for dynamics in (stored.dynamics_, again.dynamics_):
         for quantity in est.dynamics_.quantities:
@@ -868,7 +897,7 @@ def test_pickle_is_small_and_predicts_the_same(est, tmp_path):
 
 
 def test_clone_takes_parameters_only(est):
-    est.set_params(module__hidden=(8,), optimizer__momentum=0.5).fit(X, GIVEN)
+    est = fit_once(est.set_params(module__hidden=(8,), optimizer__momentum=0.5))
     copy = clone(est)
     assert copy.get_params() == est.get_params()
     assert not [name for name in vars(copy) if name.endswith("_")]
@@ -888,10 +917,13 @@ def test_pipeline(est):
 
 @pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_grid_search(est, n_jobs):
-    grid = {"module__hidden": [(), (16,)], "optimizer__momentum": [0.0, 0.9]}
+    grid = [
+        {"module__hidden": [()], "optimizer__momentum": [0.0]},
+        {"module__hidden": [(16,)], "optimizer__momentum": [0.9]},
+    ]
     search = GridSearchCV(est, grid, cv=2, n_jobs=n_jobs, error_score="raise").fit(X, GIVEN)
     assert search.best_score_ >= 0.9
-    assert search.best_params_.keys() == grid.keys()
+    assert search.best_params_.keys() == grid[0].keys()
     assert most_suspicious(search.best_estimator_) == set(FLIPPED)
 
 
@@ -933,7 +965,7 @@ def test_bagging(est):
 
 def test_score_labels_of_new_rows(est):
     rows, given, flipped, _ = planted_errors(seed=7)
-    scores = est.fit(X, GIVEN).score_labels(rows, given)
+    scores = fit_once(est).score_labels(rows, given)
     assert scores.shape == (len(rows),)
     assert scores.dtype == np.float64
     assert scores.min() >= 0
@@ -942,7 +974,7 @@ def test_score_labels_of_new_rows(est):
 
 
 def test_score_labels_is_bayes_rule(est):
-    est.fit(X, GIVEN)
+    est = fit_once(est)
     p = est.predict_proba(X).astype(np.float64)[np.arange(len(X)), GIVEN]
     rate = np.clip(est.noise_rate_, 1e-3, 2 / 3)
     expected = 1 - (1 - rate) * p / ((1 - rate) * p + rate / 2 * (1 - p))
@@ -950,7 +982,7 @@ def test_score_labels_is_bayes_rule(est):
 
 
 def test_score_labels_refuses_unknown_labels_and_lengths(est):
-    est.fit(X, GIVEN)
+    est = fit_once(est)
     with pytest.raises(ValueError, match=r"\[7\], which were not seen in fit.*\[0, 1, 2\]"):
         est.score_labels(X[:2], [0, 7])
     with pytest.raises(ValueError, match="X has 3 rows, but y has 2 labels"):

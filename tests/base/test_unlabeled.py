@@ -19,8 +19,8 @@ TRUSTED = np.zeros(len(Y), dtype=bool)
 for c in range(10):
     TRUSTED[np.flatnonzero(LABELED & ~WRONG & (c == Y))[:3]] = True
 ESTIMATORS = [
-    DLTClassifier(unlabeled=-1, max_epochs=30, random_state=0),
-    MetaRelabelClassifier(unlabeled=-1, max_epochs=15, random_state=0),
+    DLTClassifier(unlabeled=-1, max_epochs=12, random_state=0),
+    MetaRelabelClassifier(unlabeled=-1, max_epochs=8, random_state=0),
 ]
 NAMES = [type(est).__name__ for est in ESTIMATORS]
 

@@ -166,8 +166,8 @@ def test_an_own_detector_passes_through_clone_and_grid_search(own):
 
 def test_a_matrix_as_noise():
     matrix = transition_matrix("asymmetric", 10, 0.5, mapping={0: 1, 3: 8})
-    template = DynamicsLSTM(max_epochs=30, random_state=0)
-    detector = quick().fit_detector(X, TRUE, noise=matrix, detector=template)
+    template = DynamicsLSTM(max_epochs=5, random_state=0)
+    detector = quick(max_epochs=5).fit_detector(X, TRUE, noise=matrix, detector=template)
     assert detector.noise_rate_ == pytest.approx(0.1, abs=0.02)
 
 
@@ -187,20 +187,20 @@ def test_noise_that_cannot_be_made(kwargs, message):
 
 
 def test_fine_tuning_changes_a_copy():
-    shipped = DynamicsLSTM.pretrained()
+    shipped, n = DynamicsLSTM.pretrained(), 900
     before = [p.clone() for p in shipped.module_.parameters()]
-    est = quick(detector=shipped, fine_tune=True).fit(X, GIVEN)
+    est = quick(detector=shipped, fine_tune=True, max_epochs=10).fit(X[:n], GIVEN[:n])
     assert est.detector_ is not shipped
     for old, now in zip(before, shipped.module_.parameters(), strict=True):
         assert torch.equal(old, now)
-    assert auroc(WRONG, est.noise_scores_) > 0.99
+    assert auroc(WRONG[:n], est.noise_scores_) > 0.99
     # Judged again by the tuned one, whose order the scores have.
     order = np.argsort(est.detector_.predict_proba(est.dynamics_.relative_prob), kind="stable")
     assert (np.diff(est.noise_scores_[order]) >= 0).all()
-    again = quick(detector=shipped, fine_tune=True).fit(X, GIVEN)
+    again = quick(detector=shipped, fine_tune=True, max_epochs=10).fit(X[:n], GIVEN[:n])
     np.testing.assert_array_equal(est.noise_scores_, again.noise_scores_)
     stages = [epoch["stage"] for epoch in est.history_]
-    assert stages == ["recording"] * 20 + ["fine-tuning"] * 20 + ["retraining"] * 20
+    assert stages == ["recording"] * 10 + ["fine-tuning"] * 10 + ["retraining"] * 10
 
 
 def test_fine_tuning_leaves_suspicious_rows_out():
