@@ -87,10 +87,9 @@ def assert_same_fit(a, b):
 @pytest.mark.parametrize("name", FITS)
 def test_a_stopped_fit_goes_on_where_it_was(name, tmp_path, monkeypatch):
     est = clone(FITS[name]).set_params(random_state=0)
-    whole = clone(est).fit(X, Y, trusted=TRUSTED)
     with monkeypatch.context() as patch:
         counter = Stopper(patch)
-        clone(est).fit(X, Y, trusted=TRUSTED)
+        whole = clone(est).fit(X, Y, trusted=TRUSTED)
         total = counter.n_batches
     rng = np.random.default_rng(1)
     for number, after in enumerate([1, *rng.integers(2, total, size=3), total]):
