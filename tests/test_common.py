@@ -78,8 +78,6 @@ def parametrize_with_few_checks(estimators, few):
     (
         "check_class_weight_classifiers",
         "check_classifiers_classes",
-        "check_dtype_object",
-        "check_estimators_pickle",
         "check_fit_idempotent",
         "check_no_attributes_set_in_init",
         "check_parameters_default_constructible",
@@ -89,7 +87,8 @@ def test_sklearn_checks_of_default_settings(estimator, check):
     check(estimator)
 
 
-@pytest.mark.parametrize("output", ["pandas", "polars"])
+# Of polars, tests/test_cases.py has a fit of each estimator.
+@pytest.mark.parametrize("output", ["pandas", pytest.param("polars", marks=pytest.mark.slow)])
 @parametrize_with_few_checks(
     [AS_THEY_COME[-1], *CHECKED],
     ("check_classifiers_classes", "check_estimator_sparse_array", "check_dtype_object"),
