@@ -91,7 +91,7 @@ def test_every_estimator_is_in_the_snapshot():
     text = SNAPSHOT.read_text(encoding="utf-8")
     for name in estimators:
         assert f"\n{name}: random_state = None\n" in text
-        arguments = "X, y=None, *, trusted=None, sample_weight=None, groups=None"
+        arguments = "X, y=None, *, trusted=None, sample_weight=None, groups=None, pred_proba=None"
         assert f"\n{name}.fit(self, {arguments})\n" in text
 
 

@@ -19,9 +19,10 @@ from torch.utils.data import Dataset
 from noisyfit._nested_params import NestedParams
 from noisyfit._random import seeded
 from noisyfit._sklearn import Interval, StrOptions, fit_context
+from noisyfit.base._decisions import relabeled_rows
 from noisyfit.base._fit_task import FitResult, FitTask, make_task
 from noisyfit.base._fitted_labels import FittedLabels
-from noisyfit.base._judging import MOST_EPOCHS, Verdict, reach_verdict, relabeled_rows
+from noisyfit.base._judging import MOST_EPOCHS, MOST_REPEATED, Verdict, reach_verdict
 from noisyfit.base._names import refuse_names
 from noisyfit.base._trainer import Trainer
 from noisyfit.data import (
@@ -61,8 +62,8 @@ class BaseNoisyClassifier(
     True
     """
 
-    __metadata_request__fit: ClassVar = {"trusted": True, "groups": True}
-    __metadata_request__fit_resample: ClassVar = {"trusted": True, "groups": True}
+    __metadata_request__fit: ClassVar = {"trusted": True, "groups": True, "pred_proba": True}
+    __metadata_request__fit_resample: ClassVar = __metadata_request__fit
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
         "module": [callable, None],
@@ -93,6 +94,8 @@ class BaseNoisyClassifier(
 
     takes_named_inputs: ClassVar[bool] = True
     """Whether rows may have several inputs, dicts by the names of the network's arguments."""
+
+    _most_judge_epochs, _most_repeated = MOST_EPOCHS, MOST_REPEATED
 
     def __init__(
         self,
@@ -154,6 +157,7 @@ class BaseNoisyClassifier(
         trusted: Any = None,
         sample_weight: Any = None,
         groups: Any = None,
+        pred_proba: Any = None,
     ) -> BaseNoisyClassifier:
         """Train on rows whose labels may be wrong, and judge every label.
 
@@ -179,6 +183,13 @@ class BaseNoisyClassifier(
             or is judged by a network that knows it. All else takes the rows one by one. None: rows
             that are equal or nearly, other than by chance, are found and kept together there,
             unless they are streamed.
+        pred_proba : array-like of shape (n_samples, n_classes), float, default=None
+            Probabilities of the classes by a model of your own, such as boosting or a language
+            model, that was not trained on the row: ``cross_val_predict(model, X, y,
+            method="predict_proba")``. Columns in the order of ``np.unique(y)``, without the mark
+            of rows that have no label. They judge together with the networks of `judge_epochs`,
+            weighed by the proportion of given labels that each predicts; alone with
+            ``judge_epochs=0``. None: the networks judge alone.
 
         Returns
         -------
@@ -194,7 +205,7 @@ class BaseNoisyClassifier(
         FloatingPointError
             If training diverges.
         """
-        task = make_task(self, X, y, trusted, self.checkpoint, sample_weight, groups)
+        task = make_task(self, X, y, trusted, self.checkpoint, sample_weight, groups, pred_proba)
         trainer = Trainer(self, task)
         with seeded(task.streams.training, task.device):
             task = replace(task, verdict=self._verdict(task, trainer))
@@ -203,14 +214,19 @@ class BaseNoisyClassifier(
         return self
 
     def _verdict(self, task: FitTask, trainer: Trainer) -> Verdict | None:
-        """Ask networks that did not train on a row what they say of its label."""
+        """Ask networks, and the user's model, that did not train on a row of its label."""
         # What is wrong with the records is said before anything is trained.
         DynamicsRecorder(task.n_samples, tuple(self.record), folder=self.record_folder).initialize()
-        epochs = self._judge_epochs()
-        return reach_verdict(task, trainer, epochs) if epochs else None
+        return reach_verdict(
+            task, trainer, self._judge_epochs(), self._judge_loss, self._most_repeated
+        )
+
+    @property
+    def _judge_loss(self) -> str:
+        return getattr(self, "loss", "cross_entropy")  # not every method has the choice
 
     def _judge_epochs(self) -> int:
-        auto = min(MOST_EPOCHS, self.max_epochs)
+        auto = min(self._most_judge_epochs, self.max_epochs)
         return auto if self.judge_epochs == "auto" else int(self.judge_epochs)
 
     def _set_fitted(self, task: FitTask, trainer: Trainer, result: FitResult) -> None:
@@ -242,6 +258,9 @@ class BaseNoisyClassifier(
         self.history_ = result.history
         self._early_agreement = result.early_agreement
         self.dynamics_ = result.dynamics
+        if hasattr(self, "loss"):
+            self.loss_ = task.chosen_loss(self.loss)
+            self._loss_gain = None if task.verdict is None else task.verdict.gain
         self.scaler_, self._row_dtype = task.scaler, task.row_dtype
         self._row_shape, self._row_sample = trainer.row_shape, task.row_sample
         # Labels are kept as codes: those of a text would take many times the memory.

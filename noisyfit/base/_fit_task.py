@@ -10,6 +10,7 @@ import numpy as np
 
 from noisyfit._random import RandomStreams, spawn_streams
 from noisyfit.base._odd_labels import warn_of_odd_labels
+from noisyfit.base._pooling import warn_of_own_rows
 from noisyfit.base._row_choices import row_weights, unlabeled_rows, validation_rows
 from noisyfit.base._row_sample import row_sample
 from noisyfit.data import (
@@ -19,6 +20,7 @@ from noisyfit.data import (
     TableScaler,
     TensorSource,
     check_groups,
+    check_pred_proba,
     check_trusted,
     check_X_y,
     encode_labels,
@@ -26,7 +28,12 @@ from noisyfit.data import (
     make_rows,
     near_copy_groups,
 )
-from noisyfit.label_quality import NoiseRateEstimate, spare_last_rows, with_loss_gap
+from noisyfit.label_quality import (
+    NoiseRateEstimate,
+    estimate_noise_rate,
+    spare_last_rows,
+    with_loss_gap,
+)
 from noisyfit.persistence import FitCheckpoint
 from noisyfit.training import NoisyNet, resolve_device
 
@@ -82,6 +89,9 @@ class FitTask:
     """A number for each of a few rows, by which they are known again; None for a stream."""
     groups: np.ndarray | None = None
     """Codes of the groups that `fit` was given: (n_samples,), int64; None: it was given none."""
+    pred_proba: np.ndarray | None = None
+    """Out-of-fold probabilities that `fit` was given: (n_samples, n_classes), float32; None: it was
+    given none."""
 
     @cached_property
     def fold_groups(self) -> np.ndarray | None:
@@ -116,6 +126,23 @@ class FitTask:
         """Rows with a label that nobody verified: (n_samples,), bool."""
         return ~(self.trusted | self.unlabeled)
 
+    def chosen_loss(self, loss: str) -> str:
+        """Return the loss that was chosen by the out-of-fold verdict.
+
+        Parameters
+        ----------
+        loss : {"cross_entropy", "early_learning", "auto"}
+            What the user asks for.
+
+        Returns
+        -------
+        {"cross_entropy", "early_learning"}
+            Without a verdict there is nothing to choose by: ``"auto"`` is cross-entropy then.
+        """
+        if self.verdict is not None:
+            return self.verdict.loss
+        return "cross_entropy" if loss == "auto" else loss
+
     @property
     def spared(self) -> np.ndarray:
         """Rows that are kept whatever a method says: trusted ones, and of rare or hard classes."""
@@ -140,19 +167,36 @@ class FitTask:
         found = self.verdict.found
         return self.verdict.share * (found.rate if gap is None else with_loss_gap(found, gap))
 
-    def contradicted(self, predicted: np.ndarray) -> np.ndarray:
-        """Mark labels that the out-of-fold verdict contradicts, or the final net without one.
+    def loss_gap(
+        self,
+        dynamics: TrainingDynamics,
+        *,
+        n_bootstrap: int = 1,
+        random_state: np.random.Generator | int = 0,
+    ) -> NoiseRateEstimate | None:
+        """Estimate the noise rate from losses that were recorded in sample.
 
         Parameters
         ----------
-        predicted : ndarray of shape (n_samples,), int64
-            Codes of the classes that the final net predicts.
+        dynamics : TrainingDynamics
+            Records of ``"loss"`` and ``"correct"`` of a training on all rows that have a label.
+        n_bootstrap : int, default=1
+            Bootstrap samples, of which the interval is made; one if nobody reads it.
+        random_state : Generator or int, default=0
+            Draws them.
 
         Returns
         -------
-        ndarray of shape (n_samples,), bool
+        NoiseRateEstimate or None
+            Of the rows that nobody verified, without those that were held back: these show no gap
+            of early and late losses. None if there is no such row.
         """
-        return predicted != self.y if self.verdict is None else self.verdict.contradicted
+        memorised = self.judged & ~self.validation
+        if not memorised.any():
+            return None
+        return estimate_noise_rate(
+            dynamics, judged=memorised, n_bootstrap=n_bootstrap, random_state=random_state
+        )
 
     def rate_among_judged(self, noise_rate: float) -> float:
         """Convert a proportion of all rows into one of the rows that nobody verified.
@@ -231,6 +275,7 @@ def make_task(
     checkpoint: str | Path | None = None,
     sample_weight: Any = None,
     groups: Any = None,
+    pred_proba: Any = None,
 ) -> FitTask:
     """Check what `fit` was given, and put it into the form in which methods take it.
 
@@ -250,6 +295,8 @@ def make_task(
         Weights of the losses of the rows.
     groups : array-like of shape (n_samples,), default=None
         Groups of rows that are judged by nets that know none of the group.
+    pred_proba : array-like of shape (n_samples, n_classes), default=None
+        Out-of-fold probabilities of the classes.
 
     Returns
     -------
@@ -274,12 +321,14 @@ def make_task(
     unlabeled = unlabeled_rows(y, getattr(est, "unlabeled", None))
     weight = row_weights(sample_weight, est.class_weight, y, unlabeled)
     codes = check_groups(groups, len(y))
+    encoded = np.zeros(len(y), dtype=np.int64)
+    encoded[~unlabeled], classes = encode_labels(y[~unlabeled])
+    brought = check_pred_proba(pred_proba, len(y), classes)
     random_state, kept = est.random_state, None
     if checkpoint is not None:
         kept = FitCheckpoint(checkpoint)
-        random_state = kept.open(est, X, y, trusted=trusted, sample_weight=weight, groups=codes)
-    encoded = np.zeros(len(y), dtype=np.int64)
-    encoded[~unlabeled], classes = encode_labels(y[~unlabeled])
+        beside = {"trusted": trusted, "sample_weight": weight, "groups": codes}
+        random_state = kept.open(est, X, y, **beside, pred_proba=brought)
     warn_of_odd_labels(encoded[~unlabeled], classes)
     trusted_mask = check_trusted(trusted, len(encoded))
     if (trusted_mask & unlabeled).any():
@@ -287,6 +336,7 @@ def make_task(
             f"trusted marks {(trusted_mask & unlabeled).sum()} rows without a label, whose y is "
             f"unlabeled={getattr(est, 'unlabeled', None)!r}. A label has to be there to be trusted."
         )
+    warn_of_own_rows(brought, encoded, ~(trusted_mask | unlabeled))
     streams = spawn_streams(random_state)
     fraction = est.validation_fraction
     scaler = fit_scaler(X) if est.standardize else None
@@ -305,6 +355,7 @@ def make_task(
         checkpoint=kept,
         row_sample=row_sample(X, rows),
         groups=codes,
+        pred_proba=brought,
     )
     if fraction is None:
         return task

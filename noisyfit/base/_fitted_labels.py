@@ -204,7 +204,12 @@ class FittedLabels:
             interval=self._rate_interval(),
             n_unlabeled=int((~labeled).sum()),
             counts=self._class_counts(),
+            loss_gain=self._gain_of_loss(),
         )
+
+    def _gain_of_loss(self) -> float | None:
+        early = getattr(self, "loss_", None) == "early_learning"  # not every method has a choice
+        return self.__dict__.get("_loss_gain") if early else None
 
     @property
     def sample_indices_(self) -> np.ndarray:

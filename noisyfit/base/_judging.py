@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from scipy.optimize import brentq
-from scipy.special import expit, logit
 
 from noisyfit._random import seeded
+from noisyfit.base._pooling import pooled
 from noisyfit.dynamics import CrossFit, deal_folds
 from noisyfit.label_quality import HeldOutNoiseRate, held_out_noise_rate
+from noisyfit.modules import can_be_stacked
 
 if TYPE_CHECKING:
     from noisyfit.base._fit_task import FitTask
@@ -22,7 +22,9 @@ MOST_EPOCHS, MOST_REPEATED = 30, 5_000
 """Epochs of the judges, and rows up to which they are asked twice."""
 _UNPREDICTED = 1 / 3
 """A class is rare or hard if fewer rows are predicted as it than this share of its labels."""
-_FARTHEST = 30.0
+_SURE, _BEATEN = 2.0, -1.0
+"""t-values: early-learning regularization has to be above the first against cross-entropy to the
+last epoch, and above the second against cross-entropy to its best one."""
 _SETTINGS = {"momentum": 0.9, "weight_decay": 5e-3}
 """Of SGD, so that the judges of all methods are the same."""
 
@@ -42,8 +44,11 @@ class Verdict(NamedTuple):
     """Proportion of the labels that nobody verified."""
     folds: list[np.ndarray]
     """Fold of each row, for each repeat: (n_samples,), int64; -1 for a row that is in none."""
-    repeats: np.ndarray
-    """Out-of-fold probabilities: (n_repeats, n_samples, n_classes), float32."""
+    loss: str = "cross_entropy"
+    """Loss of the networks."""
+    gain: float | None = None
+    """By how much early-learning regularization predicts a larger share of the given labels than
+    cross-entropy; None: these were not compared."""
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -52,8 +57,16 @@ class Verdict(NamedTuple):
         return self.share * low, self.share * high
 
 
-def reach_verdict(task: FitTask, trainer: Trainer, epochs: int) -> Verdict | None:
+def reach_verdict(
+    task: FitTask,
+    trainer: Trainer,
+    epochs: int,
+    loss: str = "cross_entropy",
+    most_repeated: int = MOST_REPEATED,
+) -> Verdict | None:
     """Train networks in cross-validation, and let each judge the rows that it left out.
+
+    Probabilities that `fit` was given are averaged with theirs, by accuracy on the given labels.
 
     Parameters
     ----------
@@ -62,78 +75,70 @@ def reach_verdict(task: FitTask, trainer: Trainer, epochs: int) -> Verdict | Non
     trainer : Trainer
         Makes the nets.
     epochs : int
-        Epochs of each network.
+        Epochs of each network; 0: none is asked.
+    loss : {"cross_entropy", "early_learning", "auto"}, default="cross_entropy"
+        Their loss. ``"auto"``: early-learning regularization if, over the same folds, its networks
+        predict more of the given labels than those of cross-entropy, with a t-value of the paired
+        difference above 2, and are not beaten by these where they predict best.
+    most_repeated : int, default=MOST_REPEATED
+        Rows with a label up to which the networks are asked twice.
 
     Returns
     -------
     Verdict or None
-        None where nobody has to be judged, or no class has two rows.
+        None where nobody has to be judged, and where there are no probabilities: without
+        networks, or with no class of two rows, if `fit` was given none.
+
+    Notes
+    -----
+    Up to 5,000 rows each is judged twice, over other folds. Not so if two losses are compared and
+    the networks cannot be computed side by side: each loss is then asked once, which takes as long.
     """
     labeled, judged = ~task.unlabeled, task.judged
     if not judged.any() or task.n_classes < 2:
         return None
-    rng = task.streams.judging
-    n_repeats = 2 if labeled.sum() <= MOST_REPEATED else 1
+    rng, brought = task.streams.judging, task.pred_proba
+    once = labeled.sum() > most_repeated or (loss == "auto" and not _stacked(trainer))
+    n_repeats = (1 if once else 2) if epochs else 0
     folds = [_deal(task, labeled, rng) for _ in range(n_repeats)]
     if all((fold[labeled] < 0).all() for fold in folds):
-        return None
-    crossed = cross_fit(task, trainer, folds, rng, epochs)
-    return make_verdict(task, crossed, folds)
+        return None if brought is None else make_verdict(task, brought[None], [])
+    crossed, chosen, gain = _best_loss(task, trainer, folds, epochs, loss)
+    if brought is not None:
+        # One repeat: nobody knows how stable the mean is, and the interval has to allow for that.
+        crossed = pooled([crossed.mean(axis=0), brought], task.y, judged)[None]
+    return make_verdict(task, crossed, folds)._replace(loss=chosen, gain=gain)
 
 
-def relabeled_rows(
-    verdict: Verdict | None,
-    y: np.ndarray,
-    predicted: np.ndarray,
-    noise_scores: np.ndarray,
-    rejected: np.ndarray,
-) -> np.ndarray:
-    r"""Mark the rejected rows whose label is worth replacing by the predicted one.
-
-    Parameters
-    ----------
-    verdict : Verdict or None
-        None: all rejected rows.
-    y, predicted : ndarray of shape (n_samples,), int64
-        Given labels, and what the final net predicts.
-    noise_scores : ndarray of shape (n_samples,)
-        Probability that each given label is wrong.
-    rejected : ndarray of shape (n_samples,), bool
-        Rows to choose from.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,), bool
-
-    Notes
-    -----
-    With the score s of the given label y, and the out-of-fold probabilities p, the predicted class
-    c is right with the probability :math:`s p_c / (1 - p_y)`. A label is replaced if that exceeds
-    1 - s with scores that are moved to the *lower* end of the noise rate's interval: a label that
-    is merely hard must not be replaced, and only what all estimates agree on is no such label.
-    """
-    if verdict is None or not rejected.any():
-        return rejected
-    rows = np.flatnonzero(rejected)
-    low = verdict.interval[0]
-    s = _moved(noise_scores, low)[rows]
-    p = verdict.proba[rows].astype(np.float64)
-    here = np.arange(len(rows))
-    of_predicted = p[here, predicted[rows]] / np.maximum(1 - p[here, y[rows]], 1e-9)
-    marked = np.zeros(len(y), dtype=bool)
-    marked[rows] = (predicted[rows] != y[rows]) & (s * of_predicted > 1 - s)
-    return marked
+def _best_loss(
+    task: FitTask, trainer: Trainer, folds: list[np.ndarray], epochs: int, loss: str
+) -> tuple[np.ndarray, str, float | None]:
+    """Return out-of-fold probabilities, of which loss they are, and what it has gained."""
+    if loss != "auto":
+        early = loss == "early_learning"
+        return _cross_fit(task, trainer, folds, epochs, early).proba, loss, None
+    plain = _cross_fit(task, trainer, folds, epochs, early_learning=False)
+    tried = _cross_fit(task, trainer, folds[:1], epochs, early_learning=True).proba
+    gain, t = _gain(tried[0], plain.proba_of_all[0], task)
+    _, t_of_best = _gain(tried[0], plain.proba[0], task)
+    if t <= _SURE or t_of_best <= _BEATEN:
+        return plain.proba, "cross_entropy", gain
+    if len(folds) > 1:
+        others = _cross_fit(task, trainer, folds[1:], epochs, early_learning=True).proba
+        tried = np.concatenate([tried, others])
+    return tried, "early_learning", gain
 
 
-def _moved(scores: np.ndarray, mean: float) -> np.ndarray:
-    """Move probabilities by one amount on the logit scale, so that they have a smaller mean."""
-    z = logit(np.clip(scores, 1e-9, 1 - 1e-9))
-    z[scores == 0] = -np.inf  # trusted, and certain
-    if mean >= scores.mean():
-        return scores
-    if expit(z - _FARTHEST).mean() >= mean:
-        return np.zeros_like(scores)
-    return expit(z - brentq(lambda b: expit(z - b).mean() - mean, 0, _FARTHEST))
+def _stacked(trainer: Trainer) -> bool:
+    return can_be_stacked(trainer.make_net().module_)
+
+
+def _gain(proba: np.ndarray, other: np.ndarray, task: FitTask) -> tuple[float, float]:
+    """Return by how much more of the given labels are predicted, and the t-value of it."""
+    right, before = (p[task.judged].argmax(axis=1) == task.y[task.judged] for p in (proba, other))
+    gain = right.astype(float) - before
+    mean = float(gain.mean())
+    return mean, mean / max(float(gain.std()) / np.sqrt(len(gain)), 1e-9)
 
 
 def _deal(task: FitTask, labeled: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -145,36 +150,11 @@ def _deal(task: FitTask, labeled: np.ndarray, rng: np.random.Generator) -> np.nd
     return fold
 
 
-def cross_fit(
-    task: FitTask,
-    trainer: Trainer,
-    folds: list[np.ndarray],
-    rng: np.random.Generator,
-    epochs: int,
-    *,
-    early_learning: bool = False,
-) -> np.ndarray:
-    """Return out-of-fold probabilities of the estimator's network.
-
-    Parameters
-    ----------
-    task : FitTask
-        Rows and labels.
-    trainer : Trainer
-        Makes the nets.
-    folds : list of ndarray of shape (n_samples,), int64
-        Fold of each row, for each repeat.
-    rng : numpy.random.Generator
-        Draws the seeds.
-    epochs : int
-        Epochs of each network.
-    early_learning : bool, default=False
-        Whether to train with early-learning regularization.
-
-    Returns
-    -------
-    ndarray of shape (n_repeats, n_samples, n_classes), float32
-    """
+def _cross_fit(
+    task: FitTask, trainer: Trainer, folds: list[np.ndarray], epochs: int, early_learning: bool
+) -> CrossFit:
+    """Train the estimator's network on all folds of all repeats but one each."""
+    rng = task.streams.judging
     order = torch.Generator().manual_seed(int(rng.integers(2**62)))
     settings: dict[str, Any] = {"iterator_train__generator": order, "for_users": False}
     for name, value in _SETTINGS.items():
@@ -195,7 +175,7 @@ def cross_fit(
     ):
         bar.stage(f"{trainer.name} cross-validation")
         crossed.train(epochs, callbacks=[("progress", bar)])
-    return crossed.proba
+    return crossed
 
 
 def make_verdict(task: FitTask, repeats: np.ndarray, folds: list[np.ndarray]) -> Verdict:
@@ -228,5 +208,4 @@ def make_verdict(task: FitTask, repeats: np.ndarray, folds: list[np.ndarray]) ->
         found=found,
         share=task.judged_share,
         folds=folds,
-        repeats=repeats,
     )

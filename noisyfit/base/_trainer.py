@@ -17,7 +17,7 @@ from noisyfit.base._callbacks import check_callback
 from noisyfit.dynamics import RecordedRun
 from noisyfit.modules import build_module
 from noisyfit.persistence import StageCheckpoint
-from noisyfit.training import EpochProgress, NoisyNet, resolve_precision
+from noisyfit.training import EarlyLearningNet, EpochProgress, NoisyNet, resolve_precision
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -226,6 +226,22 @@ class Trainer:
         EpochProgress
         """
         return EpochProgress(total, self.name, disable=self._est.verbose != 1, leave=leave)
+
+    def net_of(self, loss: str) -> dict[str, Any]:
+        """Return the keywords of `make_net` and `make_run` for a loss.
+
+        Parameters
+        ----------
+        loss : {"cross_entropy", "early_learning"}
+            By name.
+
+        Returns
+        -------
+        dict
+        """
+        if loss == "cross_entropy":
+            return {}
+        return {"net_class": EarlyLearningNet, "n_source": len(self._task.rows.source)}
 
     @overload
     def make_net(self, callbacks: list[Any] = ..., **settings: Any) -> NoisyNet: ...

@@ -1,4 +1,4 @@
-"""From what users pass as X, y, trusted and groups to batches of rows with ids."""
+"""From what users pass as X, y, trusted, groups and pred_proba to batches of rows with ids."""
 
 from noisyfit.data._array_checks import check_channels_first
 from noisyfit.data._checks import (
@@ -17,6 +17,7 @@ from noisyfit.data._labels import plain_labels
 from noisyfit.data._loader import BatchLoader, batch_sizes
 from noisyfit.data._make_rows import Scaler, fit_scaler, make_rows, row_shape
 from noisyfit.data._near_copies import near_copy_groups
+from noisyfit.data._pred_proba import check_pred_proba
 from noisyfit.data._rows import Rows
 from noisyfit.data._scaling import ImageScaler, TableScaler
 from noisyfit.data._select import check_selectable, select_rows

@@ -19,13 +19,19 @@ if TYPE_CHECKING:
     from noisyfit.data import Rows
     from noisyfit.modules import MLP
 
+_SMOOTH = 1e-4
+"""Added to probabilities before the logarithm is taken."""
+_STATE = ("sum_", "n_epochs_", "best_", "likelihood_")
+
 
 class CrossFit:
     """Out-of-fold probabilities of networks that leave out a fifth of the rows each.
 
     Probabilities are averaged over all epochs but the first: that is better calibrated, and ranks
-    better, than those of the last epoch. Networks that are `MLP` are computed side by side as one
-    batched product; others are trained one after the other.
+    better, than those of the last epoch. The average ends with the epoch up to which it predicts
+    the given labels best, by their likelihood: what the networks learn by heart after that says
+    nothing of other rows. Networks that are `MLP` are computed side by side as one batched product;
+    others are trained one after the other, each with an end of its own.
 
     Parameters
     ----------
@@ -39,12 +45,15 @@ class CrossFit:
         which what the first one says counts. Where all rows are in one fold, none is left out:
         its network would have nothing to train on.
     early_learning : bool, default=False
-        Whether the loss is that of `noisyfit.training.EarlyLearningNet`.
+        Whether the loss is that of `noisyfit.training.EarlyLearningNet`, which learns nothing by
+        heart: the average is then over all epochs.
 
     Attributes
     ----------
     proba : ndarray of shape (n_repeats, n_source, n_classes), float32
         Out-of-fold probabilities; zeros for rows that are none of `rows`.
+    proba_of_all : ndarray of shape (n_repeats, n_source, n_classes), float32
+        The same, averaged to the last epoch.
     is_stacked : bool
         Whether the networks are computed side by side.
 
@@ -58,6 +67,9 @@ class CrossFit:
     Side by side, a row's probabilities are those of the training step, in which dropout and views
     are at work; one after the other, those after each epoch. Optimizers that look at a whole matrix
     of weights, which SGD and Adam do not, see those of all networks in one.
+
+    A row's own label counts among all others where the end of the average is chosen, and nowhere
+    else.
 
     Examples
     --------
@@ -86,7 +98,7 @@ class CrossFit:
         *,
         early_learning: bool = False,
     ) -> None:
-        self.proba = np.empty(0, dtype=np.float32)
+        self.proba = self.proba_of_all = np.empty(0, dtype=np.float32)
         self._make_net, self._rows, self._early = make_net, rows, early_learning
         self._folds = [self._checked(np.asarray(fold)) for fold in folds]
         self._template = make_net([]).module_
@@ -120,12 +132,19 @@ class CrossFit:
             Callbacks of every net, such as a progress bar.
         """
         train = self._train_stacked if self.is_stacked else self._train_each
-        self.proba = train(epochs, name, list(callbacks))
+        of_all, to_best = train(epochs, name, list(callbacks))
+        self.proba_of_all, self.proba = of_all, of_all if self._early else to_best
 
-    def _train_stacked(self, epochs: int, name: str, callbacks: list) -> np.ndarray:
+    def _train_stacked(
+        self, epochs: int, name: str, callbacks: list
+    ) -> tuple[np.ndarray, np.ndarray]:
         takes = np.stack([fold != k for fold in self._folds for k in range(N_FOLDS)], axis=1)
         judge = [np.maximum(fold, 0) + N_FOLDS * r for r, fold in enumerate(self._folds)]
-        mean = MeanProbability(len(takes), judge=torch.from_numpy(np.stack(judge)))
+        mean = MeanProbability(
+            self._rows.y,
+            torch.from_numpy(np.stack(self._folds) >= 0),
+            judge=torch.from_numpy(np.stack(judge)),
+        )
         net = self._make_net(
             [("mean_probability", mean), *callbacks],
             PanelNet,
@@ -136,13 +155,13 @@ class CrossFit:
             early_learning=self._early,
         )
         net.train_stage(self._rows, epochs, name)
-        return mean.result()
+        return mean.result(), mean.best()
 
-    def _train_each(self, epochs: int, name: str, callbacks: list) -> np.ndarray:
+    def _train_each(self, epochs: int, name: str, callbacks: list) -> tuple[np.ndarray, np.ndarray]:
         of_loss: dict[str, Any] = {}
         if self._early:
             of_loss = {"net_class": EarlyLearningNet, "n_source": len(self._rows.source)}
-        n_source, repeats = len(self._rows.source), []
+        repeats = []
         for r, fold in enumerate(self._folds):
             parts = []
             for k in range(N_FOLDS):
@@ -151,14 +170,16 @@ class CrossFit:
                 judged = self._rows.subset(np.maximum(fold, 0) == k)
                 if len(judged) == 0:
                     continue
-                mean = MeanProbability(n_source, held_out=judged)
+                counts = torch.from_numpy(left_out[None])
+                mean = MeanProbability(self._rows.y, counts, held_out=judged)
                 net = self._make_net([("mean_probability", mean), *callbacks], **of_loss)
                 net.train_stage(
                     self._rows.subset(~left_out), epochs, f"{name} {r + 1}, fold {k + 1}"
                 )
-                parts.append(mean.result()[0])
+                parts.append((mean.result()[0], mean.best()[0]))
             repeats.append(np.sum(parts, axis=0))
-        return np.stack(repeats)
+        of_all, to_best = np.stack(repeats, axis=1)
+        return of_all, to_best
 
 
 class MeanProbability(Callback):
@@ -166,8 +187,11 @@ class MeanProbability(Callback):
 
     Parameters
     ----------
-    n_source : int
-        Rows of the whole data set.
+    y : tensor of shape (n_source,), int64
+        Given labels.
+    counts : tensor of shape (n_repeats, n_source), bool
+        Whether a row's judge has not trained on it: the likelihood of these labels says up to which
+        epoch the average is best.
     judge : tensor of shape (n_repeats, n_source), int64, or None, default=None
         For a `PanelNet`: the network that judges each row. Its predictions come from the training
         step, at no cost.
@@ -175,13 +199,16 @@ class MeanProbability(Callback):
         For any other net: rows to look at after each epoch.
     """
 
-    def __init__(self, n_source: int, judge: Any = None, held_out: Any = None) -> None:
-        self.n_source, self.judge, self.held_out = n_source, judge, held_out
+    def __init__(self, y: Any, counts: Any, judge: Any = None, held_out: Any = None) -> None:
+        self.y, self.counts, self.judge, self.held_out = y, counts, judge, held_out
         self.sum_: torch.Tensor | None = None
         self.n_epochs_ = 0
+        self.best_: torch.Tensor | None = None
+        self.likelihood_ = -np.inf
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         """Bring the choice of judges to the device: from elsewhere each batch would wait for it."""
+        self.y, self.counts = self.y.to(net.device), self.counts.to(net.device)
         if self.judge is not None:
             self.judge = self.judge.to(net.device)
 
@@ -203,21 +230,28 @@ class MeanProbability(Callback):
             self._add(r, ids, y_pred[rows, of_rows])
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        """Look at the rows that were left out."""
-        if self.held_out is None:
-            return
-        for batch in net.get_iterator(self.held_out, training=False):
-            self._add(0, batch[0]["index"], net.evaluation_step(batch, training=False))
+        """Look at the rows that were left out, and at how well labels are predicted so far."""
+        if self.held_out is not None:
+            for batch in net.get_iterator(self.held_out, training=False):
+                self._add(0, batch[0]["index"], net.evaluation_step(batch, training=False))
+        if self.n_epochs_ > 1 and self.sum_ is not None:
+            self._keep_best(self.sum_ / (self.n_epochs_ - 1))
+
+    def _keep_best(self, mean: torch.Tensor) -> None:
+        of_given = mean.gather(2, self.y.expand(len(mean), -1)[:, :, None])[:, :, 0]
+        likelihood = float(of_given[self.counts].add(_SMOOTH).log().mean())
+        if likelihood > self.likelihood_:  # not so of NaN, where no row counts
+            self.best_, self.likelihood_ = mean, likelihood
 
     def _add(self, repeat: int, ids: torch.Tensor, logits: torch.Tensor) -> None:
         if self.sum_ is None:
             n_repeats = 1 if self.judge is None else len(self.judge)
-            shape = (n_repeats, self.n_source, logits.shape[1])
+            shape = (n_repeats, len(self.y), logits.shape[1])
             self.sum_ = torch.zeros(shape, device=logits.device)
         self.sum_[repeat, ids] += class_softmax(logits)
 
     def result(self) -> np.ndarray:
-        """Return the means.
+        """Return the means over all epochs.
 
         Returns
         -------
@@ -226,9 +260,18 @@ class MeanProbability(Callback):
         assert self.sum_ is not None, "an epoch has been trained"
         return (self.sum_ / max(1, self.n_epochs_ - 1)).cpu().numpy()
 
+    def best(self) -> np.ndarray:
+        """Return the means up to the epoch at which they predict the given labels best.
+
+        Returns
+        -------
+        ndarray of shape (n_repeats, n_source, n_classes), float32
+        """
+        return self.result() if self.best_ is None else self.best_.cpu().numpy()
+
     def state_dict(self) -> dict[str, Any]:
-        """Return the sums, for a checkpoint."""
-        return {"sum_": self.sum_, "n_epochs_": self.n_epochs_}
+        """Return sums and best means, for a checkpoint."""
+        return {name: getattr(self, name) for name in _STATE}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what `state_dict` returned.
@@ -236,6 +279,7 @@ class MeanProbability(Callback):
         Parameters
         ----------
         state : dict
-            The sums by name.
+            Sums and best means by name.
         """
-        self.sum_, self.n_epochs_ = state["sum_"], int(state["n_epochs_"])
+        for name in _STATE:
+            setattr(self, name, state[name])

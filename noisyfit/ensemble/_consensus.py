@@ -17,8 +17,8 @@ from noisyfit.base import (
     FitResult,
     FitTask,
     Trainer,
-    cross_fit,
     make_verdict,
+    noise_scores,
 )
 from noisyfit.ensemble._net import SoftLabelNet
 from noisyfit.ensemble._views import (
@@ -32,19 +32,19 @@ from noisyfit.ensemble._views import (
     view_of,
     weights,
 )
-from noisyfit.label_quality import calibrate_judged, estimate_noise_rate
 from noisyfit.methods.dynamics_lstm import DynamicsLSTM
-from noisyfit.training import EarlyLearningNet, NoisyNet
 
 if TYPE_CHECKING:
     from noisyfit.base import Verdict
     from noisyfit.dynamics import RecordedRun
-    from noisyfit.label_quality import NoiseRateEstimate
+    from noisyfit.training import NoisyNet
 
-_SURE = 2.0
-"""t-value from which on early-learning regularization is taken."""
 _MOST_BOOSTED = 11
 """Classes up to which boosting, which grows a tree for each, is asked by itself."""
+_BOOSTING: dict[str, Any] = {"max_iter": 30, "learning_rate": 0.2, "max_leaf_nodes": 8}
+"""Of boosting: larger trees learn wrong labels, and take five times as long."""
+_QUICK_EPOCHS = 15
+"""Epochs of the networks that judge, where it has to be quick."""
 
 
 class ConsensusClassifier(BaseNoisyClassifier):
@@ -70,6 +70,10 @@ class ConsensusClassifier(BaseNoisyClassifier):
         Loss of the networks that judge. ``"auto"``: early-learning regularization [1]_ where its
         networks predict the given labels of rows that they did not train on better, beyond chance,
         than those of cross-entropy.
+    preset : {"default", "quick"}, default="default"
+        What ``"auto"`` stands for. ``"quick"``, in a third of the time: `judge_epochs` of 15 at
+        most, whose networks judge each row once instead of twice; of the judges logistic regression
+        alone; cross-entropy, without a comparison. What is said by itself counts as it is said.
     record : sequence of str, default=("given_prob", "margin")
         What to keep in ``dynamics_``: ``"correct"``, ``"given_prob"``, ``"margin"``, ``"loss"``.
     record_folder : str, Path or None, default=None
@@ -98,7 +102,7 @@ class ConsensusClassifier(BaseNoisyClassifier):
         the epoch of the best ``valid_acc``. Trusted rows are never among them. None: no such rows.
     judge_epochs : int or "auto", default="auto"
         Epochs of the networks that judge, from 1 on. ``"auto"``: as many as `max_epochs`, at most
-        30.
+        30, or 15 with ``preset="quick"``.
     standardize : bool, default=True
         Standardise the columns of a table and the channels of ``uint8`` images.
     augment : callable, "auto" or None, default="auto"
@@ -136,7 +140,7 @@ class ConsensusClassifier(BaseNoisyClassifier):
     held_out_proba_ : ndarray of shape (n_samples, n_classes), float32
         Out-of-fold probabilities, the mean over the views that have some.
     views_ : dict of str to float
-        Weight of each view; they sum to 1.
+        Weight of each view, ``"pred_proba"`` of `fit` among them; they sum to 1.
     loss_ : {"cross_entropy", "early_learning"}
         The loss that was taken.
     trusted_mask_ : ndarray of shape (n_samples,), bool
@@ -170,9 +174,16 @@ class ConsensusClassifier(BaseNoisyClassifier):
     -----
     This is no paper's method. *Views*: the detector's log-odds for a network in sample; the
     out-of-fold margin; the 20 nearest rows by cosine, for tables up to 20,000 rows; each judge's
-    margin. Ranks are turned into normal scores and averaged with the weights
-    :math:`e^{(a_v - \max a)/0.05}`, a being the accuracy on given labels out of fold. A logistic
-    regression that learns the weights from planted errors was tried and ranked worse.
+    margin, and that of ``pred_proba`` of `fit`. Ranks are turned into normal scores and averaged
+    with the weights :math:`e^{(a_v - \max a)/0.05}`, a being the accuracy on given labels out of
+    fold. A logistic regression that learns the weights from planted errors was tried and ranked
+    worse.
+
+    *Loss*: both are tried over the same folds, and early-learning regularization is taken if the
+    paired difference of their out-of-fold accuracies on the given labels has a t-value above 2, and
+    above -1 against cross-entropy up to the epoch where it predicts best.
+    Networks that cannot be computed side by side, which all but `noisyfit.modules.MLP` are, get one
+    repeat of each loss, where with a fixed loss they get two.
 
     *Last training*: on soft labels, each given label with one less its noise score s, the likeliest
     other class with s times its out-of-fold probability among the others. What is left is not
@@ -201,6 +212,7 @@ class ConsensusClassifier(BaseNoisyClassifier):
         "judge_epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "judge": [StrOptions({"auto"}), "array-like", None, HasMethods(["fit", "predict_proba"])],
         "loss": [StrOptions({"auto", "cross_entropy", "early_learning"})],
+        "preset": [StrOptions({"default", "quick"})],
     }
     optimizer_defaults: ClassVar[dict[str, Any]] = {"momentum": 0.9, "weight_decay": 5e-3}
 
@@ -210,6 +222,7 @@ class ConsensusClassifier(BaseNoisyClassifier):
         *,
         judge: Any = "auto",
         loss: str = "auto",
+        preset: str = "default",
         record: Any = ("given_prob", "margin"),
         record_folder: Any = None,
         checkpoint: Any = None,
@@ -252,26 +265,44 @@ class ConsensusClassifier(BaseNoisyClassifier):
         )
         self.judge = judge
         self.loss = loss
+        self.preset = preset
+
+    @property
+    def _is_quick(self) -> bool:
+        return self.preset == "quick"
+
+    @property
+    def _most_judge_epochs(self) -> int:  # type: ignore[override]
+        return _QUICK_EPOCHS if self._is_quick else super()._most_judge_epochs
+
+    @property
+    def _most_repeated(self) -> int:  # type: ignore[override]
+        return 0 if self._is_quick else super()._most_repeated
+
+    @property
+    def _judge_loss(self) -> str:
+        return "cross_entropy" if self._is_quick and self.loss == "auto" else self.loss
+
+    def _verdict(self, task: FitTask, trainer: Trainer) -> Verdict | None:
+        # What the user brought is a view of its own, beside that of the networks.
+        return super()._verdict(replace(task, pred_proba=None), trainer)
 
     def _fit(self, task: FitTask, trainer: Trainer) -> FitResult:
         verdict = task.verdict
         if verdict is None:
             return self._trusted_alone(task, trainer)
         judged = task.judged
-        repeats, early = self._chosen_loss(task, trainer, verdict)
-        run_in_sample = self._in_sample(task, trainer, early)
-        views = self._views(task, trainer, verdict, repeats, run_in_sample)
+        run_in_sample = self._in_sample(task, trainer)
+        views = self._views(task, trainer, verdict, run_in_sample)
         proba = np.zeros_like(verdict.proba)
         proba[judged] = combined_probability(views)
         suspicion = np.zeros(task.n_samples)
         suspicion[judged] = combined_suspicion(views)
         verdict = self._final_verdict(task, verdict, proba)
-        gap = self._loss_gap(task, run_in_sample)
-        rate = replace(task, verdict=verdict).noise_rate(0.0, gap)
-        scores = calibrate_judged(
-            suspicion, verdict.contradicted, task.rate_among_judged(rate), ~judged
-        )
-        scores *= verdict.found.told
+        gap = task.loss_gap(run_in_sample.dynamics)
+        judged_by_all = replace(task, verdict=verdict)
+        rate = judged_by_all.noise_rate(0.0, gap)
+        scores = noise_scores(judged_by_all, suspicion, verdict.proba.argmax(axis=1), rate)
         net = self._last(task, trainer, scores, proba)
         shares = dict(zip((view.name for view in views), weights(views).tolist(), strict=True))
         return FitResult(
@@ -283,42 +314,17 @@ class ConsensusClassifier(BaseNoisyClassifier):
             history=[*run_in_sample.history(), *net.epoch_history()],
             attributes={
                 "views_": shares,
-                "loss_": "early_learning" if early else "cross_entropy",
                 "held_out_proba_": proba.astype(np.float32),
             },
             verdict=verdict,
         )
 
-    def _chosen_loss(
-        self, task: FitTask, trainer: Trainer, verdict: Verdict
-    ) -> tuple[np.ndarray, bool]:
-        """Return out-of-fold probabilities of the better loss, and whether it is the new one."""
-        if self.loss == "cross_entropy":
-            return verdict.repeats, False
-        proba = cross_fit(
-            task,
-            trainer,
-            verdict.folds[:1],
-            task.streams.judging,
-            self._judge_epochs(),
-            early_learning=True,
-        )
-        if self.loss == "early_learning":
-            return proba, True
-        judged = task.judged
-        right = proba[0].argmax(axis=1) == task.y, verdict.repeats[0].argmax(axis=1) == task.y
-        gain = (right[0].astype(float) - right[1])[judged]
-        t = gain.mean() / max(gain.std() / np.sqrt(len(gain)), 1e-9)
-        return (proba, True) if t > _SURE else (verdict.repeats, False)
-
-    def _in_sample(self, task: FitTask, trainer: Trainer, early: bool) -> RecordedRun:
+    def _in_sample(self, task: FitTask, trainer: Trainer) -> RecordedRun:
         quantities = dict.fromkeys([*self.record, "margin", "loss", "correct"])
         epochs = self._judge_epochs()
         with closing(trainer.progress(epochs, leave=False)) as bar:
             bar.stage(f"{type(self).__name__} in sample")
-            settings: dict[str, Any] = {}
-            if early:
-                settings = {"net_class": EarlyLearningNet, "n_source": len(task.rows.source)}
+            settings = trainer.net_of(task.chosen_loss(self.loss))
             run = trainer.make_run("training", quantities, bar, keeps_net=False, **settings)
             run.train_stage(~task.unlabeled, epochs, "in sample")
         return run
@@ -328,17 +334,18 @@ class ConsensusClassifier(BaseNoisyClassifier):
         task: FitTask,
         trainer: Trainer,
         verdict: Verdict,
-        repeats: np.ndarray,
         run: RecordedRun,
     ) -> list[View]:
         judged = task.judged
         y = task.y[judged]
-        networks = view_of("networks out of fold", repeats.mean(axis=0)[judged], y)
+        networks = view_of("networks out of fold", verdict.proba[judged], y)
         p = DynamicsLSTM.pretrained(device=self.device).predict_proba(run.dynamics)[judged]
         views = [
             networks,
             View("training dynamics", logit(np.clip(p, 1e-12, 1 - 1e-12)), networks.accuracy),
         ]
+        if task.pred_proba is not None:
+            views.append(view_of("pred_proba", task.pred_proba[judged], y))
         X = vectors_of(task.rows)
         if X is None:
             return views
@@ -361,28 +368,26 @@ class ConsensusClassifier(BaseNoisyClassifier):
         from sklearn.linear_model import LogisticRegression
 
         judges: list[Any] = [LogisticRegression(max_iter=500)]
-        if isinstance(X, np.ndarray) and task.n_classes <= _MOST_BOOSTED:
+        dense = isinstance(X, np.ndarray)
+        if dense and task.n_classes <= _MOST_BOOSTED and not self._is_quick:
             seed = int(task.streams.judging.integers(2**31))
-            judges.append(HistGradientBoostingClassifier(max_iter=60, random_state=seed))
+            judges.append(HistGradientBoostingClassifier(**_BOOSTING, random_state=seed))
         return judges
 
     def _final_verdict(self, task: FitTask, verdict: Verdict, proba: np.ndarray) -> Verdict:
         """Let the mean of all probabilities judge; the networks' repeats say how stable it is."""
         all_of_them = make_verdict(task, proba[None], verdict.folds)
         first, found = verdict.found, all_of_them.found
-        rate = (first.rate + found.rate) / 2 if first.told else found.rate
-        low = min(first.interval[0], rate) if first.told else 0.0
-        high = max(first.interval[1], found.interval[1]) if first.told else found.interval[1]
+        if not found.told:  # the networks alone may tell something, and the mean may not
+            return all_of_them._replace(found=first)
+        rate, low, high = found.rate, 0.0, found.interval[1]
+        if first.told:
+            rate = (first.rate + rate) / 2
+            low, high = min(first.interval[0], rate), max(first.interval[1], high)
         found = found._replace(
             rate=rate, interval=(low, max(high, rate)), instability=first.instability
         )
         return all_of_them._replace(found=found)
-
-    def _loss_gap(self, task: FitTask, run: RecordedRun) -> NoiseRateEstimate | None:
-        memorised = task.judged & ~task.validation  # others show no gap of early and late losses
-        if not memorised.any():
-            return None
-        return estimate_noise_rate(run.dynamics, judged=memorised, n_bootstrap=1, random_state=0)
 
     def _last(
         self, task: FitTask, trainer: Trainer, scores: np.ndarray, proba: np.ndarray
@@ -407,7 +412,7 @@ class ConsensusClassifier(BaseNoisyClassifier):
 
     def _trusted_alone(self, task: FitTask, trainer: Trainer) -> FitResult:
         """Train on labels of which none is to be judged, or none can be."""
-        run = self._in_sample(task, trainer, early=False)
+        run = self._in_sample(task, trainer)
         net = self._last(task, trainer, np.zeros(task.n_samples), np.eye(task.n_classes)[task.y])
         return FitResult(
             net=net,
@@ -416,5 +421,5 @@ class ConsensusClassifier(BaseNoisyClassifier):
             noise_rate=0.0,
             dynamics=run.dynamics.select(tuple(self.record)),
             history=[*run.history(), *net.epoch_history()],
-            attributes={"views_": {}, "loss_": "cross_entropy", "held_out_proba_": None},
+            attributes={"views_": {}, "held_out_proba_": None},
         )

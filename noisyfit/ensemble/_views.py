@@ -13,6 +13,7 @@ from scipy.special import ndtri
 from scipy.stats import rankdata
 from sklearn.base import clone
 
+from noisyfit.base import accuracy_weights
 from noisyfit.data import SparseSource, TensorSource
 from noisyfit.label_quality import margins
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 N_NEIGHBORS, MOST_NEIGHBORS = 20, 20_000
 """Neighbours that are asked, and rows up to which they are looked for."""
-_LENIENCE = 0.05
-"""Difference of accuracy by which a view's weight falls to 1/e."""
 
 
 class View(NamedTuple):
@@ -71,9 +70,7 @@ def weights(views: list[View]) -> np.ndarray:
     ndarray of shape (n_views,)
         They sum to 1.
     """
-    accuracy = np.array([view.accuracy for view in views])
-    weight = np.exp((accuracy - accuracy.max()) / _LENIENCE)
-    return weight / weight.sum()
+    return accuracy_weights([view.accuracy for view in views])
 
 
 def combined_suspicion(views: list[View]) -> np.ndarray:

@@ -1,6 +1,12 @@
 """From raw scores to probabilities, noise rates, transition matrices and the length of a review."""
 
-from noisyfit.label_quality._calibration import break_ties, calibrate, calibrate_judged
+from noisyfit.label_quality._calibration import (
+    break_ties,
+    calibrate,
+    calibrate_judged,
+    moved_to,
+    with_length,
+)
 from noisyfit.label_quality._class_counts import count_by_class
 from noisyfit.label_quality._held_out import (
     HeldOutNoiseRate,
@@ -13,6 +19,7 @@ from noisyfit.label_quality._noise_rate import (
     estimate_noise_rate,
     loss_gap_noise_rate,
 )
+from noisyfit.label_quality._planted import planted_length
 from noisyfit.label_quality._review_length import expected_errors_found, review_length
 from noisyfit.label_quality._selection import spare_last_rows
 from noisyfit.label_quality._summary import doubts_about, summarize

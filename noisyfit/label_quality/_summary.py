@@ -42,6 +42,7 @@ def summarize(
     interval: tuple[float, float] | None = None,
     n_unlabeled: int = 0,
     counts: Mapping[str, np.ndarray] | None = None,
+    loss_gain: float | None = None,
 ) -> str:
     """Describe the labels of a data set in a few lines, whether to believe them first.
 
@@ -69,6 +70,9 @@ def summarize(
         Numbers of labels of each class: ``given``, ``rejected``, ``suggested`` after correction,
         and ``mean_noise_score``, as the columns of ``class_report`` of an estimator. None: nothing
         is said of single classes.
+    loss_gain : float or None, default=None
+        By how much early-learning regularization, if it was taken, predicts a larger share of the
+        given labels than cross-entropy.
 
     Returns
     -------
@@ -102,6 +106,11 @@ def summarize(
         lines.append(
             f"It has rejected many {more} than it takes for wrong: decide by the scores, of which "
             f"{by_score:,} are above one half."
+        )
+    if loss_gain is not None:
+        lines.append(
+            "Loss: early-learning regularization, which predicts the given labels of rows that it "
+            f"was not trained on better than cross-entropy by {100 * loss_gain:.1f} points."
         )
     if n_trusted:
         lines.append(f"Trusted: {n_trusted:,}, taken as right.")

@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits, make_classification
 from noisyfit import DLTClassifier, DynamicsLSTMDetector, MetaRelabelClassifier, MILDSelector
 from noisyfit.base import Verdict
 from noisyfit.base._judging import relabeled_rows
-from noisyfit.label_quality import held_out_noise_rate
+from noisyfit.label_quality import held_out_noise_rate, with_loss_gap
 from noisyfit.noise import corrupt_labels, transition_matrix
 
 pytestmark = pytest.mark.judged
@@ -101,8 +101,23 @@ def test_the_rate_of_all_methods_is_that_of_the_judges():
         labels = np.where(trusted, y, given)
         est.fit(X, labels, trusted=trusted)
         # Trusted labels are right: the rate is one of all labels.
-        assert est.noise_rate_ == pytest.approx(0.9 * est.held_out_noise_rate_.rate)
+        gap = getattr(est, "noise_rate_estimate_", None)  # meta re-labelling has none
+        expected = est.held_out_noise_rate_.rate
+        if gap is not None:
+            gap = gap._replace(rate=gap.rate / 0.9)
+            expected = with_loss_gap(est.held_out_noise_rate_, gap)
+        assert est.noise_rate_ == pytest.approx(0.9 * expected)
         assert est.noise_rate_interval_[0] <= est.noise_rate_ <= est.noise_rate_interval_[1]
+
+
+def test_dlt_looks_at_losses_in_sample_where_they_tell_two_groups():
+    X, y = load_digits(return_X_y=True)
+    given = flipped(y, "symmetric", 0.4)
+    est = DLTClassifier(max_epochs=5, judge_epochs=10, random_state=0).fit(X, given)
+    assert est.noise_rate_estimate_.separation > 4
+    assert est.noise_rate_ == pytest.approx((given != y).mean(), abs=0.03)
+    assert est.held_out_noise_rate_.rate < est.noise_rate_
+    assert est.noise_rate_interval_ != est.noise_rate_estimate_.interval
 
 
 def test_without_judges_a_method_speaks_for_itself():

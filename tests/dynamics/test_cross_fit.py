@@ -34,13 +34,13 @@ def problem(n=60, n_classes=3, seed=0, noise=1.0):
     return (centers[y] + noise * rng.normal(size=(n, 4))).astype(np.float32), y
 
 
-def maker(kind=MLP, n_classes=3, checkpoint=None, **module):
+def maker(kind=MLP, n_classes=3, checkpoint=None, hidden=(8,), **module):
     """Return a `make_net` whose nets start from the same weights and draw the same orders."""
 
     def make_net(callbacks, net_class=NoisyNet, **settings):
         torch.manual_seed(0)
         own = {
-            "module": kind(4, n_classes, hidden=(8,), **module),
+            "module": kind(4, n_classes, hidden=hidden, **module),
             "lr": 0.05,
             "batch_size": 16,
             "n_classes": n_classes,
@@ -191,8 +191,9 @@ def test_probabilities_are_the_mean_over_all_epochs_but_the_first(epochs):
     X, y = problem()
     rows = rows_of(X, y).subset(np.arange(60) % 4 != 1)
     folds, watch = some_folds(y), Watch()
-    proba = crossed(rows, folds, epochs, callbacks=[watch])
-    steps = watch.steps[1:] or watch.steps
+    run = CrossFit(maker(), rows, folds)
+    run.train(epochs, callbacks=[watch])
+    proba, steps = run.proba_of_all, watch.steps[1:] or watch.steps
     for row in range(60):
         for r, fold in enumerate(folds):
             if row % 4 == 1:
@@ -206,7 +207,8 @@ def test_a_look_after_each_epoch_is_averaged_alike():
     X, y = problem()
     rows = rows_of(X, y)
     held_out, others = (rows.subset(np.arange(60) % 4 == 1), rows.subset(np.arange(60) % 4 != 1))
-    mean, watch = MeanProbability(60, held_out=held_out), Watch(held_out)
+    mean = MeanProbability(rows.y, torch.ones(1, 60, dtype=torch.bool), held_out=held_out)
+    watch = Watch(held_out)
     net = maker(OwnMLP)([("mean", mean), ("watch", watch)])
     net.train_stage(others, 1)
     np.testing.assert_allclose(mean.result()[0, held_out.index], watch.looks[0], atol=1e-6)
@@ -214,6 +216,40 @@ def test_a_look_after_each_epoch_is_averaged_alike():
     expected = np.mean(watch.looks[1:], axis=0)
     np.testing.assert_allclose(mean.result()[0, held_out.index], expected, atol=1e-6)
     assert not mean.result()[0, others.index].any()
+
+
+@pytest.mark.parametrize("kind", [MLP, OwnMLP])
+def test_the_mean_ends_where_it_predicts_the_given_labels_best(kind, monkeypatch):
+    X, y = problem(noise=6)
+    rng = np.random.default_rng(0)
+    given = np.where(rng.random(60) < 0.5, rng.integers(0, 3, 60), y)
+    seen, keep_best = [], MeanProbability._keep_best
+
+    def watched(self, mean):
+        seen.append((self, mean.clone().numpy()))
+        keep_best(self, mean)
+
+    monkeypatch.setattr(MeanProbability, "_keep_best", watched)
+    fold = some_folds(given, 1)[0]
+    fold[:2] = -1  # their judge has trained on them: they do not count
+    run = CrossFit(maker(kind, hidden=(64,)), rows_of(X, given), [fold])
+    run.train(12)
+    ends = []
+    for k in range(N_FOLDS):
+        own = np.flatnonzero(fold == k)
+        counts = np.flatnonzero(fold >= 0) if run.is_stacked else own
+        nets = list(dict.fromkeys(net for net, _ in seen))
+        means = [m[0] for net, m in seen if net is nets[0 if run.is_stacked else k]]
+        assert len(means) == 11
+        of_given = np.array([m[counts, given[counts]] for m in means])
+        best = np.log(of_given + 1e-4).mean(axis=1).argmax()
+        ends.append(best)
+        np.testing.assert_allclose(run.proba[0, own], means[best][own], atol=1e-6)
+        np.testing.assert_allclose(run.proba_of_all[0, own], means[-1][own], atol=1e-6)
+    assert min(ends) < 10, "what is learned by heart does not help"
+    early = CrossFit(maker(kind), rows_of(X, given), [fold], early_learning=True)
+    early.train(4)
+    np.testing.assert_array_equal(early.proba, early.proba_of_all)
 
 
 @pytest.mark.parametrize("kind", [MLP, OwnMLP])

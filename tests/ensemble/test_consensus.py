@@ -31,6 +31,8 @@ X, Y = make_classification(
 )  # fmt: skip
 GIVEN = corrupt_labels(Y, transition_matrix("symmetric", 3, 0.2), 1).labels
 WRONG = GIVEN != Y
+AS_IT_IS = ConsensusClassifier._judge_epochs
+"""Of the estimator, before conftest.py makes it quick."""
 
 
 @pytest.fixture(scope="module")
@@ -168,3 +170,43 @@ def test_images_are_judged_by_networks_alone():
     images = np.random.default_rng(0).integers(0, 255, (60, 1, 8, 8)).astype(np.uint8)
     est = ConsensusClassifier(max_epochs=1, random_state=0).fit(images, np.arange(60) % 2)
     assert set(est.views_) == {"networks out of fold", "training dynamics"}
+
+
+def test_quick_asks_fewer_and_less_often(monkeypatch):
+    asked = []
+    import noisyfit.base._judging as judging
+
+    original = judging._cross_fit
+
+    def counted(task, trainer, folds, epochs, early_learning):
+        asked.append((len(folds), epochs, early_learning))
+        return original(task, trainer, folds, epochs, early_learning)
+
+    monkeypatch.setattr(judging, "_cross_fit", counted)
+    monkeypatch.setattr(ConsensusClassifier, "_judge_epochs", AS_IT_IS)
+    est = ConsensusClassifier(preset="quick", random_state=0).fit(X, GIVEN)
+    assert asked == [(1, 15, False)]
+    assert set(est.views_) == {
+        "networks out of fold",
+        "training dynamics",
+        "neighbours",
+        "LogisticRegression",
+    }
+    assert est.loss_ == "cross_entropy"
+    assert {e["stage"]: 0 for e in est.history_} == {"in sample": 0, "last training": 0}
+    assert len([e for e in est.history_ if e["stage"] == "in sample"]) == 15
+    assert len([e for e in est.history_ if e["stage"] == "last training"]) == 50
+    assert est.noise_rate_ == pytest.approx(WRONG.mean(), abs=0.07)
+    low, high = est.noise_rate_interval_
+    assert low <= WRONG.mean() <= high
+    assert auroc(WRONG, est.noise_scores_) > 0.95
+
+
+def test_what_is_said_by_itself_counts_with_quick_as_well(monkeypatch):
+    monkeypatch.setattr(ConsensusClassifier, "_judge_epochs", AS_IT_IS)
+    est = ConsensusClassifier(
+        preset="quick", judge=GaussianNB(), loss="early_learning", judge_epochs=2, max_epochs=3
+    ).fit(X, GIVEN)
+    assert "GaussianNB" in est.views_
+    assert est.loss_ == "early_learning"
+    assert len([e for e in est.history_ if e["stage"] == "in sample"]) == 2

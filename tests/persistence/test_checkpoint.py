@@ -32,6 +32,8 @@ FITS = {
     "MILD": MILDSelector(max_epochs=4),
     "MILD held out": MILDSelector(recording="held_out", rounds=2, max_epochs=3),
     "MILD Adam": MILDSelector(optimizer=torch.optim.Adam, lr=0.01, rounds=2, max_epochs=3),
+    "MILD loss chosen": MILDSelector(rounds=2, max_epochs=2, judge_epochs=2),
+    "MILD early": MILDSelector(loss="early_learning", rounds=2, max_epochs=2, judge_epochs=2),
     "DLT": DLTClassifier(estimation_epochs=3, max_epochs=5),
     "DLT debiased": DLTClassifier(debias=1.0, noise_rate=0.2, max_epochs=5),
     "DLT last epoch": DLTClassifier(strategy="last_epoch", noise_rate=0.2, max_epochs=5),

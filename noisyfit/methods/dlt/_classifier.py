@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from contextlib import closing
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 
 from noisyfit._sklearn import Interval, StrOptions
 from noisyfit.augment import weak_view
-from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask, Trainer
+from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask, Trainer, noise_scores
 from noisyfit.data import View, batch_sizes
 from noisyfit.dynamics import DynamicsRecorder
-from noisyfit.label_quality import NoiseRateEstimate, calibrate_judged, estimate_noise_rate
 from noisyfit.methods.dlt._net import ThresholdNet, ThresholdSettings
 from noisyfit.training import EpochProgress, predict_classes
+
+if TYPE_CHECKING:
+    from noisyfit.label_quality import NoiseRateEstimate
+
+_N_BOOTSTRAP = 100
 
 
 class DLTClassifier(BaseNoisyClassifier):
@@ -103,8 +107,9 @@ class DLTClassifier(BaseNoisyClassifier):
     judge_epochs : int or "auto", default="auto"
         Epochs of five networks in cross-validation, ten up to 5,000 rows, whose verdict on rows
         that they did not train on gives ``noise_rate_``, its interval and the scale of the scores.
-        ``"auto"``: as many as `max_epochs`, at most 30. 0: no such networks, which is quicker; the
-        rate is then the method's own, which is wrong more often. Callbacks do not see them.
+        ``"auto"``: as many as `max_epochs`, at most 30. 0: no such networks, which is quicker;
+        without ``pred_proba`` in `fit`, the rate is then the method's own, which is wrong more
+        often. Callbacks do not see them.
     standardize : bool, default=True
         Standardise the columns of a table and the channels of ``uint8`` images.
     augment : callable, "auto" or None, default="auto"
@@ -136,7 +141,8 @@ class DLTClassifier(BaseNoisyClassifier):
         Rows whose score is one half at most.
     noise_rate_ : float
         As given, or the proportion of wrong labels by the networks in cross-validation, see
-        `judge_epochs`; with ``judge_epochs=0`` by Eq. 8.
+        `judge_epochs`, and by Eq. 8 where the losses fall into two groups; with ``judge_epochs=0``
+        by Eq. 8 alone.
     noise_rate_interval_ : tuple of two floats, or None
         From what all estimates agree on to what these networks contradict; with
         ``judge_epochs=0`` a 95 % interval over the rows, see
@@ -222,7 +228,8 @@ class DLTClassifier(BaseNoisyClassifier):
     estimation_epochs=300, class_prior="uniform")``.
 
     *Judges* (no part of the method). Networks in cross-validation give the noise rate, its interval
-    and the scale of the scores; a class that hardly any row is predicted as keeps its rows. With
+    and the scale of the scores; a class that hardly any row is predicted as keeps its rows. Where
+    the losses fall into two groups, the rate by Eq. 8 takes the place of theirs. With
     ``judge_epochs=0`` the method speaks for itself, as described above.
 
     References
@@ -354,15 +361,13 @@ class DLTClassifier(BaseNoisyClassifier):
             task.n_samples, quantities, folder=self.record_folder
         ).initialize()
         asked = self.noise_rate == "auto" and bool(task.judged.any())
-        estimating = asked and task.verdict is None
         given_rate = 0.0 if self.noise_rate == "auto" else float(self.noise_rate)
-        progress = trainer.progress(self.max_epochs + estimating * self.estimation_epochs)
+        progress = trainer.progress(self.max_epochs + asked * self.estimation_epochs)
         with closing(progress):
-            estimate, early = (
-                self._estimate(task, trainer, progress) if estimating else (None, None)
-            )
+            gap, early = self._estimate(task, trainer, progress) if asked else (None, None)
+            estimate = None if gap is None else _of_all(gap, task.judged_share)
             noise_rate = estimate.rate if estimate else given_rate
-            noise_rate = task.noise_rate(noise_rate) if asked else noise_rate
+            noise_rate = task.noise_rate(noise_rate, gap) if asked else noise_rate
             settings = self._settings(task, trainer, noise_rate, warmup, ramp)
             progress.stage(type(self).__name__)
             net = trainer.make_net(
@@ -374,12 +379,11 @@ class DLTClassifier(BaseNoisyClassifier):
                 iterator_train__views=self._views(trainer),
             )
             net.train_stage(task.balanced_rows, self.max_epochs, validation=task.held_back)
-        own = None if estimate is None else estimate.interval
+        interval = {"noise_rate_interval_": None if estimate is None else estimate.interval}
         dynamics = recorder.dynamics_
         evidence = -dynamics.mean("given_prob")
         predicted = predict_classes(net, task.rows)
-        rate = task.rate_among_judged(noise_rate)
-        scores = calibrate_judged(evidence, task.contradicted(predicted), rate, ~task.judged)
+        scores = noise_scores(task, evidence, predicted, noise_rate)
         return FitResult(
             net=net,
             noise_scores=scores,
@@ -390,7 +394,7 @@ class DLTClassifier(BaseNoisyClassifier):
             attributes={
                 "thresholds_": net.threshold_history(),
                 "noise_rate_estimate_": estimate,
-                **({} if asked and estimate is None else {"noise_rate_interval_": own}),
+                **({} if asked and task.verdict is not None else interval),
             },
             early_agreement=early,
             predicted=predicted,
@@ -398,7 +402,7 @@ class DLTClassifier(BaseNoisyClassifier):
 
     def _estimate(
         self, task: FitTask, trainer: Trainer, progress: EpochProgress
-    ) -> tuple[NoiseRateEstimate, float | None]:
+    ) -> tuple[NoiseRateEstimate | None, float | None]:
         progress.stage(f"{type(self).__name__} noise rate")
         recorder = DynamicsRecorder(task.n_samples, ("loss", "correct"), folder=self.record_folder)
         net = trainer.make_net(
@@ -407,15 +411,14 @@ class DLTClassifier(BaseNoisyClassifier):
         )
         labeled = task.rows.subset(~task.unlabeled)
         net.train_stage(labeled, self.estimation_epochs, "noise rate", task.held_back)
-        judged = task.judged
-        memorised = judged & ~task.validation  # others show no gap between early and late losses
-        found = estimate_noise_rate(
-            recorder.dynamics_, judged=memorised, random_state=task.streams.split
-        )
-        share = task.judged_share  # trusted labels are right
-        low, high = found.interval
-        found = found._replace(rate=share * found.rate, interval=(share * low, share * high))
-        return found, recorder.dynamics_.early_agreement(judged)
+        dynamics = recorder.dynamics_
+        gap = task.loss_gap(dynamics, n_bootstrap=_N_BOOTSTRAP, random_state=task.streams.split)
+        if gap is None and task.verdict is None:
+            raise ValueError(
+                "noise_rate='auto' needs a row that is neither trusted nor held back to validate "
+                "on. Got none: lower validation_fraction, or give the noise rate."
+            )
+        return gap, dynamics.early_agreement(task.judged)
 
     def _schedule(self) -> tuple[int, int]:
         """Return the epochs of warm-up and ramp."""
@@ -463,3 +466,10 @@ class DLTClassifier(BaseNoisyClassifier):
         if self.augment == "auto" and trainer.feature_std is not None:
             view = weak_view(trainer.row_shape, trainer.feature_std)
         return (trainer.view, *(view,) * self.n_views)
+
+
+def _of_all(found: NoiseRateEstimate, judged_share: float) -> NoiseRateEstimate:
+    """Make proportions of all labels of those of the judged ones: trusted labels are right."""
+    low, high = found.interval
+    interval = (judged_share * low, judged_share * high)
+    return found._replace(rate=judged_share * found.rate, interval=interval)

@@ -15,9 +15,9 @@ from sklearn.base import clone
 
 from noisyfit._random import seeded
 from noisyfit._sklearn import Interval, StrOptions, fit_context
-from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask, Trainer, make_task
+from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask, Trainer, make_task, noise_scores
 from noisyfit.dynamics import RECORDINGS, RecordedRun, TrainingDynamics
-from noisyfit.label_quality import calibrate_judged, estimate_noise_rate, spare_last_rows
+from noisyfit.label_quality import spare_last_rows
 from noisyfit.methods.dynamics_lstm._detector import ANY_RECORDING, DynamicsLSTM, check_marks
 from noisyfit.methods.dynamics_lstm._noise_rate import detector_noise_rate
 from noisyfit.noise import corrupt_labels, transition_matrix
@@ -51,6 +51,11 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         ``"evaluation"``: from a pass of its own each epoch. ``"held_out"``: from five networks in
         cross-validation, each row's from the one that does not train on it; that costs five times
         as much, and pays where few rows are memorised at once, see Notes.
+    loss : {"auto", "cross_entropy", "early_learning"}, default="auto"
+        Loss of the networks. ``"auto"``: early-learning regularization [2]_ where, among the
+        networks that judge (see `judge_epochs`), its own predict the given labels of rows that they
+        did not train on better, beyond chance, than those of cross-entropy. With
+        ``judge_epochs=0`` there is nothing to choose by, and it is cross-entropy.
     fine_tune : bool, default=False
         Adapt the detector to the data set: a fifth of the labels that it takes for right is flipped
         on purpose, the network trains on the result, the detector on what that looks like. Costs a
@@ -88,8 +93,9 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
     judge_epochs : int or "auto", default="auto"
         Epochs of five networks in cross-validation, ten up to 5,000 rows, whose verdict on rows
         that they did not train on gives ``noise_rate_``, its interval and the scale of the scores.
-        ``"auto"``: as many as `max_epochs`, at most 30. 0: no such networks, which is quicker; the
-        rate is then the method's own, which is wrong more often. Callbacks do not see them.
+        ``"auto"``: as many as `max_epochs`, at most 30. 0: no such networks, which is quicker;
+        without ``pred_proba`` in `fit`, the rate is then the method's own, which is wrong more
+        often. Callbacks do not see them.
     standardize : bool, default=True
         Standardise the columns of a table and the channels of ``uint8`` images.
     augment : callable, "auto" or None, default="auto"
@@ -135,6 +141,8 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
     transition_matrix_ : ndarray of shape (n_classes, n_classes)
         Estimated share of the rows of a true class (row) that were given each label (column), see
         `noisyfit.label_quality.estimate_transition_matrix`.
+    loss_ : {"cross_entropy", "early_learning"}
+        The loss that was taken.
     detector_ : DynamicsLSTM
         The detector that was used.
     classes_ : ndarray of shape (n_classes,)
@@ -178,10 +186,18 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
     and the scale of the scores; a class that hardly any row is predicted as keeps its rows. With
     ``judge_epochs=0`` the method speaks for itself, as described above.
 
+    *Loss* (no part of the method). Both losses are tried over the same folds, and early-learning
+    regularization is taken if the paired difference of their out-of-fold accuracies on the given
+    labels has a t-value above 2; its networks are then also the judges. This costs one repeat more.
+    Networks that cannot be computed side by side, which all but `noisyfit.modules.MLP` are, get one
+    repeat of each loss, where with a fixed loss they get two: it takes as long.
+
     References
     ----------
     .. [1] Jia et al., "Learning from Training Dynamics: Identifying Mislabeled Data Beyond Manually
        Designed Features", AAAI 2023.
+    .. [2] Liu et al., "Early-learning regularization prevents memorization of noisy labels",
+       NeurIPS 2020.
 
     Examples
     --------
@@ -200,6 +216,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         **BaseNoisyClassifier._parameter_constraints,
         "detector": [StrOptions({"pretrained"}), DynamicsLSTM],
         "recording": [StrOptions(set(RECORDINGS))],
+        "loss": [StrOptions({"auto", "cross_entropy", "early_learning"})],
         "fine_tune": ["boolean"],
         "remove": [StrOptions({"estimated"}), Interval(Real, 0, 1, closed="left")],
     }
@@ -211,6 +228,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         *,
         detector: str | DynamicsLSTM = "pretrained",
         recording: str = "training",
+        loss: str = "auto",
         fine_tune: bool = False,
         remove: str | float = "estimated",
         record: Any = ("given_prob", "margin"),
@@ -255,6 +273,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         )
         self.detector = detector
         self.recording = recording
+        self.loss = loss
         self.fine_tune = fine_tune
         self.remove = remove
 
@@ -350,27 +369,23 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         n_nets = RecordedRun.n_nets(self.recording, keeps_net=False)
         n_epochs = self.max_epochs * (n_nets * (1 + self.fine_tune) + 1)
         with closing(trainer.progress(n_epochs)) as bar:
-            run = self._record(trainer, "recording", bar)
+            settings = trainer.net_of(task.chosen_loss(self.loss))
+            run = self._record(trainer, "recording", bar, **settings)
             recorded = run.history()
             suspicion, rate = self._judge(detector, run.dynamics, task)
             drop = self._drop(suspicion, rate, task)
             if self.fine_tune:
-                detector, history = self._fine_tune(detector, task, trainer, ~drop, bar)
+                detector, history = self._fine_tune(detector, task, trainer, ~drop, bar, **settings)
                 recorded += history
                 suspicion, rate = self._judge(detector, run.dynamics, task)
                 drop = self._drop(suspicion, rate, task)
             bar.stage(f"{type(self).__name__} retraining")
-            net = trainer.make_net([("progress", bar)])
+            net = trainer.make_net([("progress", bar)], **settings)
             net.train_stage(task.rows.subset(~drop), self.max_epochs, "retraining", task.held_back)
         predicted = predict_classes(net, task.rows)
         return FitResult(
             net=net,
-            noise_scores=calibrate_judged(
-                suspicion,
-                task.contradicted(predicted),
-                task.rate_among_judged(rate),
-                task.trusted,
-            ),
+            noise_scores=noise_scores(task, suspicion, predicted, rate),
             clean_mask=~drop,
             noise_rate=rate,
             dynamics=run.dynamics.select(tuple(self.record)),
@@ -399,7 +414,8 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
             closing(trainer.progress(self.max_epochs * n_nets)) as bar,
             seeded(task.streams.training, task.device),
         ):
-            return self._record(trainer, "recording", bar, rows)
+            settings = trainer.net_of(task.chosen_loss(self.loss))
+            return self._record(trainer, "recording", bar, rows, **settings)
 
     def _record(
         self,
@@ -408,18 +424,20 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         bar: EpochProgress,
         rows: Rows | None = None,
         keep: np.ndarray | None = None,
+        **settings: Any,
     ) -> RecordedRun:
         """Train on the rows to keep and record them; `rows` may have other labels."""
         bar.stage(f"{type(self).__name__} {stage}")
         quantities = dict.fromkeys([*self.record, "margin", "loss", "correct"])
-        run = trainer.make_run(self.recording, quantities, bar, rows=rows, keeps_net=False)
+        run = trainer.make_run(
+            self.recording, quantities, bar, rows=rows, keeps_net=False, **settings
+        )
         keep = np.ones(run.dynamics.n_samples, dtype=bool) if keep is None else keep
         run.train_stage(keep, self.max_epochs, stage)
         return run
 
-    @staticmethod
     def _judge(
-        detector: DynamicsLSTM, dynamics: TrainingDynamics, task: FitTask
+        self, detector: DynamicsLSTM, dynamics: TrainingDynamics, task: FitTask
     ) -> tuple[np.ndarray, float]:
         """Return the detector's log-odds and the noise rate; trusted labels are right."""
         suspicion, judged = np.full(task.n_samples, -np.inf), task.judged
@@ -427,10 +445,11 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
             return suspicion, 0.0
         p = detector.predict_proba(dynamics)[judged]
         suspicion[judged] = logit(np.clip(p, _SMALLEST, 1 - _SMALLEST))
-        memorised = judged & ~task.validation  # others show no gap between early and late losses
-        gap = estimate_noise_rate(dynamics, judged=memorised, n_bootstrap=1, random_state=0)
-        rate = detector_noise_rate(float(p.mean()), gap.rate, gap.separation)
-        return suspicion, task.noise_rate(float(judged.mean() * rate), gap)
+        gap, rate = task.loss_gap(dynamics), float(p.mean())
+        if gap is not None:
+            rate = detector_noise_rate(rate, gap.rate, gap.separation)
+        in_sample = self.recording != "held_out"  # else nothing is learned by heart
+        return suspicion, task.noise_rate(float(judged.mean() * rate), gap if in_sample else None)
 
     def _drop(self, suspicion: np.ndarray, rate: float, task: FitTask) -> np.ndarray:
         """Mark the rows that are not retrained on."""
@@ -447,12 +466,13 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         trainer: Trainer,
         kept: np.ndarray,
         bar: EpochProgress,
+        **settings: Any,
     ) -> tuple[DynamicsLSTM, list[dict[str, Any]]]:
         """Train the detector further on flips among the rows that it takes for clean."""
         matrix = transition_matrix("symmetric", task.n_classes, _FLIPPED_SHARE)
         rows, flipped = _flip(task, matrix, kept)
         check_marks(flipped[kept], int(kept.sum()))
-        run = self._record(trainer, "fine-tuning", bar, rows, kept)
+        run = self._record(trainer, "fine-tuning", bar, rows, kept, **settings)
         tuned = copy.copy(detector)
         tuned.random_state = int(task.streams.split.integers(2**31))
         tuned = tuned.fine_tune(run.dynamics.relative_prob[kept], flipped[kept])

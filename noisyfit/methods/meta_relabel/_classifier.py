@@ -12,9 +12,8 @@ import torch
 
 from noisyfit._sklearn import Interval, StrOptions
 from noisyfit.augment import strong_view
-from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask, Trainer
+from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask, Trainer, noise_scores
 from noisyfit.dynamics import DynamicsRecorder, TrainingDynamics
-from noisyfit.label_quality import calibrate_judged
 from noisyfit.methods.meta_relabel._decisions import DecisionRecorder
 from noisyfit.methods.meta_relabel._gradient import META_GRADIENTS
 from noisyfit.methods.meta_relabel._look_ahead import check_look_ahead_optimizer
@@ -132,8 +131,9 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
     judge_epochs : int or "auto", default="auto"
         Epochs of five networks in cross-validation, ten up to 5,000 rows, whose verdict on rows
         that they did not train on gives ``noise_rate_``, its interval and the scale of the scores.
-        ``"auto"``: as many as `max_epochs`, at most 30. 0: no such networks, which is quicker; the
-        rate is then the method's own, which is wrong more often. Callbacks do not see them.
+        ``"auto"``: as many as `max_epochs`, at most 30. 0: no such networks, which is quicker;
+        without ``pred_proba`` in `fit`, the rate is then the method's own, which is wrong more
+        often. Callbacks do not see them.
     standardize : bool, default=True
         Standardise the columns of a table and the channels of ``uint8`` images.
     augment : callable, "auto" or None, default="auto"
@@ -440,8 +440,7 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         wrong = predicted != task.y
         noise_rate = task.noise_rate(float((wrong & task.judged)[~task.unlabeled].mean()))
         evidence = -(p_given + dynamics.mean("given_prob")) / 2
-        rate = task.rate_among_judged(noise_rate)
-        scores = calibrate_judged(evidence, task.contradicted(predicted), rate, ~task.judged)
+        scores = noise_scores(task, evidence, predicted, noise_rate)
         clean = task.kept_rows(scores > 0.5, scores)
         kept = np.where(clean, 1 - scores, 0.0)[:, None]
         proba *= 1 - kept  # in place: it is as large as rows times classes

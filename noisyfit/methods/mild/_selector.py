@@ -10,13 +10,10 @@ import numpy as np
 import torch
 
 from noisyfit._sklearn import Interval, StrOptions
-from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask, Trainer
+from noisyfit.base import BaseNoisyClassifier, FitResult, FitTask, Trainer, noise_scores
 from noisyfit.dynamics import RECORDINGS, RecordedRun, TrainingDynamics, given_label_statistics
 from noisyfit.label_quality import (
-    NoiseRateEstimate,
     break_ties,
-    calibrate_judged,
-    estimate_noise_rate,
     spare_last_rows,
 )
 from noisyfit.methods.mild._metric import group_means, selection_metric, widest_gap
@@ -84,6 +81,11 @@ class MILDSelector(BaseNoisyClassifier):
         Take predictions from the training step itself, from a pass of their own each epoch, or
         from five further nets, each row's from the one that does not train on it; that costs five
         times as much, and helps where wrong labels are learned at once.
+    loss : {"auto", "cross_entropy", "early_learning"}, default="auto"
+        Loss of the networks. ``"auto"``: early-learning regularization [2]_ where, among the
+        networks that judge (see `judge_epochs`), its own predict the given labels of rows that they
+        did not train on better, beyond chance, than those of cross-entropy. With
+        ``judge_epochs=0`` there is nothing to choose by, and it is cross-entropy.
     record : sequence of str, default=("correct",)
         What to keep in ``dynamics_``: ``"correct"``, ``"given_prob"``, ``"margin"``, ``"loss"``.
     record_folder : str, Path or None, default=None
@@ -113,8 +115,9 @@ class MILDSelector(BaseNoisyClassifier):
     judge_epochs : int or "auto", default="auto"
         Epochs of five networks in cross-validation, ten up to 5,000 rows, whose verdict on rows
         that they did not train on gives ``noise_rate_``, its interval and the scale of the scores.
-        ``"auto"``: as many as `max_epochs`, at most 30. 0: no such networks, which is quicker; the
-        rate is then the method's own, which is wrong more often. Callbacks do not see them.
+        ``"auto"``: as many as `max_epochs`, at most 30. 0: no such networks, which is quicker;
+        without ``pred_proba`` in `fit`, the rate is then the method's own, which is wrong more
+        often. Callbacks do not see them.
     standardize : bool, default=True
         Standardise the columns of a table and the channels of ``uint8`` images.
     augment : callable, "auto" or None, default="auto"
@@ -160,6 +163,8 @@ class MILDSelector(BaseNoisyClassifier):
     transition_matrix_ : ndarray of shape (n_classes, n_classes)
         Estimated share of the rows of a true class (row) that were given each label (column), see
         `noisyfit.label_quality.estimate_transition_matrix`.
+    loss_ : {"cross_entropy", "early_learning"}
+        The loss that was taken.
     dropped_round_ : ndarray of shape (n_samples,), int64
         Round at whose end a row was dropped; 0 for rows that were kept.
     rounds_ : list of Round
@@ -219,10 +224,18 @@ class MILDSelector(BaseNoisyClassifier):
     and the scale of the scores; a class that hardly any row is predicted as keeps its rows. With
     ``judge_epochs=0`` the method speaks for itself, as described above.
 
+    *Loss* (no part of the method). Both losses are tried over the same folds, and early-learning
+    regularization is taken if the paired difference of their out-of-fold accuracies on the given
+    labels has a t-value above 2; its networks are then also the judges. This costs one repeat more.
+    Networks that cannot be computed side by side, which all but `noisyfit.modules.MLP` are, get one
+    repeat of each loss, where with a fixed loss they get two: it takes as long.
+
     References
     ----------
     .. [1] Hu et al., "MILD: Modeling the Instance Learning Dynamics for Learning with Noisy
        Labels", IJCAI 2023.
+    .. [2] Liu et al., "Early-learning regularization prevents memorization of noisy labels",
+       NeurIPS 2020.
 
     Examples
     --------
@@ -248,6 +261,7 @@ class MILDSelector(BaseNoisyClassifier):
             Interval(Real, 0, 1, closed="neither"),
         ],
         "recording": [StrOptions(set(RECORDINGS))],
+        "loss": [StrOptions({"auto", "cross_entropy", "early_learning"})],
     }
     rounds_: list[Round]
     optimizer_defaults: ClassVar[dict[str, Any]] = {"momentum": 0.9, "weight_decay": 5e-3}
@@ -262,6 +276,7 @@ class MILDSelector(BaseNoisyClassifier):
         full: bool = False,
         threshold: str | float = "scale",
         recording: str = "training",
+        loss: str = "auto",
         record: Any = ("correct",),
         record_folder: Any = None,
         checkpoint: Any = None,
@@ -308,6 +323,7 @@ class MILDSelector(BaseNoisyClassifier):
         self.full = full
         self.threshold = threshold
         self.recording = recording
+        self.loss = loss
 
     @property
     def n_rounds_(self) -> int:
@@ -327,7 +343,8 @@ class MILDSelector(BaseNoisyClassifier):
         trained: list[int] = []
         mixtures: list[WeibullMixture | None] = []
         with closing(progress):
-            run = trainer.make_run(self.recording, quantities, progress)
+            settings = trainer.net_of(task.chosen_loss(self.loss))
+            run = trainer.make_run(self.recording, quantities, progress, **settings)
             for number, epochs in enumerate(lengths, start=1):
                 progress.stage(f"{type(self).__name__} round {number}/{n_rounds}")
                 rows = np.flatnonzero(dropped_round == 0)
@@ -349,9 +366,8 @@ class MILDSelector(BaseNoisyClassifier):
 
         assert run.net is not None, "by default a run keeps a net that trains on all rows"
         predicted, margin = run.map_logits(_prediction_and_margin).T
-        wrong = predicted != task.y
         scores, noise_rate = self._scores(
-            run, task, evidence, dropped_round, trained, rounds[0], wrong, margin
+            run, task, evidence, dropped_round, trained, rounds[0], predicted, margin
         )
         suspicious = (scores[rows] > 0.5) & learned
         late = rows[self._spare(suspicious, scores[rows], task, rows)]
@@ -446,9 +462,10 @@ class MILDSelector(BaseNoisyClassifier):
         dropped_round: np.ndarray,
         lengths: list[int],
         first: Round,
-        wrong: np.ndarray,
+        predicted: np.ndarray,
         final_margin: np.ndarray,
     ) -> tuple[np.ndarray, float]:
+        wrong = predicted != task.y
         trained = np.cumsum(lengths)[dropped_round - 1]
         missed = sum(lengths) - trained
         total = evidence + missed * np.where(wrong, 1.0, -self.lam)
@@ -462,19 +479,13 @@ class MILDSelector(BaseNoisyClassifier):
             hardness = (first.component_means[0] / lengths[0] + self.lam) / (1 + self.lam)  # Eq. 3
             rate = combine_noise_rates(rate, first.component_weights[1], hardness)
         if task.verdict is not None:
-            gap = self._loss_gap(run.dynamics.epochs(stop=lengths[0]), task)
+            first_round = run.dynamics.epochs(stop=lengths[0])
+            gap = None if self.recording == "held_out" else task.loss_gap(first_round)
             rate = task.rate_among_judged(task.noise_rate(rate, gap))
-            wrong = task.verdict.contradicted
         total[judged] = break_ties(total[judged], -margin[judged])
-        scores = calibrate_judged(total, wrong, rate, task.trusted)
+        scores = noise_scores(task, total, predicted, task.judged_share * rate)
         own = float(scores.mean())
         return scores, own if task.verdict is None else task.judged_share * rate
-
-    def _loss_gap(self, first: TrainingDynamics, task: FitTask) -> NoiseRateEstimate | None:
-        memorised = task.judged & ~task.validation  # others show no gap of early and late losses
-        if self.recording == "held_out" or not memorised.any():
-            return None
-        return estimate_noise_rate(first, judged=memorised, n_bootstrap=1, random_state=0)
 
 
 def _prediction_and_margin(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
