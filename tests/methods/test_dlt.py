@@ -21,6 +21,8 @@ from noisyfit.modules import MLP, ConvNet
 from noisyfit.noise import corrupt_labels, transition_matrix
 from noisyfit.training import NoisyNet, mixup, sharpen
 
+pytestmark = pytest.mark.resampled
+
 RNG = np.random.default_rng(0)
 N, N_CLASSES = 60, 3
 TRUE = np.arange(N) % N_CLASSES
