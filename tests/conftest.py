@@ -81,6 +81,21 @@ def quick_judges(request):
         yield
 
 
+@pytest.fixture(autouse=True, scope="module")
+def few_resamples(request):
+    """Take DLT's interval from few samples of the rows, unless a module asks for an interval.
+
+    The hundred samples take most of a small fit's time. Modules marked ``judged`` or ``resampled``
+    get them, as do the examples in docstrings.
+    """
+    if any(request.node.get_closest_marker(name) for name in ("judged", "resampled")):
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("noisyfit.methods.dlt._classifier._N_BOOTSTRAP", 5)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def repeatable(monkeypatch):
     """What a test leaves to chance falls out alike in every run, and differs between two fits."""

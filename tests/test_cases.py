@@ -526,16 +526,19 @@ class _Packed(_OfTokens):
         return super().forward(mask=mask.bool(), tokens=tokens.long(), scale=scale[:, 0])
 
 
-@pytest.mark.parametrize("num_workers", [0, 1])
 @pytest.mark.parametrize(
-    "est",
+    ("est", "num_workers"),
     [
-        MILDSelector(_OfTokens, rounds=1),
-        MILDSelector(_OfTokens(2), rounds=2, augment=None),
-        DynamicsLSTMDetector(_OfTokens),
-        DynamicsLSTMDetector(_OfTokens, recording="held_out"),
+        (MILDSelector(_OfTokens, rounds=1), 0),
+        (MILDSelector(_OfTokens, rounds=1), 1),
+        (MILDSelector(_OfTokens(2), rounds=2, augment=None), 0),
+        (DynamicsLSTMDetector(_OfTokens), 1),
+        (DynamicsLSTMDetector(_OfTokens, recording="held_out"), 0),
+        pytest.param(
+            DynamicsLSTMDetector(_OfTokens, recording="held_out"), 1, marks=pytest.mark.slow
+        ),
     ],
-    ids=["class", "instance", "LSTM", "held out"],
+    ids=["class", "class, worker", "instance", "LSTM", "held out", "held out, worker"],
 )
 def test_c10_dicts_reach_the_network_as_keywords(est, num_workers, tmp_path):
     items = _Tokens()

@@ -78,8 +78,6 @@ def parametrize_with_few_checks(estimators, few):
     (
         "check_class_weight_classifiers",
         "check_classifiers_classes",
-        "check_dtype_object",
-        "check_estimators_pickle",
         "check_fit_idempotent",
         "check_no_attributes_set_in_init",
         "check_parameters_default_constructible",
@@ -89,7 +87,8 @@ def test_sklearn_checks_of_default_settings(estimator, check):
     check(estimator)
 
 
-@pytest.mark.parametrize("output", ["pandas", "polars"])
+# Of polars, tests/test_cases.py has a fit of each estimator.
+@pytest.mark.parametrize("output", ["pandas", pytest.param("polars", marks=pytest.mark.slow)])
 @parametrize_with_few_checks(
     [AS_THEY_COME[-1], *CHECKED],
     ("check_classifiers_classes", "check_estimator_sparse_array", "check_dtype_object"),
@@ -137,11 +136,11 @@ TRUSTED[np.setdiff1d(np.arange(0, len(X), 4), FLIPPED)] = True
 _FITS = {}
 
 
-def fit_once(est, trusted=None):
-    """Return a copy of the estimator fitted on X and GIVEN, which is done once in a process."""
-    key = (repr(est), None if trusted is None else trusted.tobytes())
+def fit_once(est, trusted=None, rows=X):
+    """Return a copy of the estimator fitted on rows and GIVEN, which is done once in a process."""
+    key = (repr(est), None if trusted is None else trusted.tobytes(), rows.tobytes())
     if key not in _FITS:
-        _FITS[key] = clone(est).fit(X, GIVEN, trusted=trusted)
+        _FITS[key] = clone(est).fit(rows, GIVEN, trusted=trusted)
     return deepcopy(_FITS[key])
 
 
@@ -413,7 +412,7 @@ def test_sparse_rows_are_standardised(est):
 @pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int64, np.uint8])
 def test_other_dtypes(est, dtype):
     values = np.rint(X * 8 - X.min() * 8).astype(dtype)  # integers that all these types hold
-    expected = clone(est).fit(values.astype(np.float32), GIVEN)
+    expected = fit_once(est, rows=values.astype(np.float32))
     assert_same_fit(est.fit(values, GIVEN), expected)
     assert est.predict_proba(values).dtype == np.float32
 

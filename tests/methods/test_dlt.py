@@ -21,6 +21,8 @@ from noisyfit.modules import MLP, ConvNet
 from noisyfit.noise import corrupt_labels, transition_matrix
 from noisyfit.training import NoisyNet, mixup, sharpen
 
+pytestmark = pytest.mark.resampled
+
 RNG = np.random.default_rng(0)
 N, N_CLASSES = 60, 3
 TRUE = np.arange(N) % N_CLASSES
@@ -383,9 +385,9 @@ def digits(rate=0.4, kind="symmetric", n=900):
 def test_no_memorisation_on_digits():
     features, _, given, wrong, rest, y_rest = digits()
     quality = SelectionQuality(~wrong)
-    est = DLTClassifier(max_epochs=40, callbacks=[quality], random_state=0).fit(features, given)
+    est = DLTClassifier(max_epochs=25, callbacks=[quality], random_state=0).fit(features, given)
     plain = DLTClassifier(
-        noise_rate=0.0, warmup_epochs=40, ramp_epochs=0, n_views=1, random_state=0, max_epochs=40
+        noise_rate=0.0, warmup_epochs=25, ramp_epochs=0, n_views=1, random_state=0, max_epochs=25
     ).fit(features, given)
     assert est.noise_rate_ == pytest.approx(wrong.mean(), abs=0.04)
     low, high = est.noise_rate_interval_
