@@ -99,9 +99,10 @@ def reach_verdict(
     if not judged.any() or task.n_classes < 2:
         return None
     rng, brought = task.streams.judging, task.pred_proba
-    once = labeled.sum() > most_repeated or (loss == "auto" and not _stacked(trainer))
-    n_repeats = (1 if once else 2) if epochs else 0
-    folds = [_deal(task, labeled, rng) for _ in range(n_repeats)]
+    folds = []
+    if epochs:
+        once = labeled.sum() > most_repeated or (loss == "auto" and not _stacked(trainer))
+        folds = [_deal(task, labeled, rng) for _ in range(1 if once else 2)]
     if all((fold[labeled] < 0).all() for fold in folds):
         return None if brought is None else make_verdict(task, brought[None], [])
     crossed, chosen, gain = _best_loss(task, trainer, folds, epochs, loss)

@@ -33,6 +33,7 @@ from noisyfit.noise import corrupt_labels, transition_matrix
 from noisyfit.training import EpochProgress, predict_classes
 
 if TYPE_CHECKING:
+    from noisyfit.base import Verdict
     from noisyfit.data import Rows
 
 _FLIPPED_SHARE = 0.2
@@ -383,6 +384,11 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
     def _mode(self) -> str:
         return "training" if self.recording == "auto" else self.recording
 
+    def _verdict(self, task: FitTask, trainer: Trainer) -> Verdict | None:
+        if not isinstance(self.detector, str):
+            self.detector.check_fitted()  # before anything is trained
+        return super()._verdict(task, trainer)
+
     def _fit(self, task: FitTask, trainer: Trainer) -> FitResult:
         detector = self._load_detector()
         n_nets = RecordedRun.n_nets(self._mode, keeps_net=False)
@@ -420,7 +426,6 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
     def _load_detector(self) -> DynamicsLSTM:
         if isinstance(self.detector, str):
             return DynamicsLSTM.pretrained(device=self.device)
-        self.detector.check_fitted()
         if self.detector.recording not in (ANY_RECORDING, self._mode):
             warnings.warn(
                 f"The detector has learned from dynamics recorded in mode "
