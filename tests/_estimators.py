@@ -15,7 +15,7 @@ QUICK = [
     DLTClassifier(estimation_epochs=4, max_epochs=8, judge_epochs=0, random_state=0),
     DynamicsLSTMDetector(max_epochs=8, judge_epochs=0, random_state=0),
     MetaRelabelClassifier(warmup_epochs=3, max_epochs=8, judge_epochs=0, random_state=0),
-    ConsensusClassifier(judge=None, max_epochs=8, judge_epochs=3, random_state=0),
+    ConsensusClassifier(judge=None, max_epochs=8, judge_epochs=5, random_state=0),
 ]
 """One instance of each estimator, for our own checks; tests fit clones."""
 

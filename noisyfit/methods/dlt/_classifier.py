@@ -18,6 +18,7 @@ from noisyfit.base import (
     Trainer,
     noise_scores,
     plain_settings,
+    ranked_by_both,
 )
 from noisyfit.data import View, batch_sizes
 from noisyfit.dynamics import DynamicsRecorder
@@ -234,8 +235,9 @@ class DLTClassifier(BaseNoisyClassifier):
     warmup_epochs=10, ramp_epochs=10, window=200, mixup_alpha=4, lr=0.02, batch_size=128,
     estimation_epochs=300, class_prior="uniform")``.
 
-    *Judges* (no part of the method). Networks in cross-validation give the noise rate, its interval
-    and the scale of the scores; a class that hardly any row is predicted as keeps its rows. Where
+    *Judges* (no part of the method). Networks in cross-validation give the noise rate, its
+    interval, half of the ranking and the scale of the scores; a class that hardly any row is
+    predicted as keeps its rows. Where
     the losses fall into two groups, the rate by Eq. 8 takes the place of theirs. The short plain
     training then has their weight decay (5e-3) and is what the last network is compared with:
     where it contradicts what they are surest of more often, by over five points of these rows,
@@ -395,7 +397,7 @@ class DLTClassifier(BaseNoisyClassifier):
         dynamics = recorder.dynamics_
         evidence = -dynamics.mean("given_prob")
         predicted = predict_classes(net, task.rows)
-        scores = noise_scores(task, evidence, predicted, noise_rate)
+        scores = noise_scores(task, ranked_by_both(task, evidence), predicted, noise_rate)
         return FitResult(
             net=net,
             noise_scores=scores,
