@@ -255,7 +255,10 @@ class BaseNoisyClassifier(
         self.held_out_noise_rate_ = None if verdict is None else verdict.found
         # What was spared while the method decided, not what a better verdict would have spared.
         self._unpredicted = None if task.verdict is None else task.verdict.unpredicted
-        self._relabeled = relabeled_rows(verdict, task.y, predicted, scores, ~clean & task.judged)
+        rejected = ~clean & task.judged
+        self._relabeled = relabeled_rows(
+            verdict, task.y, predicted, scores, rejected, result.loss_gap
+        )
         self.net_ = net
         self.history_ = result.history
         self._early_agreement = result.early_agreement

@@ -13,13 +13,16 @@ from noisyfit.label_quality import (
     moved_to,
     normal_scores,
     planted_length,
+    trust_in_gap,
     with_length,
+    with_loss_gap,
 )
 
 if TYPE_CHECKING:
     from noisyfit.base._fit_task import FitTask
     from noisyfit.base._judging import Verdict
     from noisyfit.dynamics import TrainingDynamics
+    from noisyfit.label_quality import NoiseRateEstimate
 
 _SHARE = 0.9
 """Proportion of the planted errors whose place in the ranking sets the slope of the scores: what a
@@ -143,6 +146,7 @@ def relabeled_rows(
     predicted: np.ndarray,
     noise_scores: np.ndarray,
     rejected: np.ndarray,
+    gap: NoiseRateEstimate | None = None,
 ) -> np.ndarray:
     r"""Mark the rejected rows whose label is worth replacing by the predicted one.
 
@@ -156,6 +160,8 @@ def relabeled_rows(
         Probability that each given label is wrong.
     rejected : ndarray of shape (n_samples,), bool
         Rows to choose from.
+    gap : NoiseRateEstimate or None, default=None
+        What the losses in sample say of the judged labels; None: nothing.
 
     Returns
     -------
@@ -166,19 +172,28 @@ def relabeled_rows(
     With the score s of the given label y, and the out-of-fold probabilities p, the predicted class
     c is right with the probability :math:`s p_c / (1 - p_y)`. A label is replaced if that exceeds
     1 - s with scores that are moved to the *lower* end of the noise rate's interval: a label that
-    is merely hard must not be replaced, and only what all estimates agree on is no such label.
+    is merely hard must not be replaced, and only what all estimates agree on is no such label. The
+    clearer the losses in sample fall into two groups, the nearer to the noise rate itself: of hard
+    rows they are in between.
     """
     if verdict is None or not rejected.any():
         return rejected
     rows = np.flatnonzero(rejected)
-    low = verdict.interval[0]
-    s = _lowered(noise_scores, low)[rows]
+    s = _lowered(noise_scores, _believed_rate(verdict, gap))[rows]
     p = verdict.proba[rows].astype(np.float64)
     here = np.arange(len(rows))
     of_predicted = p[here, predicted[rows]] / np.maximum(1 - p[here, y[rows]], 1e-9)
     marked = np.zeros(len(y), dtype=bool)
     marked[rows] = (predicted[rows] != y[rows]) & (s * of_predicted > 1 - s)
     return marked
+
+
+def _believed_rate(verdict: Verdict, gap: NoiseRateEstimate | None) -> float:
+    low = verdict.interval[0]
+    if gap is None:
+        return low
+    trust = trust_in_gap(verdict.found, gap)
+    return (1 - trust) * low + trust * verdict.share * with_loss_gap(verdict.found, gap)
 
 
 def _lowered(scores: np.ndarray, mean: float) -> np.ndarray:

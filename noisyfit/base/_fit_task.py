@@ -396,5 +396,7 @@ class FitResult(NamedTuple):
     """Codes of the classes that `net` predicts for all rows; None: `fit` computes them."""
     plain_predicted: np.ndarray | None = None
     """Codes of the classes that plain training on the same rows predicts; None: there was none."""
+    loss_gap: NoiseRateEstimate | None = None
+    """What the losses in sample say of the labels that nobody verified; None: nothing."""
     verdict: Verdict | None = None
     """An out-of-fold verdict that is better than that of the task; None: that of the task."""

@@ -56,8 +56,9 @@ class FittedLabels:
         """The predicted label where that is the better guess, else the given one: (n_samples,).
 
         Of rejected labels those are replaced whose replacement raises the expected number of right
-        labels even at the lower end of ``noise_rate_interval_``; without one all of them. Rows
-        without a label get the predicted one.
+        labels even at the lower end of ``noise_rate_interval_``, or, the clearer the losses in
+        sample fall into two groups, nearer to ``noise_rate_``; without an interval all of them.
+        Rows without a label get the predicted one.
         """
         given, predicted = self.given_labels_, self.predicted_labels_
         return np.where(self._is_relabeled(), predicted, given)

@@ -13,6 +13,7 @@ from noisyfit.label_quality._held_out import (
     HeldOutNoiseRate,
     held_out_noise_rate,
     margins,
+    trust_in_gap,
     with_loss_gap,
 )
 from noisyfit.label_quality._noise_rate import (

@@ -189,10 +189,28 @@ def with_loss_gap(found: HeldOutNoiseRate, gap: NoiseRateEstimate) -> float:
     >>> [round(with_loss_gap(found, gap), 2) for gap in gaps]
     [0.1, 0.15, 0.2, 0.1]
     """
-    if not found.told or not found.rate / 2 <= gap.rate <= found.interval[1]:
-        return found.rate
-    trust = float(np.clip((gap.separation - 2.5) / 1.5, 0, 1))
+    trust = trust_in_gap(found, gap)
     return trust * gap.rate + (1 - trust) * found.rate
+
+
+def trust_in_gap(found: HeldOutNoiseRate, gap: NoiseRateEstimate) -> float:
+    """Say how clearly the losses in sample fall into two groups that can be right and wrong labels.
+
+    Parameters
+    ----------
+    found : HeldOutNoiseRate
+        What out-of-fold probabilities say.
+    gap : NoiseRateEstimate
+        What the losses of a network say that was trained on the same rows.
+
+    Returns
+    -------
+    float
+        Weight of the gap's rate, from 0 to 1, see `with_loss_gap`.
+    """
+    if not found.told or not found.rate / 2 <= gap.rate <= found.interval[1]:
+        return 0.0
+    return float(np.clip((gap.separation - 2.5) / 1.5, 0, 1))
 
 
 def _checked(proba: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits, make_classification
 from noisyfit import DLTClassifier, DynamicsLSTMDetector, MetaRelabelClassifier, MILDSelector
 from noisyfit.base import Verdict
 from noisyfit.base._decisions import relabeled_rows
-from noisyfit.label_quality import held_out_noise_rate, with_loss_gap
+from noisyfit.label_quality import NoiseRateEstimate, held_out_noise_rate, with_loss_gap
 from noisyfit.noise import corrupt_labels, transition_matrix
 
 pytestmark = pytest.mark.judged
@@ -170,6 +170,26 @@ def test_labels_are_replaced_only_where_even_the_lower_end_says_so():
     np.testing.assert_array_equal(relabeled_rows(sure, y, predicted, scores, wrong), wrong)
     assert not relabeled_rows(unsure, y, predicted, scores, wrong).any()
     np.testing.assert_array_equal(relabeled_rows(None, y, predicted, scores, wrong), wrong)
+
+
+@pytest.mark.parametrize(("separation", "expected"), [(2.5, 0), (3.25, 1), (4.0, 2)])
+def test_where_losses_fall_into_two_groups_the_rate_itself_counts(separation, expected):
+    # Half the wrong labels are as likely to be right at half the rate, all are wrong at the rate.
+    n = 200
+    y, wrong, sure = np.arange(n) // 100, np.arange(n) < 20, np.arange(n) < 10
+    proba = np.where((wrong | (y == 1))[:, None], [0.1, 0.9], [0.9, 0.1])
+    scores = np.where(sure, 0.97, np.where(wrong, 0.8, 0.02))
+    verdict = verdict_of(proba, y)
+    found = verdict.found._replace(rate=float(scores.mean()), interval=(0.0, 0.3))
+    gap = NoiseRateEstimate(found.rate, (0.1, 0.3), 3, separation, found.rate)
+    replaced = relabeled_rows(
+        verdict._replace(found=found), y, proba.argmax(axis=1), scores, wrong, gap
+    )
+    np.testing.assert_array_equal(replaced, [np.zeros(n, bool), sure, wrong][expected])
+    learned = gap._replace(rate=0.05)  # far below what is told out of fold
+    assert not relabeled_rows(
+        verdict._replace(found=found), y, proba.argmax(axis=1), scores, wrong, learned
+    ).any()
 
 
 def test_a_label_is_not_replaced_by_one_of_many_that_are_as_likely():

@@ -171,7 +171,8 @@ class DLTClassifier(BaseNoisyClassifier):
         The labels that `fit` was given, and those that the network predicts for its rows.
     corrected_labels_ : ndarray of shape (n_samples,)
         The given label, or the predicted one where it was rejected and that is the better guess
-        even at the lower end of ``noise_rate_interval_``; without one wherever it was rejected.
+        even at the lower end of ``noise_rate_interval_``, or at ``noise_rate_`` where the losses in
+        sample fall into two groups; without an interval wherever it was rejected.
     transition_matrix_ : ndarray of shape (n_classes, n_classes)
         Estimated share of the rows of a true class (row) that were given each label (column), see
         `noisyfit.label_quality.estimate_transition_matrix`.
@@ -413,6 +414,7 @@ class DLTClassifier(BaseNoisyClassifier):
             early_agreement=early,
             predicted=predicted,
             plain_predicted=plain,
+            loss_gap=gap,
         )
 
     def _estimate(

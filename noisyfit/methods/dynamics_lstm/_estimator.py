@@ -35,6 +35,7 @@ from noisyfit.training import EpochProgress, predict_classes
 if TYPE_CHECKING:
     from noisyfit.base import Verdict
     from noisyfit.data import Rows
+    from noisyfit.label_quality import NoiseRateEstimate
 
 _FLIPPED_SHARE = 0.2
 _SMALLEST = 1e-12
@@ -149,7 +150,8 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         The labels that `fit` was given, and those that the network predicts for its rows.
     corrected_labels_ : ndarray of shape (n_samples,)
         The given label, or the predicted one where it was rejected and that is the better guess
-        even at the lower end of ``noise_rate_interval_``; without one wherever it was rejected.
+        even at the lower end of ``noise_rate_interval_``, or at ``noise_rate_`` where the losses in
+        sample fall into two groups; without an interval wherever it was rejected.
     transition_matrix_ : ndarray of shape (n_classes, n_classes)
         Estimated share of the rows of a true class (row) that were given each label (column), see
         `noisyfit.label_quality.estimate_transition_matrix`.
@@ -397,12 +399,12 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
             settings = trainer.net_of(task.chosen_loss(self.loss))
             run = self._record(trainer, "recording", bar, **settings)
             recorded = run.history()
-            suspicion, rate = self._judge(detector, run.dynamics, task)
+            suspicion, rate, gap = self._judge(detector, run.dynamics, task)
             drop = self._drop(suspicion, rate, task)
             if self.fine_tune:
                 detector, history = self._fine_tune(detector, task, trainer, ~drop, bar, **settings)
                 recorded += history
-                suspicion, rate = self._judge(detector, run.dynamics, task)
+                suspicion, rate, gap = self._judge(detector, run.dynamics, task)
                 drop = self._drop(suspicion, rate, task)
             bar.stage(f"{type(self).__name__} retraining")
             net = trainer.make_net([("progress", bar)], **settings)
@@ -421,6 +423,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
             },
             early_agreement=run.early_agreement(task.judged),
             predicted=predicted,
+            loss_gap=gap,
         )
 
     def _load_detector(self) -> DynamicsLSTM:
@@ -463,19 +466,21 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
 
     def _judge(
         self, detector: DynamicsLSTM, dynamics: TrainingDynamics, task: FitTask
-    ) -> tuple[np.ndarray, float]:
-        """Return the detector's log-odds and the noise rate; trusted labels are right."""
+    ) -> tuple[np.ndarray, float, NoiseRateEstimate | None]:
+        """Return the ranking, the noise rate, and what losses in sample say of the labels."""
         suspicion, judged = np.full(task.n_samples, -np.inf), task.judged
         if not judged.any():
-            return suspicion, 0.0
+            return suspicion, 0.0, None
         p = detector.predict_proba(dynamics)[judged]
         suspicion[judged] = logit(np.clip(p, _SMALLEST, 1 - _SMALLEST))
         gap, rate = task.loss_gap(dynamics), float(p.mean())
         if gap is not None:
             rate = detector_noise_rate(rate, gap.rate, gap.separation)
-        in_sample = self._mode != "held_out"  # else nothing is learned by heart
-        rate = task.noise_rate(float(judged.mean() * rate), gap if in_sample else None)
-        return (ranked_by_both(task, suspicion) if self.recording == "auto" else suspicion), rate
+        if self._mode == "held_out":  # nothing is learned by heart
+            gap = None
+        rate = task.noise_rate(float(judged.mean() * rate), gap)
+        ranking = ranked_by_both(task, suspicion) if self.recording == "auto" else suspicion
+        return ranking, rate, gap
 
     def _drop(self, suspicion: np.ndarray, rate: float, task: FitTask) -> np.ndarray:
         """Mark the rows that are not retrained on."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from numbers import Integral, Real
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -20,14 +20,14 @@ from noisyfit.base import (
     ranked_by_both,
 )
 from noisyfit.dynamics import RECORDINGS, RecordedRun, TrainingDynamics, given_label_statistics
-from noisyfit.label_quality import (
-    break_ties,
-    spare_last_rows,
-)
+from noisyfit.label_quality import break_ties, spare_last_rows
 from noisyfit.methods.mild._metric import group_means, selection_metric, widest_gap
 from noisyfit.methods.mild._noise_rate import combine_noise_rates
 from noisyfit.mixture import WeibullMixture, shift_positive
 from noisyfit.training import predicted_class
+
+if TYPE_CHECKING:
+    from noisyfit.label_quality import NoiseRateEstimate
 
 MAX_AUTO_ROUNDS = 10
 
@@ -169,7 +169,8 @@ class MILDSelector(BaseNoisyClassifier):
         The labels that `fit` was given, and those that the network predicts for its rows.
     corrected_labels_ : ndarray of shape (n_samples,)
         The given label, or the predicted one where it was rejected and that is the better guess
-        even at the lower end of ``noise_rate_interval_``; without one wherever it was rejected.
+        even at the lower end of ``noise_rate_interval_``, or at ``noise_rate_`` where the losses in
+        sample fall into two groups; without an interval wherever it was rejected.
     transition_matrix_ : ndarray of shape (n_classes, n_classes)
         Estimated share of the rows of a true class (row) that were given each label (column), see
         `noisyfit.label_quality.estimate_transition_matrix`.
@@ -384,7 +385,7 @@ class MILDSelector(BaseNoisyClassifier):
 
         assert run.net is not None, "by default a run keeps a net that trains on all rows"
         predicted, margin = run.map_logits(_prediction_and_margin).T
-        scores, noise_rate = self._scores(
+        scores, noise_rate, gap = self._scores(
             run, task, evidence, dropped_round, trained, rounds[0], predicted, margin
         )
         suspicious = (scores[rows] > 0.5) & learned
@@ -409,6 +410,7 @@ class MILDSelector(BaseNoisyClassifier):
             },
             early_agreement=run.early_agreement(task.judged),
             predicted=None if self._mode == "held_out" else predicted.astype(np.int64),
+            loss_gap=gap,
         )
 
     def _metric(self, dynamics: TrainingDynamics, rows: np.ndarray) -> np.ndarray:
@@ -485,7 +487,7 @@ class MILDSelector(BaseNoisyClassifier):
         first: Round,
         predicted: np.ndarray,
         final_margin: np.ndarray,
-    ) -> tuple[np.ndarray, float]:
+    ) -> tuple[np.ndarray, float, NoiseRateEstimate | None]:
         wrong = predicted != task.y
         trained = np.cumsum(lengths)[dropped_round - 1]
         missed = sum(lengths) - trained
@@ -494,8 +496,8 @@ class MILDSelector(BaseNoisyClassifier):
         margin = run.dynamics.mean("margin") * trained + (missed + 1) * final_margin
         judged = task.judged
         if not judged.any():
-            return np.zeros(task.n_samples), 0.0
-        rate = float(wrong[judged].mean())
+            return np.zeros(task.n_samples), 0.0, None
+        rate, gap = float(wrong[judged].mean()), None
         if np.isfinite(first.component_means[0]):  # else the metric shows no two groups
             hardness = (first.component_means[0] / lengths[0] + self.lam) / (1 + self.lam)  # Eq. 3
             rate = combine_noise_rates(rate, first.component_weights[1], hardness)
@@ -507,8 +509,8 @@ class MILDSelector(BaseNoisyClassifier):
         if self.recording == "auto":
             total = ranked_by_both(task, total)
         scores = noise_scores(task, total, predicted, task.judged_share * rate)
-        own = float(scores.mean())
-        return scores, own if task.verdict is None else task.judged_share * rate
+        noise_rate = float(scores.mean()) if task.verdict is None else task.judged_share * rate
+        return scores, noise_rate, gap
 
 
 def _prediction_and_margin(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
