@@ -6,10 +6,10 @@ import warnings
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from sklearn.model_selection import BaseCrossValidator, StratifiedKFold
+from sklearn.model_selection import BaseCrossValidator, StratifiedGroupKFold, StratifiedKFold
 from sklearn.utils import check_consistent_length
 
-from noisyfit.data import check_labels, check_trusted, encode_labels
+from noisyfit.data import check_groups, check_labels, check_trusted, encode_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,7 +91,7 @@ class TrustedFold(BaseCrossValidator):
     {'lr': 0.1}
     """
 
-    __metadata_request__split: ClassVar = {"trusted": True}
+    __metadata_request__split: ClassVar = {"trusted": True, "groups": True}
 
     def __init__(
         self,
@@ -118,15 +118,18 @@ class TrustedFold(BaseCrossValidator):
             Only its number of rows is used.
         y : array-like of shape (n_samples,)
             Given labels; those of trusted rows were verified.
-        groups : None
-            For compatibility; groups are not supported.
+        groups : array-like of shape (n_samples,), default=None
+            Which rows belong together, such as frames of a film. The trusted rows of a group are
+            all tested on in one fold, whose training part has no row of the group, trusted or not.
+            None: every row for itself.
         trusted : array-like of shape (n_samples,), bool, default=None
             True where the label of a row was verified. None: the mask of the constructor.
 
         Yields
         ------
         train : ndarray of shape (n_train,), int
-            All untrusted rows, and the trusted rows of the other folds, in ascending order.
+            All untrusted rows, and the trusted rows of the other folds, in ascending order; none of
+            a group that is tested on.
         test : ndarray of shape (n_test,), int
             Trusted rows, in ascending order.
 
@@ -134,20 +137,20 @@ class TrustedFold(BaseCrossValidator):
         ------
         ValueError
             Without a mask, with two masks that differ, with indices instead of a mask, if a class
-            has fewer than two trusted rows, with fewer trusted rows than folds, and for `groups`.
+            has fewer than two trusted rows, or such rows in fewer than two groups, and with fewer
+            trusted rows, or groups of them, than folds.
         """
-        if groups is not None:
-            raise ValueError(
-                "TrustedFold deals rows one by one and would tear groups apart. Got groups; leave "
-                "them out, or split with scikit-learn's StratifiedGroupKFold."
-            )
         y = check_labels(y)
         check_consistent_length(X, y)
         rows = np.flatnonzero(self._mask(trusted, len(y)))
-        fold = self._deal(y, rows)
+        codes = check_groups(groups, len(y))
+        if codes is None:
+            codes, fold = np.arange(len(y)), self._deal(y, rows)
+        else:
+            fold = self._deal_groups(y, rows, codes)
         for k in range(self.n_splits):
             test = rows[fold == k]
-            yield np.setdiff1d(np.arange(len(y)), test, assume_unique=True), test
+            yield np.flatnonzero(~np.isin(codes, codes[test])), test
 
     def get_n_splits(
         self, X: Any = None, y: Any = None, groups: Any = None, trusted: Any = None
@@ -210,3 +213,40 @@ class TrustedFold(BaseCrossValidator):
             for k, (_, test) in enumerate(folds.split(padded, padded)):
                 fold[test] = k
         return fold[: len(rows)]
+
+    def _deal_groups(self, y: np.ndarray, rows: np.ndarray, groups: np.ndarray) -> np.ndarray:
+        """Return the fold of each of the trusted `rows`, one for each group: (n_trusted,), int."""
+        codes, classes = encode_labels(y)
+        of_class = np.unique(np.column_stack([codes[rows], groups[rows]]), axis=0)[:, 0]
+        counts = np.bincount(of_class, minlength=len(classes))
+        if counts.min() < 2:
+            pairs = zip(classes.tolist(), counts.tolist(), strict=True)
+            few = {label: count for label, count in pairs if count < 2}
+            raise ValueError(
+                "TrustedFold needs trusted rows of each class in two groups: one to test on, one "
+                f"to train on. Got {few} (class: groups with trusted rows); verify labels of other "
+                "groups, or leave groups out."
+            )
+        n_groups = len(np.unique(groups[rows]))
+        if n_groups < self.n_splits:
+            raise ValueError(
+                f"TrustedFold cannot deal {n_groups} groups with trusted rows to "
+                f"n_splits={self.n_splits} folds. Lower n_splits to at most {n_groups}."
+            )
+        folds = StratifiedGroupKFold(
+            self.n_splits, shuffle=self.shuffle, random_state=self.random_state
+        )
+        fold = np.empty(len(rows), dtype=np.intp)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+            for k, (_, test) in enumerate(folds.split(rows, codes[rows], groups[rows])):
+                fold[test] = k
+        for k in range(self.n_splits):
+            missing = set(range(len(classes))) - set(codes[rows[fold != k]].tolist())
+            if missing:
+                names = [classes[c].item() for c in sorted(missing)]
+                raise ValueError(
+                    f"With these groups, a fold would test all trusted rows of {names}, and leave "
+                    "none to train on. Lower n_splits, or verify labels of other groups."
+                )
+        return fold

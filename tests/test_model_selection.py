@@ -346,9 +346,62 @@ def test_more_folds_than_trusted_rows_are_refused():
     assert [len(test) for _, test in splits(TrustedFold(6), trusted=trusted)] == [1] * 6
 
 
-def test_groups_are_refused():
-    with pytest.raises(ValueError, match=r"would tear groups apart\. Got groups"):
-        list(TrustedFold(trusted=TRUSTED).split(X, Y, groups=np.arange(N)))
+FILMS = np.array([f"film {i // 6}" for i in range(N)])
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_group_is_on_one_side(shuffle):
+    folds = TrustedFold(3, trusted=TRUSTED, shuffle=shuffle, random_state=0 if shuffle else None)
+    tested = []
+    for train, test in folds.split(X, Y, groups=FILMS):
+        assert TRUSTED[test].all()
+        assert not set(FILMS[train]) & set(FILMS[test])
+        assert set(Y[train][TRUSTED[train]]) == set(Y)
+        # All other rows are trained on, trusted or not.
+        assert len(train) == (~np.isin(FILMS, FILMS[test])).sum()
+        tested += test.tolist()
+    assert sorted(tested) == np.flatnonzero(TRUSTED).tolist()
+
+
+def test_groups_of_one_row_test_all_trusted_rows_once():
+    pairs = list(TrustedFold(3, trusted=TRUSTED).split(X, Y, groups=np.arange(N)))
+    assert sorted(np.concatenate([test for _, test in pairs])) == np.flatnonzero(TRUSTED).tolist()
+    assert all(len(train) + len(test) == N for train, test in pairs)
+
+
+@pytest.mark.parametrize(
+    ("groups", "n_splits", "message"),
+    [
+        (np.where(Y == "ox", "one film", FILMS), 2, r"in two groups.*\{'ox': 1\}"),
+        (np.arange(N) // 20, 4, r"deal 3 groups with trusted rows to n_splits=4 folds"),
+        (np.arange(N - 1), 2, r"groups"),
+    ],
+)
+def test_groups_that_cannot_be_dealt_are_refused(groups, n_splits, message):
+    with pytest.raises(ValueError, match=message):
+        list(TrustedFold(n_splits, trusted=TRUSTED).split(X, Y, groups=groups))
+
+
+def test_groups_that_leave_a_class_no_row_to_train_on_are_refused():
+    y, groups = np.array([1, 0, 1, 0, 0, 0, 0, 1, 1, 1]), np.array([3, 0, 3, 2, 2, 0, 0, 3, 0, 0])
+    folds = TrustedFold(2, trusted=np.ones(10, dtype=bool))
+    with pytest.raises(ValueError, match=r"test all trusted rows of \[0\], and leave none"):
+        list(folds.split(y, y, groups=groups))
+
+
+def test_groups_reach_estimator_and_folds_by_routing():
+    sklearn.set_config(enable_metadata_routing=True)
+    try:
+        scores = cross_val_score(
+            MILDSelector(rounds=1, max_epochs=2, judge_epochs=0, random_state=0),
+            X,
+            Y,
+            cv=TrustedFold(2),
+            params={"trusted": TRUSTED, "groups": FILMS},
+        )
+    finally:
+        sklearn.set_config(enable_metadata_routing=False)
+    assert len(scores) == 2
 
 
 def test_labels_are_checked():
