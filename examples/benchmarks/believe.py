@@ -319,6 +319,43 @@ def by_problem(records: list[dict], figure: str) -> str:
     return markdown(["half", "problem", "wrong", *FINDERS], rows)
 
 
+def by_kind(records: list[dict], figure: str, half: str) -> str:
+    """Average the size of a figure over the problems of each kind of noise, and over all."""
+    methods = [m for m in (PLAIN, *FINDERS, ORACLE) if any(r["method"] == m for r in records)]
+    here = [r for r in records if r["half"] == half and figure in r]
+    methods = [m for m in methods if any(r["method"] == m for r in here)]
+    # Of a problem that one of them has not finished, no figure counts.
+    have = Counter(_key(r) for r in here if r["method"] in methods)
+    here = [r for r in here if have[_key(r)] == len(methods)]
+    kinds: dict[str, list[dict]] = {}
+    for record in here:
+        kinds.setdefault(_kind(record["noise"]), []).append(record)
+    rows = []
+    for kind in (*sorted(kinds, key=list(_KINDS.values()).index), "all"):
+        of_kind = here if kind == "all" else kinds[kind]
+        cells = [
+            f"{np.mean([abs(r[figure]) for r in of_kind if r['method'] == m]):.3f}" for m in methods
+        ]
+        rows.append([kind, len({_key(r) for r in of_kind}), *cells])
+    return markdown(["labels", "runs", *methods], rows)
+
+
+_KINDS = {
+    "clean": "right",
+    "symmetric": "wrong by chance",
+    "pair": "of the next class, 35 or 40 %",
+    "one class": "of one class, 30 %",
+    "instance": "depending on the row",
+    "people": "by people",
+}
+"""Kinds of noise as a reader knows them."""
+
+
+def _kind(noise: str) -> str:
+    real = noise.startswith(("cifar10n", "annotator", "majority"))
+    return _KINDS["people" if real else noise.rsplit(" ", 1)[0]]
+
+
 def _key(record: dict) -> tuple:
     return record["source"], record["noise"], record["seed"]
 
@@ -368,6 +405,12 @@ def main() -> None:
         "review_length(.9) / needed": "review",
         "Accuracy": "accuracy",
     }
+    parts += [
+        f"{title}, half to {half}, by kind of noise.\n\n{by_kind(records, name, half)}"
+        for half in args.halves
+        for title, name in figures.items()
+        if name in ("rate_error", "auroc", "f1", "accuracy")
+    ]
     parts += [f"{title}.\n\n{by_problem(records, name)}" for title, name in figures.items()]
     where = Counter(r["device"] for r in records if r["half"] in args.halves)
     ran = ", ".join(f"{n} on {device}" for device, n in where.items())
