@@ -108,10 +108,12 @@ def held_out_noise_rate(
 
     The rate is the second smallest: overlap of classes makes a, b and c too large together, errors
     of one kind make d too small. The interval goes from the smallest, less half of the proportion
-    of rows that two repeats predict differently (with one repeat: from half the smallest) and less
-    1.64 standard errors of a proportion, to the proportion of contradicted labels. The lower end
-    assumes that rows near another class are merely hard, the upper one that they are wrong. Nobody
-    can tell from features and labels alone.
+    of rows that two repeats predict differently (with one repeat: from half the smallest), to the
+    proportion of contradicted labels. It begins lower where more labels are contradicted among all
+    rows than among the surest (a): overlap of classes that falls so far may be as large again
+    among these. 1.64 standard errors of a proportion widen it. The lower end assumes that rows near
+    another class are merely hard, the upper one that they are wrong. Nobody can tell from features
+    and labels alone.
 
     Before all that, a permutation test: the mean probability of the given labels has to exceed that
     of permuted labels by 2.33 of its standard deviations over all permutations, which, as their
@@ -156,6 +158,7 @@ def held_out_noise_rate(
     ordered = sorted(estimates)
     rate = ordered[1]
     low = ordered[0] / 2 if np.isnan(instability) else ordered[0] - instability / 2
+    low = min(low, 2 * estimates[0] - contradicted)
     low -= 1.64 * np.sqrt(max(rate * (1 - rate), 1 / n_samples) / n_samples)
     high = contradicted + 1.64 * np.sqrt(contradicted * (1 - contradicted) / n_samples)
     interval = (float(max(0.0, low)), float(min(1.0, max(rate, high))))
