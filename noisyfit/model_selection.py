@@ -236,11 +236,24 @@ class TrustedFold(BaseCrossValidator):
         folds = StratifiedGroupKFold(
             self.n_splits, shuffle=self.shuffle, random_state=self.random_state
         )
-        fold = np.empty(len(rows), dtype=np.intp)
+        # As in _deal: one more class, of a group for each fold, as StratifiedGroupKFold refuses
+        # classes that are all smaller than n_splits.
+        n_rows = len(rows)
+        small = np.bincount(codes[rows]).max() < self.n_splits
+        more = np.arange(self.n_splits if small else 0)
+        padded = np.append(codes[rows], np.full(len(more), len(classes)))
+        of_rows = np.append(groups[rows], groups.max() + 1 + more)
+        fold = np.empty(len(padded), dtype=np.intp)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The least populated class", UserWarning)
-            for k, (_, test) in enumerate(folds.split(rows, codes[rows], groups[rows])):
+            for k, (_, test) in enumerate(folds.split(padded, padded, of_rows)):
                 fold[test] = k
+        fold = fold[:n_rows]
+        if len(np.unique(fold)) < self.n_splits:
+            raise ValueError(
+                f"These groups are too unequal for n_splits={self.n_splits} folds: one of them "
+                "would test no row. Lower n_splits, or verify labels of other groups."
+            )
         for k in range(self.n_splits):
             missing = set(range(len(classes))) - set(codes[rows[fold != k]].tolist())
             if missing:

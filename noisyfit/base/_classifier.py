@@ -26,6 +26,7 @@ from noisyfit.base._fitted_labels import FittedLabels
 from noisyfit.base._guard import compare_with_plain, led_astray
 from noisyfit.base._judging import MOST_EPOCHS, MOST_REPEATED, Verdict, reach_verdict
 from noisyfit.base._names import refuse_names
+from noisyfit.base._pooling import doubt_of_own_rows
 from noisyfit.base._trainer import Trainer
 from noisyfit.data import (
     Rows,
@@ -280,8 +281,9 @@ class BaseNoisyClassifier(
         """Keep what speaks for plain training, and warn where it is better."""
         verdict = task.verdict
         self._astray = self._beside_plain = None
-        if verdict is None or verdict.loss != "cross_entropy":  # not of plain training
-            return
+        self._own_rows = doubt_of_own_rows(task.pred_proba, task.y, task.judged)
+        if verdict is None or verdict.plain is None or verdict.loss != "cross_entropy":
+            return  # nobody was trained plainly
         if plain is not None:
             self._astray = led_astray(verdict, predicted, plain, task.judged)
         found = compare_with_plain(verdict, task.y, predicted, task.validation)

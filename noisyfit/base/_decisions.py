@@ -88,12 +88,13 @@ def chosen_recording(
     if verdict is None or not verdict.found.told:
         nobody = "no network in cross-validation " + ("judges" if verdict is None else "can tell")
         return {"recording_": mode, "recording_reason_": f"{nobody} the labels"}
+    judges = "networks" if task.pred_proba is None else "judges"
     known = np.nanmean(dynamics.epochs(start=dynamics.n_epochs - 1).correct[task.judged])
     return {
         "recording_": BOTH,
         "recording_reason_": (
-            f"the network agrees in sample with {known:.0%} of the labels, networks out of fold "
-            f"with {1 - verdict.found.contradicted:.0%}: each ranks for one half"
+            f"the network agrees in sample with {known:.0%} of the labels, {judges} out of fold "
+            f"with {1 - verdict.found.contradicted:.0%}; the order is the mean of both"
         ),
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,7 +11,7 @@ import numpy as np
 
 from noisyfit._random import RandomStreams, spawn_streams
 from noisyfit.base._odd_labels import warn_of_odd_labels
-from noisyfit.base._pooling import warn_of_own_rows
+from noisyfit.base._pooling import doubt_of_own_rows
 from noisyfit.base._row_choices import row_weights, unlabeled_rows, validation_rows
 from noisyfit.base._row_sample import row_sample
 from noisyfit.data import (
@@ -336,7 +337,9 @@ def make_task(
             f"trusted marks {(trusted_mask & unlabeled).sum()} rows without a label, whose y is "
             f"unlabeled={getattr(est, 'unlabeled', None)!r}. A label has to be there to be trusted."
         )
-    warn_of_own_rows(brought, encoded, ~(trusted_mask | unlabeled))
+    doubt = doubt_of_own_rows(brought, encoded, ~(trusted_mask | unlabeled))
+    if doubt is not None:  # past make_task, fit and scikit-learn's wrapper of it: the user's line
+        warnings.warn(doubt, UserWarning, stacklevel=4)
     streams = spawn_streams(random_state)
     fraction = est.validation_fraction
     scaler = fit_scaler(X) if est.standardize else None

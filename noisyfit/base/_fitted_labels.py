@@ -100,7 +100,9 @@ class FittedLabels:
         """
         check_is_fitted(self)
         given, predicted, _ = self._of_labels()
-        return doubts_about(
+        of_own_rows = self.__dict__.get("_own_rows")  # files of earlier versions have none
+        doubts = [] if of_own_rows is None else [of_own_rows]
+        return doubts + doubts_about(
             self.classes_,
             given,
             given != predicted,
@@ -214,6 +216,7 @@ class FittedLabels:
             counts=self._class_counts(),
             loss_gain=self._gain_of_loss(),
             ranking=self._reason_for_both(),
+            n_replaced=int(self._is_relabeled()[labeled].sum()),
         )
 
     def _reason_for_both(self) -> str | None:

@@ -60,11 +60,11 @@ def compare_with_plain(
     Returns
     -------
     Comparison or None
-        None where there are fewer than two such rows.
+        None where there are fewer than two such rows, and without such networks.
     """
-    if rows.sum() < 2:
+    if rows.sum() < 2 or verdict.plain is None:
         return None
-    plain, own = verdict.proba[rows].argmax(axis=1) == y[rows], predicted[rows] == y[rows]
+    plain, own = verdict.plain[rows].argmax(axis=1) == y[rows], predicted[rows] == y[rows]
     return Comparison(
         float(plain.mean()), float(own.mean()), len(own), paired_difference(plain, own)[1]
     )
@@ -78,7 +78,7 @@ def led_astray(
     Parameters
     ----------
     verdict : Verdict
-        What networks in cross-validation say.
+        What networks in cross-validation say; they have been asked.
     predicted, plain : ndarray of shape (n_samples,), int64
         What the network predicts, and one that was trained plainly on the same rows.
     judged : ndarray of shape (n_samples,), bool
@@ -97,7 +97,8 @@ def led_astray(
     networks that have not are sure, what one more network says otherwise is a label that it has
     learned by heart, or a mistake, or a correction of them all.
     """
-    named, sure = verdict.proba.argmax(axis=1), verdict.proba.max(axis=1)
+    assert verdict.plain is not None, "networks were asked"
+    named, sure = verdict.plain.argmax(axis=1), verdict.plain.max(axis=1)
     surest = np.zeros(len(named), dtype=bool)
     for code in np.unique(named[judged]):
         rows = np.flatnonzero(judged & (named == code))
@@ -119,5 +120,7 @@ def paired_difference(first: np.ndarray, second: np.ndarray) -> tuple[float, flo
     tuple of two floats
     """
     difference = first.astype(float) - second
-    mean = float(difference.mean())
-    return mean, mean / max(float(difference.std()) / np.sqrt(len(difference)), 1e-9)
+    mean, n = float(difference.mean()), len(difference)
+    # One more row that differs: else few rows that all differ one way would be beyond doubt.
+    error = np.sqrt(float(difference.var()) / n + 1 / n**2)
+    return mean, float(mean / error)

@@ -47,6 +47,8 @@ class Verdict(NamedTuple):
     """Fold of each row, for each repeat: (n_samples,), int64; -1 for a row that is in none."""
     loss: str = "cross_entropy"
     """Loss of the networks."""
+    plain: np.ndarray | None = None
+    """Out-of-fold probabilities of the networks alone; None: none was asked."""
     gain: float | None = None
     """By how much early-learning regularization predicts a larger share of the given labels than
     cross-entropy; None: these were not compared."""
@@ -104,12 +106,16 @@ def reach_verdict(
         once = labeled.sum() > most_repeated or (loss == "auto" and not _stacked(trainer))
         folds = [_deal(task, labeled, rng) for _ in range(1 if once else 2)]
     if all((fold[labeled] < 0).all() for fold in folds):
-        return None if brought is None else make_verdict(task, brought[None], [])
+        if brought is None:
+            return None
+        asked = "cross_entropy" if loss == "auto" else loss  # nothing to choose by
+        return make_verdict(task, brought[None], [])._replace(loss=asked)
     crossed, chosen, gain = _best_loss(task, trainer, folds, epochs, loss)
+    plain = crossed.mean(axis=0)
     if brought is not None:
         # One repeat: nobody knows how stable the mean is, and the interval has to allow for that.
-        crossed = pooled([crossed.mean(axis=0), brought], task.y, judged)[None]
-    return make_verdict(task, crossed, folds)._replace(loss=chosen, gain=gain)
+        crossed = pooled([plain, brought], task.y, judged)[None]
+    return make_verdict(task, crossed, folds)._replace(loss=chosen, plain=plain, gain=gain)
 
 
 def _best_loss(
@@ -133,7 +139,7 @@ def _best_loss(
 
 
 def _stacked(trainer: Trainer) -> bool:
-    return can_be_stacked(trainer.make_net().module_)
+    return can_be_stacked(trainer.make_net(for_users=False).module_)
 
 
 def _gain(proba: np.ndarray, other: np.ndarray, task: FitTask) -> tuple[float, float]:

@@ -1,8 +1,7 @@
-"""Probabilities from several sources made one, and a warning of those made in sample."""
+"""Probabilities from several sources made one, and a doubt of those made in sample."""
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,9 +11,8 @@ if TYPE_CHECKING:
 
 _LENIENCE = 0.05
 """Difference of accuracy by which a weight falls to 1/e."""
-_FEW, _SURE = 50, 0.99
-"""Rows up to which perfect agreement may be chance, and how sure a model is of what it has
-learned by heart."""
+_FEW = 50
+"""Rows up to which perfect agreement may be chance."""
 
 
 def accuracy_weights(accuracy: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -55,8 +53,10 @@ def pooled(sources: Sequence[np.ndarray], y: np.ndarray, judged: np.ndarray) -> 
     return np.tensordot(accuracy_weights(accuracy), np.stack(sources), axes=1)
 
 
-def warn_of_own_rows(pred_proba: np.ndarray | None, y: np.ndarray, judged: np.ndarray) -> None:
-    """Warn of probabilities that agree with the given labels as only a model in sample does.
+def doubt_of_own_rows(
+    pred_proba: np.ndarray | None, y: np.ndarray, judged: np.ndarray
+) -> str | None:
+    """Say so if probabilities agree with the given labels as those of a model in sample do.
 
     Parameters
     ----------
@@ -66,17 +66,19 @@ def warn_of_own_rows(pred_proba: np.ndarray | None, y: np.ndarray, judged: np.nd
         Given labels.
     judged : ndarray of shape (n_samples,), bool
         Rows whose label is judged.
+
+    Returns
+    -------
+    str or None
+        Sentences; None if there is nothing to say.
     """
     if pred_proba is None or judged.sum() <= _FEW:
-        return
-    given = pred_proba[judged, y[judged]]
-    if (pred_proba[judged].argmax(axis=1) == y[judged]).all() and given.mean() > _SURE:
-        # Past make_task, fit and scikit-learn's wrapper of it: the line of the user.
-        warnings.warn(
-            f"pred_proba agrees with all {judged.sum():,} given labels, at a mean probability of "
-            f"{given.mean():.3f}: so does a model that was trained on these rows, and it finds no "
-            "wrong label. Each row's probabilities have to come from a model that did not see it: "
-            "sklearn.model_selection.cross_val_predict(model, X, y, method='predict_proba').",
-            UserWarning,
-            stacklevel=5,
-        )
+        return None
+    if not (pred_proba[judged].argmax(axis=1) == y[judged]).all():
+        return None
+    return (
+        f"pred_proba agrees with all {judged.sum():,} given labels. Either all are right and easy, "
+        "or it is of a model that was trained on these rows, and then it finds no wrong label. "
+        "Each row's probabilities have to come from a model that did not see it: "
+        "sklearn.model_selection.cross_val_predict(model, X, y, method='predict_proba')."
+    )

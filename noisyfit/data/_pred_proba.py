@@ -46,7 +46,8 @@ def check_pred_proba(pred_proba: Any, n_samples: int, classes: np.ndarray) -> np
     if pred_proba is None:
         return None
     names = list(getattr(pred_proba, "columns", ()))
-    if names != classes.tolist() and set(names) == set(classes.tolist()):
+    as_text, wanted = [str(name) for name in names], [str(c) for c in classes.tolist()]
+    if as_text != wanted and set(as_text) == set(wanted):  # of a file, numbers may be strings
         raise ValueError(
             f"pred_proba has the columns {names}, but its columns have to be in the order of the "
             f"classes: {classes.tolist()}. Pass pred_proba[np.unique(y)]."

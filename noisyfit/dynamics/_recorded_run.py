@@ -279,7 +279,8 @@ def deal_folds(
         found = "a single group" if n_groups == 1 else f"{n_groups} groups, each class in one"
         raise ValueError(
             f"To judge rows out of fold, a class has to be in two groups at least. Got {found}. "
-            "Pass finer groups, or a recording other than 'held_out'."
+            "Pass finer groups, or let nobody judge: judge_epochs=0 and, if there is one, a "
+            "recording other than 'held_out'."
         )
     dealt = fold >= 0
     fold[dealt] = np.unique(fold[dealt], return_inverse=True)[1]

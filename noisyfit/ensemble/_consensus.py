@@ -351,11 +351,15 @@ class ConsensusClassifier(BaseNoisyClassifier):
         X = vectors_of(task.rows)
         if X is None:
             return views
-        if len(trainer.row_shape) == 1 and 2 < len(y) <= MOST_NEIGHBORS:
-            groups = None if task.fold_groups is None else task.fold_groups[judged]
-            views.append(neighbors_view(X[judged], y, task.n_classes, groups))
+        # Trusted rows are asked as well: judged rows alone may be few, or of one class.
+        has = ~task.unlabeled
+        asked = judged[has]
+        X, known, fold = X[has], task.y[has], verdict.folds[0][has]
+        if len(trainer.row_shape) == 1 and 2 < len(known) <= MOST_NEIGHBORS:
+            groups = None if task.fold_groups is None else task.fold_groups[has]
+            views.append(neighbors_view(X, known, task.n_classes, groups, asked))
         for judge in self._judges(task, trainer, X):
-            proba = cross_fitted(judge, X[judged], y, verdict.folds[0][judged], task.n_classes)
+            proba = cross_fitted(judge, X, known, fold, task.n_classes)[asked]
             views.append(view_of(type(judge).__name__, proba, y))
         return views
 

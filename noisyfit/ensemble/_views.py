@@ -126,7 +126,13 @@ def vectors_of(rows: Rows) -> Any:
     return torch.cat(parts).numpy()
 
 
-def neighbors_view(X: Any, y: np.ndarray, n_classes: int, groups: np.ndarray | None = None) -> View:
+def neighbors_view(
+    X: Any,
+    y: np.ndarray,
+    n_classes: int,
+    groups: np.ndarray | None = None,
+    judged: np.ndarray | None = None,
+) -> View:
     """Ask the nearest rows for their labels, by cosine in the standardised inputs.
 
     Parameters
@@ -139,6 +145,8 @@ def neighbors_view(X: Any, y: np.ndarray, n_classes: int, groups: np.ndarray | N
         Number of classes.
     groups : ndarray of shape (n_rows,), int64, or None, default=None
         Groups whose rows do not ask each other; None: all rows ask each other.
+    judged : ndarray of shape (n_rows,), bool, or None, default=None
+        Rows to judge; the others are only asked. None: all.
 
     Returns
     -------
@@ -157,6 +165,7 @@ def neighbors_view(X: Any, y: np.ndarray, n_classes: int, groups: np.ndarray | N
     rows, others = np.arange(len(y)), votes.copy()
     others[rows, y] = -1
     margin = votes[rows, y] - others.max(axis=1)
+    margin = margin if judged is None else margin[judged]
     return View("neighbours", -margin, float((margin > 0).mean()))
 
 

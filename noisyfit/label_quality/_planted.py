@@ -44,6 +44,8 @@ def planted_length(
     >>> planted_length(proba, y, np.where(np.arange(100) < 10, 0.9, 0.01), share=0.9)
     0.1
     """
+    if not noise_scores.any():
+        return None
     n_samples, n_classes = proba.shape
     rng = np.random.default_rng(0)
     others = proba.copy()

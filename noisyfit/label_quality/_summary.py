@@ -46,6 +46,7 @@ def summarize(
     counts: Mapping[str, np.ndarray] | None = None,
     loss_gain: float | None = None,
     ranking: str | None = None,
+    n_replaced: int | None = None,
 ) -> str:
     """Describe the labels of a data set in a few lines, whether to believe them first.
 
@@ -78,6 +79,8 @@ def summarize(
         given labels than cross-entropy.
     ranking : str or None, default=None
         By what the rows are ranked, and why, where that was chosen by the data.
+    n_replaced : int or None, default=None
+        Number of rejected labels that were replaced; None: nothing is said of it.
 
     Returns
     -------
@@ -102,15 +105,21 @@ def summarize(
         about += f", between {low} and {high} ({' and '.join(map(_percent, interval))})"
     lines = [
         f"{name} on {n_rows:,} labels of {len(classes)} classes",
-        *_verdict(doubts),
+        *_verdict(doubts, noise_rate, interval),
         f"Wrong by estimate: {about}. Rejected: {n_rejected:,}.",
     ]
     by_score = int((np.asarray(noise_scores) > 0.5).sum())
-    if abs(n_rejected - n_wrong) > max(0.25 * n_wrong, 10):
+    if by_score != n_rejected and abs(n_rejected - n_wrong) > max(0.25 * n_wrong, 10):
         more = "more" if n_rejected > n_wrong else "fewer"
         lines.append(
-            f"It has rejected many {more} than it takes for wrong: decide by the scores, of which "
-            f"{by_score:,} are above one half."
+            f"It has rejected many {more} than it estimates to be wrong: decide by the scores, of "
+            f"which {by_score:,} are above one half."
+        )
+    if n_rejected and n_replaced == 0:
+        at_low = "" if interval is None else f", at the lower end of {_percent(interval[0])}"
+        lines.append(
+            f"None of the rejected labels was replaced{at_low}: they may be hard rows, not wrong "
+            "ones. predicted_labels_ has what the network says."
         )
     if loss_gain is not None:
         lines.append(
@@ -127,7 +136,12 @@ def summarize(
     return "\n".join(lines if counts is None else [*lines, *describe_classes(classes, counts)])
 
 
-def _verdict(doubts: Sequence[str]) -> list[str]:
+def _verdict(
+    doubts: Sequence[str], noise_rate: float, interval: tuple[float, float] | None
+) -> list[str]:
+    if not doubts and interval is not None and interval[0] == 0 < noise_rate < interval[1] / 2:
+        most = _percent(interval[1])
+        return [f"Believe that few labels are wrong, at most {most}. How many is not known."]
     if not doubts:
         return ["Believe it: nothing speaks against these numbers."]
     things = "1 thing speaks" if len(doubts) == 1 else f"{len(doubts)} things speak"

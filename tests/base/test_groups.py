@@ -161,7 +161,7 @@ def test_validation_groups_spare_trusted_rows_and_the_last_of_a_label():
         (np.c_[GROUPS, GROUPS], r"Got the shape \(120, 2\)"),
         (np.where(GROUPS == 3, np.nan, GROUPS), r"missing values in the rows \[.*own"),
         ([None, *NAMES[1:]], r"missing values in the rows \[0\]"),
-        (np.zeros(N), "Got a single group. Pass finer groups, or a recording"),
+        (np.zeros(N), "Got a single group. Pass finer groups, or let nobody judge: judge_epochs=0"),
         (Y, "Got 3 groups, each class in one"),
     ],
 )

@@ -66,11 +66,11 @@ def compare(task: FitTask, predicted: np.ndarray) -> Guard | None:
         None without a verdict, and where it can tell nothing.
     """
     verdict, judged = task.verdict, task.judged
-    if verdict is None or not verdict.found.told:
+    if verdict is None or verdict.plain is None or not verdict.found.told:
         return None
     own = (predicted == task.y)[judged]
-    plain = ~verdict.contradicted[judged]
+    plain = (verdict.plain.argmax(axis=1) == task.y)[judged]
     _, t = paired_difference(own, plain)
     excess = own.mean() - (1 - verdict.found.rate)
-    error = max(float(own.std()) / np.sqrt(len(own)), 1e-9)
+    error = np.sqrt(float(own.var()) / len(own) + 1 / len(own) ** 2)
     return Guard(float(own.mean()), float(plain.mean()), t, float(excess / error))

@@ -73,7 +73,8 @@ class MILDSelector(BaseNoisyClassifier):
         them.
     rounds : int or "auto", default="auto"
         Rounds of training; rows are dropped between them. ``"auto"`` stops when the noisy component
-        is no longer made of rows that resist learning, see Notes, after 10 rounds at most.
+        is no longer made of rows that resist learning, see Notes, after 10 rounds at most, and
+        after the first with early-learning regularization.
     first_epochs : int, default=None
         Epochs of the first round; None: `max_epochs`.
     lam : float, default=1.0
@@ -350,7 +351,10 @@ class MILDSelector(BaseNoisyClassifier):
         return "training" if self.recording == "auto" else self.recording
 
     def _fit(self, task: FitTask, trainer: Trainer) -> FitResult:
-        n_rounds = MAX_AUTO_ROUNDS if self.rounds == "auto" else int(self.rounds)
+        loss = task.chosen_loss(self.loss)
+        # A loss that learns no label by heart needs no second round, and its restarts diverge.
+        auto = MAX_AUTO_ROUNDS if loss == "cross_entropy" else 1
+        n_rounds = auto if self.rounds == "auto" else int(self.rounds)
         lengths = [self.first_epochs or self.max_epochs] + [self.max_epochs] * (n_rounds - 1)
         needed = ["correct", "margin", *(["loss"] if task.verdict is not None else [])]
         quantities = tuple(dict.fromkeys([*self.record, *needed]))
@@ -362,7 +366,7 @@ class MILDSelector(BaseNoisyClassifier):
         trained: list[int] = []
         mixtures: list[WeibullMixture | None] = []
         with closing(progress):
-            settings = trainer.net_of(task.chosen_loss(self.loss))
+            settings = trainer.net_of(loss)
             run = trainer.make_run(self._mode, quantities, progress, **settings)
             for number, epochs in enumerate(lengths, start=1):
                 progress.stage(f"{type(self).__name__} round {number}/{n_rounds}")
@@ -406,7 +410,8 @@ class MILDSelector(BaseNoisyClassifier):
                 ),
                 "rounds_": rounds,
                 "mixtures_": mixtures,
-                "termination_": (self.rounds == "auto" and reason) or "all rounds were trained",
+                "termination_": (self.rounds == "auto" and (reason or _of_one_round(loss)))
+                or "all rounds were trained",
             },
             early_agreement=run.early_agreement(task.judged),
             predicted=None if self._mode == "held_out" else predicted.astype(np.int64),
@@ -517,6 +522,10 @@ def _prediction_and_margin(logits: torch.Tensor, y: torch.Tensor) -> torch.Tenso
     """Code of the predicted class, and logit of the given label less the largest other one."""
     (margin,) = given_label_statistics(logits, y, ("margin",))
     return torch.stack([predicted_class(logits).float(), margin], dim=1)
+
+
+def _of_one_round(loss: str) -> str:
+    return "early-learning regularization takes one round" if loss == "early_learning" else ""
 
 
 def _history(epochs: list[dict[str, Any]], lengths: list[int]) -> list[dict[str, Any]]:
