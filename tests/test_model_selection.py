@@ -389,6 +389,21 @@ def test_groups_that_leave_a_class_no_row_to_train_on_are_refused():
         list(folds.split(y, y, groups=groups))
 
 
+def test_classes_smaller_than_the_folds_are_dealt_in_groups_as_without():
+    y, trusted = np.repeat([0, 1, 2], 20), np.arange(60) % 20 < 4
+    pairs = list(TrustedFold(5, trusted=trusted).split(y, y, groups=np.arange(60)))
+    assert sorted(np.concatenate([t for _, t in pairs])) == np.flatnonzero(trusted).tolist()
+    assert all(len(t) for _, t in pairs)
+
+
+def test_a_fold_that_would_test_nothing_is_refused():
+    y = np.array([0, 1, 0, 0, 0, 1, 1, 0, 0, 1, 0, 0, 0, 1, 0, 1])
+    groups = np.array([1, 3, 4, 2, 0, 4, 2, 1, 1, 2, 4, 0, 3, 1, 0, 2])
+    trusted = np.isin(np.arange(16), [0, 2, 8, 9, 10, 11, 13, 14, 15])
+    with pytest.raises(ValueError, match="one of them would test no row"):
+        list(TrustedFold(4, trusted=trusted).split(y, y, groups=groups))
+
+
 def test_groups_reach_estimator_and_folds_by_routing():
     sklearn.set_config(enable_metadata_routing=True)
     try:

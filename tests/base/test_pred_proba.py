@@ -30,6 +30,7 @@ from noisyfit.data import check_pred_proba
 from noisyfit.label_quality import held_out_noise_rate
 from noisyfit.metrics import auroc
 from noisyfit.noise import corrupt_labels, transition_matrix
+from noisyfit.training import EarlyLearningNet
 
 N = 300
 X, Y = make_classification(
@@ -186,8 +187,12 @@ def test_a_dataset_of_another_length_is_refused():
 
 def test_a_model_in_sample_is_warned_of():
     learned = 0.995 * np.eye(3)[GIVEN] + 0.005 / 3
-    with pytest.warns(UserWarning, match=r"all 300 given labels, at a mean.*cross_val_predict"):
-        clone(QUICK).fit(X, GIVEN, pred_proba=learned)
+    with pytest.warns(UserWarning, match=r"agrees with all 300 given labels.*cross_val_predict"):
+        est = clone(QUICK).fit(X, GIVEN, pred_proba=learned)
+    assert est.doubts_[0].startswith("pred_proba agrees with all 300 given labels")
+    unsure = 0.4 * np.eye(3)[GIVEN] + 0.2  # as a forest is, in sample
+    with pytest.warns(UserWarning, match="agrees with all 300"):
+        clone(QUICK).fit(X, GIVEN, pred_proba=unsure)
     few = np.arange(N) < 250  # fifty rows are judged: that may be chance
     almost = learned.copy()
     almost[0] = almost[0, [1, 2, 0]]
@@ -207,6 +212,29 @@ def test_rows_without_a_label_have_theirs_and_are_not_judged():
     assert est.held_out_noise_rate_.contradicted == pytest.approx(WRONG[120:].mean())
     with pytest.raises(ValueError, match=r"Got the shape \(240, 3\).*rows without a label theirs"):
         est.fit(X, given, trusted=trusted, pred_proba=ORACLE[60:])
+
+
+@pytest.mark.parametrize("est", [MILDSelector(rounds=1), DynamicsLSTMDetector()])
+def test_the_loss_that_was_asked_for_is_taken_where_they_judge_alone(est):
+    est = clone(est).set_params(loss="early_learning", max_epochs=2, judge_epochs=0)
+    assert est.fit(X, GIVEN, pred_proba=ORACLE).loss_ == "early_learning"
+    assert type(est.net_) is EarlyLearningNet
+
+
+def test_they_are_not_taken_for_plain_training():
+    est = clone(QUICK).set_params(validation_fraction=0.2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        est.fit(X, GIVEN, pred_proba=ORACLE)
+    assert est.doubts_ == [d for d in est.doubts_ if "Plain training" not in d]
+
+
+def test_columns_of_a_file_have_names_that_are_strings():
+    frame = pd.DataFrame(ORACLE, columns=["0", "1", "2"])
+    est = clone(QUICK).fit(X, GIVEN, pred_proba=frame)
+    assert est.held_out_noise_rate_.contradicted == pytest.approx(WRONG.mean())
+    with pytest.raises(ValueError, match="have to be in the order of the classes"):
+        clone(QUICK).fit(X, GIVEN, pred_proba=frame[["2", "0", "1"]])
 
 
 def test_a_fit_goes_on_with_the_same_ones_only(tmp_path):

@@ -39,7 +39,7 @@ X, GIVEN, WRONG = learned_by_heart()
 def test_both_rank_where_judges_have_a_say(est):
     fitted = clone(est).fit(X, GIVEN)
     assert fitted.recording_ == "both"
-    assert "each ranks for one half" in fitted.recording_reason_
+    assert "the order is the mean of both" in fitted.recording_reason_
     assert f"Ranked in sample and out of fold: {fitted.recording_reason_}." in fitted.summary()
     alone = clone(est).set_params(recording="training").fit(X, GIVEN)
     assert alone.recording_ == "training"

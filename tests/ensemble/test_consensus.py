@@ -210,3 +210,12 @@ def test_what_is_said_by_itself_counts_with_quick_as_well(monkeypatch):
     assert "GaussianNB" in est.views_
     assert est.loss_ == "early_learning"
     assert len([e for e in est.history_ if e["stage"] == "in sample"]) == 2
+
+
+def test_verified_rows_are_asked_where_few_are_judged():
+    trusted = Y != 0  # only rows of one class are judged: alone they would teach nothing
+    est = ConsensusClassifier(max_epochs=3, random_state=0)
+    est.fit(X, np.where(trusted, Y, GIVEN), trusted=trusted)
+    assert {"neighbours", "LogisticRegression"} <= set(est.views_)
+    few = np.arange(len(Y)) > 3
+    est.fit(X, np.where(few, Y, GIVEN), trusted=few)

@@ -33,16 +33,23 @@ GUESSED = np.where(
 """Of two rows in five nothing is known."""
 
 
-def fitted(pred_proba, max_epochs=2, **settings):
-    est = MetaRelabelClassifier(
-        max_epochs=max_epochs, judge_epochs=0, random_state=0, **settings
-    )  # fmt: skip
-    return est.fit(X, GIVEN, trusted=TRUSTED, pred_proba=pred_proba)
+def judged_by(task, proba):
+    """What networks say that know as much as `proba`; None: nobody is asked."""
+    return None if proba is None else make_verdict(task, proba[None], [])._replace(plain=proba)
+
+
+def fitted(proba, max_epochs=2):
+    est = MetaRelabelClassifier(max_epochs=max_epochs, random_state=0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "noisyfit.base._classifier.reach_verdict", lambda task, *a: judged_by(task, proba)
+        )
+        return est.fit(X, GIVEN, trusted=TRUSTED)
 
 
 def task_of(proba):
     task = make_task(MetaRelabelClassifier(), X, GIVEN, TRUSTED)
-    return replace(task, verdict=make_verdict(task, proba[None], []))
+    return replace(task, verdict=judged_by(task, proba))
 
 
 def test_agreement_is_compared_on_rows_that_nobody_verified_by_hand():
@@ -54,10 +61,11 @@ def test_agreement_is_compared_on_rows_that_nobody_verified_by_hand():
     assert guard.agreement == pytest.approx(own.mean())
     assert guard.held_out == pytest.approx(plain.mean())
     gain = own.astype(float) - plain
-    assert guard.t == pytest.approx(gain.mean() / (gain.std() / np.sqrt(len(gain))))
+    n = len(gain)
+    assert guard.t == pytest.approx(gain.mean() / np.sqrt(gain.var() / n + 1 / n**2))
     assert guard.t > 4
     most = 1 - task.verdict.found.rate
-    assert guard.excess == pytest.approx((own.mean() - most) / (own.std() / np.sqrt(len(own))))
+    assert guard.excess == pytest.approx((own.mean() - most) / np.sqrt(own.var() / n + 1 / n**2))
     assert guard.stands
     assert not guard._replace(t=1.9).stands
     assert not guard._replace(excess=2.1).stands
@@ -130,6 +138,13 @@ def test_a_meta_step_that_tells_more_stands():
         est = fitted(GUESSED, max_epochs=15)
     assert type(est.net_) is MetaNet
     assert not any("meta step" in doubt for doubt in est.doubts_)
+
+
+def test_the_users_model_is_not_taken_for_plain_training():
+    est = MetaRelabelClassifier(max_epochs=2, judge_epochs=0, random_state=0)
+    est.fit(X, GIVEN, trusted=TRUSTED, pred_proba=ORACLE)
+    assert type(est.net_) is MetaNet
+    assert est.noise_rate_ == pytest.approx(WRONG.mean(), abs=0.05), "but it judges"
 
 
 def test_without_a_verdict_there_is_no_guard():
