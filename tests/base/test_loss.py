@@ -122,5 +122,5 @@ def test_the_gain_and_its_t_value_by_hand():
     other = np.eye(2)[wins]
     mean, t = _gain(first, other, task)
     assert mean == pytest.approx(0.5)
-    assert t == pytest.approx(0.5 / (0.5 / np.sqrt(6)))
+    assert t == pytest.approx(0.5 / np.sqrt(0.25 / 6 + 1 / 36))
     assert _gain(other, first, task)[1] == -t

@@ -170,9 +170,22 @@ def test_a_summary_says_where_rejected_and_estimated_differ():
     args = ("X", np.array([0, 1]), scores)
     assert "above one half" not in summarize(*args, 34, 0, 0.34, [])
     more = summarize(*args, 60, 0, 0.34, [])
-    assert "rejected many more than it takes for wrong" in more
+    assert "rejected many more than it estimates to be wrong" in more
     assert "of which 30 are above one half" in more
     assert "many fewer" in summarize(*args, 5, 0, 0.34, [])
+    few = ("X", np.array([0, 1]), np.r_[np.full(5, 0.9), np.full(95, 0.3)])
+    assert "many fewer" not in summarize(*few, 5, 0, 0.33, []), "the scores say the same"
+
+
+def test_a_summary_says_that_few_are_wrong_and_that_none_was_replaced():
+    scores = np.r_[np.full(3, 0.9), np.full(97, 0.01)]
+    args = ("X", np.array([0, 1]), scores, 3, 0, 0.01, [])
+    text = summarize(*args, interval=(0.0, 0.042), n_replaced=0)
+    assert "Believe that few labels are wrong, at most 4.2 %. How many is not known." in text
+    assert "None of the rejected labels was replaced, at the lower end of 0.0 %" in text
+    sure = summarize(*args, interval=(0.005, 0.042), n_replaced=2)
+    assert "Believe it: nothing speaks against these numbers." in sure
+    assert "was replaced" not in sure
 
 
 def test_equally_frequent_confusions_come_in_the_order_of_classes():
