@@ -1,0 +1,8 @@
+"""Verify a few labels, and know with a stated confidence how many are wrong in all."""
+
+from noisyfit.audit._audit import Audit
+from noisyfit.audit._certificate import ReviewLimit
+from noisyfit.audit._intervals import Estimate
+from noisyfit.audit._sampling import AuditSample, sample
+
+__all__ = ["Audit", "AuditSample", "Estimate", "ReviewLimit", "sample"]

@@ -1,0 +1,131 @@
+"""Estimates from a stratified sample: shares of domains, and how far they may be off."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from noisyfit.audit._intervals import Moments
+
+FEWEST_OF_A_KIND = 10
+"""Wrong and right verified labels from which on the scores are believed to say more than nothing:
+with fewer, the variance that is left beside them would be underestimated."""
+
+
+class Design:
+    """Verified rows of a stratified sample without replacement.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_rows,)
+        Of all rows that could be drawn.
+    strata : ndarray of shape (n_rows,), int
+        The stratum of each.
+    rows : ndarray of shape (n,), int
+        Numbers of the verified ones among them.
+    wrong : ndarray of shape (n,), bool
+        Whether their labels are wrong.
+
+    Attributes
+    ----------
+    slope : float, in [0, 1]
+        How much of the scores is believed: the coefficient of the difference estimator.
+    """
+
+    def __init__(
+        self, scores: np.ndarray, strata: np.ndarray, rows: np.ndarray, wrong: np.ndarray
+    ) -> None:
+        self.scores, self.rows, self.wrong = scores, rows, wrong.astype(np.float64)
+        self.strata = _with_two_rows(strata, rows)
+        self.sizes = np.bincount(self.strata).astype(np.float64)
+        of_row = self.strata[rows]
+        self.in_stratum = np.zeros((len(rows), len(self.sizes)))
+        self.in_stratum[np.arange(len(rows)), of_row] = 1
+        self.counts = self.in_stratum.sum(axis=0)
+        self.weights = (self.sizes / self.counts)[of_row]
+        self.slope = self._slope()
+
+    def _slope(self) -> float:
+        n_wrong = self.wrong.sum()
+        if min(n_wrong, len(self.wrong) - n_wrong) < FEWEST_OF_A_KIND:
+            return 0.0
+        score = self.scores[self.rows]
+        centred = score - self.in_stratum @ (self.in_stratum.T @ score / self.counts)
+        factor = (self._factors() / self.counts)[self.strata[self.rows]]
+        spread = (factor * centred**2).sum()
+        return (
+            float(np.clip((factor * centred * self.wrong).sum() / spread, 0, 1)) if spread else 0.0
+        )
+
+    def _factors(self) -> np.ndarray:
+        """Return N_h^2 (1 - n_h / N_h) / (n_h - 1) of each stratum; 0 where all is verified."""
+        left = 1 - self.counts / self.sizes
+        return np.where(left > 0, self.sizes**2 * left / np.maximum(self.counts - 1, 1), 0.0)
+
+    def of_groups(self, codes: np.ndarray, k: int) -> Moments:
+        """Return what the sample says of each of k groups of rows.
+
+        Parameters
+        ----------
+        codes : ndarray of shape (n_rows,), int
+            The group of each row, from 0 to k - 1.
+        k : int
+            Number of groups.
+
+        Returns
+        -------
+        Moments
+        """
+        n_strata = len(self.sizes)
+        sizes = np.bincount(codes * n_strata + self.strata, minlength=k * n_strata)
+        members = codes[self.rows] == np.arange(k)[:, None]
+        scores = np.bincount(codes, weights=self.scores, minlength=k)
+        return self.of_sums(members, sizes.reshape(k, n_strata), scores)
+
+    def of_sums(self, members: np.ndarray, sizes: np.ndarray, scores: np.ndarray) -> Moments:
+        """Return what the sample says of domains, from their verified rows and their sums.
+
+        Parameters
+        ----------
+        members : ndarray of shape (k, n), bool
+            The verified rows of each domain.
+        sizes : ndarray of shape (k, n_strata)
+            Rows of each domain in each stratum.
+        scores : ndarray of shape (k,)
+            Sums of the scores over each domain.
+
+        Returns
+        -------
+        Moments
+        """
+        members, size = members.astype(np.float64), sizes.sum(axis=1)
+        residual = self.wrong - self.slope * self.scores[self.rows]
+        weight = members @ self.weights
+        seen = weight > 0
+        safe = np.where(seen, weight, 1.0)
+        mean = members @ (self.weights * residual) / safe
+        share = np.where(seen, mean + self.slope * scores / np.maximum(size, 1), 0.0)
+        off = members * (residual - mean[:, None])
+        spread = off**2 @ self.in_stratum - (off @ self.in_stratum) ** 2 / self.counts
+        variance = np.maximum(spread, 0) @ (self._factors() / self.counts) / safe**2
+        n_inside = members @ self.in_stratum
+        left = sizes > n_inside
+        step = (left * (self.sizes / self.counts)).max(axis=1) / safe
+        n, wrong = members.sum(axis=1), members @ self.wrong
+        share = np.clip(share, wrong / np.maximum(size, 1), 1 - (n - wrong) / np.maximum(size, 1))
+        freedom = n - (n_inside > 0).sum(axis=1) - (self.slope > 0)
+        simple = len(self.sizes) == 1 and self.slope == 0
+        return Moments(size, share, variance, step, freedom, n, wrong, simple)
+
+
+def _with_two_rows(strata: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Join strata of which fewer than two rows were verified, and not all, to a neighbour."""
+    strata = np.unique(strata, return_inverse=True)[1]
+    while True:
+        sizes = np.bincount(strata)
+        counts = np.bincount(strata[rows], minlength=len(sizes))
+        short = np.flatnonzero((counts < 2) & (counts < sizes))
+        if not len(short) or len(sizes) == 1:
+            return strata
+        here = short[0]
+        into = here - 1 if here else 1
+        strata = np.unique(np.where(strata == here, into, strata), return_inverse=True)[1]

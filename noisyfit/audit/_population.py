@@ -1,0 +1,93 @@
+"""The rows that an audit is about: their scores, their given labels, and which may be drawn."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_is_fitted
+
+from noisyfit.data import check_labels, encode_labels
+
+
+class Population(NamedTuple):
+    """All rows of a data set, as an audit sees them."""
+
+    scores: np.ndarray
+    """(n_samples,), float64, in [0, 1]."""
+    candidates: np.ndarray
+    """(n_samples,), bool: rows with a given label that nobody has verified yet."""
+    codes: np.ndarray | None
+    """(n_samples,), int64: given labels as codes, -1 without a label; None: not known."""
+    classes: np.ndarray | None
+    """(n_classes,): what the codes stand for."""
+    flagged: np.ndarray | None
+    """(n_samples,), bool: labels that an estimator rejects; None: there is no estimator."""
+
+
+def read_population(est_or_scores: Any, y: Any) -> Population:
+    """Return the rows of a fitted estimator, or of bare scores and labels.
+
+    Parameters
+    ----------
+    est_or_scores : fitted noisyfit estimator, or array-like of shape (n_samples,)
+        The estimator is read by its public attributes alone.
+    y : array-like of shape (n_samples,) or None
+        Given labels; None: those of the estimator, or unknown.
+
+    Returns
+    -------
+    Population
+
+    Raises
+    ------
+    ValueError
+        If scores are no probabilities, or `y` is not what the estimator was fitted on.
+    """
+    if hasattr(est_or_scores, "fit"):
+        return _of_estimator(est_or_scores, y)
+    scores = _check_scores(est_or_scores)
+    everything = np.ones(len(scores), dtype=bool)
+    if y is None:
+        return Population(scores, everything, None, None, None)
+    y = check_labels(y)
+    _check_length("y", len(y), len(scores))
+    return Population(scores, everything, *encode_labels(y), None)
+
+
+def _of_estimator(est: Any, y: Any) -> Population:
+    check_is_fitted(est, "noise_scores_")
+    given, labeled = est.given_labels_, est.labeled_mask_
+    if y is not None:
+        y = check_labels(y)
+        _check_length("y", len(y), len(given))
+        differ = np.flatnonzero(y != given)
+        if len(differ):
+            raise ValueError(
+                f"y differs from the labels that the {type(est).__name__} was fitted on, in "
+                f"{len(differ)} rows, the first of them {differ[:5].tolist()}. Pass those labels, "
+                "or None: the estimator knows them. Right labels belong into verified."
+            )
+    codes = np.full(len(given), -1, dtype=np.int64)
+    codes[labeled], classes = encode_labels(given[labeled], est.classes_)
+    candidates = labeled & ~est.trusted_mask_
+    return Population(
+        _check_scores(est.noise_scores_), candidates, codes, classes, labeled & ~est.clean_mask_
+    )
+
+
+def _check_scores(scores: Any) -> np.ndarray:
+    scores = check_array(scores, ensure_2d=False, dtype=np.float64, input_name="scores")
+    if scores.ndim != 1 or scores.min() < 0 or scores.max() > 1:
+        raise ValueError(
+            "Scores must be a vector of numbers in [0, 1], higher where a label is more likely "
+            f"wrong. Got an array of shape {scores.shape} with values from {scores.min():g} to "
+            f"{scores.max():g}. Ranks do: scipy.stats.rankdata(scores) / len(scores)."
+        )
+    return scores
+
+
+def _check_length(name: str, got: int, expected: int) -> None:
+    if got != expected:
+        raise ValueError(f"{name} must have one entry for each of {expected} rows. Got {got}.")

@@ -1,0 +1,130 @@
+"""What somebody found out about the labels of a few rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.utils import column_or_1d
+
+from noisyfit.data import check_labels, encode_labels
+
+if TYPE_CHECKING:
+    from noisyfit.audit._population import Population
+    from noisyfit.audit._sampling import AuditSample
+
+_KINDS = {"O": "text", "U": "text", "b": "truth", "i": "number", "u": "number", "f": "number"}
+"""Kinds of labels by numpy's letter; labels of two kinds are never the same."""
+
+
+def read_verified(
+    verified: Any, rows: Any, sample: AuditSample | None, population: Population
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return which rows were verified, and whether their labels are wrong.
+
+    Parameters
+    ----------
+    verified : array-like of shape (n,)
+        Right labels, or True where the given one is wrong.
+    rows : array-like of shape (n,), int, or None
+        Their rows; None: those of the sample.
+    sample : AuditSample or None
+        How they were drawn.
+    population : Population
+        All rows.
+
+    Returns
+    -------
+    rows : ndarray of shape (m,), int64
+        Each once, in ascending order.
+    wrong : ndarray of shape (m,), bool
+
+    Raises
+    ------
+    ValueError
+        If they do not fit together, or not to the other rows; the message says which.
+    """
+    if rows is None and sample is None:
+        raise ValueError(
+            "Nobody said which rows were verified: pass the sample that they are of, or, of rows "
+            "that were drawn at random, each as likely as any other, their numbers as rows."
+        )
+    numbers = sample.rows if rows is None and sample is not None else _numbers(rows, population)
+    found = check_labels(verified)
+    if len(found) != len(numbers):
+        raise ValueError(
+            f"verified must have an entry for each of {len(numbers)} verified rows. Got "
+            f"{len(found)}. Where not all rows of a sample were verified, pass the others as rows."
+        )
+    _check_drawn(numbers, sample, population)
+    wrong = _is_wrong(found, numbers, population)
+    _check_twice(numbers, found)
+    numbers, first = np.unique(numbers, return_index=True)
+    if len(numbers) < 2:
+        raise ValueError(f"An audit needs two verified rows at least. Got {len(numbers)}.")
+    return numbers, wrong[first]
+
+
+def _numbers(rows: Any, population: Population) -> np.ndarray:
+    rows = column_or_1d(np.asarray(rows))
+    if rows.dtype.kind not in "iu":
+        raise ValueError(
+            f"rows must be numbers of rows. Got an array of {rows.dtype}. From a mask: "
+            "np.flatnonzero(mask)."
+        )
+    outside = rows[(rows < 0) | (rows >= len(population.scores))]
+    if len(outside):
+        raise ValueError(
+            f"rows must be numbers from 0 to {len(population.scores) - 1}. Got "
+            f"{outside[:5].tolist()}."
+        )
+    return rows.astype(np.int64)
+
+
+def _check_drawn(rows: np.ndarray, sample: AuditSample | None, population: Population) -> None:
+    barred = rows[~population.candidates[rows]]
+    if len(barred):
+        raise ValueError(
+            f"The rows {barred[:5].tolist()} are trusted or have no label, and no part of what is "
+            "audited. Leave them out."
+        )
+    if sample is not None:
+        others = np.setdiff1d(rows, sample.rows)
+        if len(others):
+            raise ValueError(
+                f"The rows {others[:5].tolist()} were verified, but are not in the sample: nothing "
+                "says how likely they were to be drawn. Leave them out, or draw further rows by "
+                "noisyfit.audit.sample(..., after=sample)."
+            )
+
+
+def _is_wrong(found: np.ndarray, rows: np.ndarray, population: Population) -> np.ndarray:
+    classes, codes = population.classes, population.codes
+    if found.dtype == bool and (classes is None or classes.dtype != bool):
+        return found
+    if classes is None or codes is None:
+        raise ValueError(
+            "verified holds labels, but the given labels are not known. Pass them as y, or as "
+            "verified truth values: True where the label is wrong."
+        )
+    alike = _KINDS[found.dtype.kind] == _KINDS[classes.dtype.kind]
+    unknown = np.setdiff1d(found, classes) if alike else found
+    if len(unknown):
+        raise ValueError(
+            f"verified holds the labels {np.unique(unknown)[:5].tolist()}, which are none of the "
+            f"classes {classes[:10].tolist()}. Where the right label is no class, pass truth "
+            "values for all rows: True where the given label is wrong."
+        )
+    return encode_labels(found, classes)[0] != codes[rows]
+
+
+def _check_twice(rows: np.ndarray, found: np.ndarray) -> None:
+    order = np.argsort(rows, kind="stable")
+    again = np.flatnonzero(rows[order][1:] == rows[order][:-1])
+    differ = again[found[order][again] != found[order][again + 1]]
+    if len(differ):
+        row = rows[order][differ[0]]
+        raise ValueError(
+            f"Row {row} was verified twice, as {found[rows == row].tolist()}. Decide on one label "
+            "for it."
+        )
