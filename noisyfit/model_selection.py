@@ -191,9 +191,7 @@ class TrustedFold(BaseCrossValidator):
         """Return the fold of each of the trusted `rows`: (n_trusted,), int."""
         codes, classes = encode_labels(y)
         counts = np.bincount(codes[rows], minlength=len(classes))
-        if counts.min() < 2:
-            pairs = zip(classes.tolist(), counts.tolist(), strict=True)
-            few = {label: count for label, count in pairs if count < 2}
+        if few := _fewer_than_two(classes, counts):
             raise ValueError(
                 "TrustedFold needs two trusted rows of each class: one to test on, one to train "
                 f"on. Got {few} (class: trusted rows); verify more labels of these classes."
@@ -219,9 +217,7 @@ class TrustedFold(BaseCrossValidator):
         codes, classes = encode_labels(y)
         of_class = np.unique(np.column_stack([codes[rows], groups[rows]]), axis=0)[:, 0]
         counts = np.bincount(of_class, minlength=len(classes))
-        if counts.min() < 2:
-            pairs = zip(classes.tolist(), counts.tolist(), strict=True)
-            few = {label: count for label, count in pairs if count < 2}
+        if few := _fewer_than_two(classes, counts):
             raise ValueError(
                 "TrustedFold needs trusted rows of each class in two groups: one to test on, one "
                 f"to train on. Got {few} (class: groups with trusted rows); verify labels of other "
@@ -263,3 +259,9 @@ class TrustedFold(BaseCrossValidator):
                     "none to train on. Lower n_splits, or verify labels of other groups."
                 )
         return fold
+
+
+def _fewer_than_two(classes: np.ndarray, counts: np.ndarray) -> dict[Any, int]:
+    """Return the classes that can't be both tested and trained on, with their counts."""
+    pairs = zip(classes.tolist(), counts.tolist(), strict=True)
+    return {label: count for label, count in pairs if count < 2}

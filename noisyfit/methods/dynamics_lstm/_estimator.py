@@ -200,13 +200,15 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
     *Recording*. The published code records in a pass of its own in evaluation mode, the paper
     speaks of a by-product of training; both are there. ``"held_out"`` is neither's.
 
-    *Judges* (no part of the method). Networks in cross-validation give the noise rate, its interval
-    and the scale of the scores; a class that hardly any row is predicted as keeps its rows. With
-    ``judge_epochs=0`` the method speaks for itself, as described above.
+    *Judges* (no part of the method). Networks in cross-validation give the noise rate, its
+    interval, half of the ranking (``recording="auto"``) and the scale of the scores; a class that
+    hardly any row is predicted as keeps its rows. With ``judge_epochs=0`` the method speaks for
+    itself, as described above.
 
     *Loss* (no part of the method). Both losses are tried over the same folds, and early-learning
     regularization is taken if the paired difference of their out-of-fold accuracies on the given
-    labels has a t-value above 2; its networks are then also the judges. This costs one repeat more.
+    labels has a t-value above 2, and above -1 against cross-entropy up to the epoch where it
+    predicts best; its networks are then also the judges. This costs one repeat more.
     Networks that cannot be computed side by side, which all but `noisyfit.modules.MLP` are, get one
     repeat of each loss, where with a fixed loss they get two: it takes as long.
 
