@@ -140,9 +140,9 @@ class FittedLabels:
         -------
         pandas.DataFrame of shape (n_classes, 6)
             One line for each class, whose names are the index. The columns are ``given``, the
-            number of rows with that label; ``rejected``, how many of these were; ``suggested``, the
+            number of rows with that label; ``rejected``, how many of these were; ``corrected``, the
             number of rows of which it is the label in ``corrected_labels_``; ``share_given`` and
-            ``share_suggested``, the same as shares of all rows, in [0, 1]; ``mean_noise_score`` of
+            ``share_corrected``, the same as shares of all rows, in [0, 1]; ``mean_noise_score`` of
             the rows with that label, in [0, 1]. Rows without a label are not counted.
 
         Raises
@@ -163,8 +163,8 @@ class FittedLabels:
         >>> X, y = np.tile(np.eye(2), (20, 1)), np.array(["cat", "dog"] * 20)
         >>> y[:4] = "dog"
         >>> est = MILDSelector(max_epochs=5, judge_epochs=0, random_state=0).fit(X, y)
-        >>> est.class_report()[["given", "rejected", "suggested"]]
-               given  rejected  suggested
+        >>> est.class_report()[["given", "rejected", "corrected"]]
+               given  rejected  corrected
         class
         cat       18         0         20
         dog       22         2         20

@@ -43,8 +43,8 @@ def count_by_class(
     -------
     dict of str to ndarray of shape (n_classes,)
         ``given``, the number of rows with that label; ``rejected``, how many of these were;
-        ``suggested``, the number of rows with that label after correction; ``share_given`` and
-        ``share_suggested``, the same as shares of all rows; ``mean_noise_score`` of the rows with
+        ``corrected``, the number of rows with that label after correction; ``share_given`` and
+        ``share_corrected``, the same as shares of all rows; ``mean_noise_score`` of the rows with
         that label, NaN where there is none.
 
     Examples
@@ -52,18 +52,18 @@ def count_by_class(
     >>> import numpy as np
     >>> counts = count_by_class(np.array([0, 0, 1]), np.array([True, False, False]),
     ...     np.array([1, 0, 1]), np.array([0.9, 0.1, 0.0]), 2)
-    >>> [counts[name].tolist() for name in ("given", "rejected", "suggested")]
+    >>> [counts[name].tolist() for name in ("given", "rejected", "corrected")]
     [[2, 1], [1, 0], [1, 2]]
     """
     n_given = np.bincount(given, minlength=n_classes)
-    n_suggested = np.bincount(corrected, minlength=n_classes)
+    n_corrected = np.bincount(corrected, minlength=n_classes)
     total = np.bincount(given, noise_scores, minlength=n_classes)
     return {
         "given": n_given,
         "rejected": np.bincount(given[rejected], minlength=n_classes),
-        "suggested": n_suggested,
+        "corrected": n_corrected,
         "share_given": n_given / len(given),
-        "share_suggested": n_suggested / len(given),
+        "share_corrected": n_corrected / len(given),
         "mean_noise_score": np.divide(
             total, n_given, out=np.full(n_classes, np.nan), where=n_given > 0
         ),
@@ -92,14 +92,14 @@ def describe_classes(classes: np.ndarray, counts: Mapping[str, np.ndarray]) -> l
     >>> counts = count_by_class(np.array([0, 0, 1]), np.array([True, False, False]),
     ...     np.array([1, 0, 1]), np.array([0.9, 0.1, 0.0]), 2)
     >>> print(*describe_classes(np.array(["cat", "dog"]), counts), sep="\n")
-    Labels per class (suggested: after correction):
-      class  given  rejected  suggested  mean noise score
+    Labels per class (corrected: as in corrected_labels_):
+      class  given  rejected  corrected  mean noise score
       cat        2         1          1              0.50
       dog        1         0          2              0.00
     More than a third of the given labels was rejected of: cat
     """
     names = [f"{name!s:.{_WIDTH}}" for name in classes]
-    given, rejected, suggested = (counts[name] for name in ("given", "rejected", "suggested"))
+    given, rejected, corrected = (counts[name] for name in ("given", "rejected", "corrected"))
     share = rejected / np.maximum(given, 1)
     lost = [c for c in np.argsort(-share, kind="stable") if share[c] > _MANY]
     of = "More than a third of the given labels was rejected of"
@@ -110,15 +110,15 @@ def describe_classes(classes: np.ndarray, counts: Mapping[str, np.ndarray]) -> l
         most = f", the worst {_N_NAMED}" if len(lost) > _N_NAMED else ""
         return [f"{of} {number}{most}:"] + [
             f"  {names[c]}: {rejected[c]:,} of {given[c]:,} given labels rejected, "
-            f"{suggested[c]:,} after correction"
+            f"{corrected[c]:,} after correction"
             for c in lost[:_N_NAMED]
         ]
-    table = [["class", "given", "rejected", "suggested", "mean noise score"]]
+    table = [["class", "given", "rejected", "corrected", "mean noise score"]]
     for c, name in enumerate(names):
-        numbers = (f"{n[c]:,}" for n in (given, rejected, suggested))
+        numbers = (f"{n[c]:,}" for n in (given, rejected, corrected))
         table.append([name, *numbers, f"{counts['mean_noise_score'][c]:.2f}"])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = ["Labels per class (suggested: after correction):"]
+    lines = ["Labels per class (corrected: as in corrected_labels_):"]
     for name, *cells in table:
         right = (f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
         lines.append("  ".join([f"  {name:<{widths[0]}}", *right]))

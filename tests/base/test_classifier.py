@@ -58,9 +58,9 @@ def test_a_table_of_the_classes(est):
         given = est.given_labels_ == name
         assert line["given"] == given.sum()
         assert line["rejected"] == (given & ~est.clean_mask_).sum()
-        assert line["suggested"] == (est.corrected_labels_ == name).sum()
+        assert line["corrected"] == (est.corrected_labels_ == name).sum()
         assert line["share_given"] == pytest.approx(given.mean())
-        assert line["share_suggested"] == pytest.approx((est.corrected_labels_ == name).mean())
+        assert line["share_corrected"] == pytest.approx((est.corrected_labels_ == name).mean())
         assert line["mean_noise_score"] == pytest.approx(est.noise_scores_[given].mean())
     assert counted.loc["cow", "rejected"] >= 1
     assert f"  cow       22  {counted.loc['cow', 'rejected']:8}" in est.summary()

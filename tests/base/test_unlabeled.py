@@ -54,7 +54,7 @@ def test_nothing_is_said_of_labels_that_are_not_there(est):
     counted = est.class_report()
     assert counted["given"].tolist() == np.bincount(GIVEN[LABELED], minlength=10).tolist()
     assert counted["rejected"].sum() == (LABELED & ~est.clean_mask_).sum()
-    assert counted["suggested"].sum() == LABELED.sum()
+    assert counted["corrected"].sum() == LABELED.sum()
     np.testing.assert_allclose(est.transition_matrix_.sum(axis=1), 1)
 
 

@@ -65,13 +65,13 @@ def test_counts_by_hand():
     rejected = np.array([True, True, True, False, True])  # of row 0 the same label is suggested
     counts = count_by_class(given, rejected, corrected, np.array([0.5, 1, 0.9, 0.1, 0.7]), 4)
     assert list(counts) == [
-        *("given", "rejected", "suggested", "share_given", "share_suggested", "mean_noise_score")
+        *("given", "rejected", "corrected", "share_given", "share_corrected", "mean_noise_score")
     ]
     assert counts["given"].tolist() == [3, 1, 0, 1]
     assert counts["rejected"].tolist() == [3, 0, 0, 1]
-    assert counts["suggested"].tolist() == [2, 3, 0, 0]
+    assert counts["corrected"].tolist() == [2, 3, 0, 0]
     np.testing.assert_allclose(counts["share_given"], [0.6, 0.2, 0, 0.2])
-    np.testing.assert_allclose(counts["share_suggested"], [0.4, 0.6, 0, 0])
+    np.testing.assert_allclose(counts["share_corrected"], [0.4, 0.6, 0, 0])
     np.testing.assert_allclose(counts["mean_noise_score"], [0.8, 0.1, np.nan, 0.7])
 
 
@@ -79,12 +79,12 @@ def test_a_few_classes_are_a_table_with_aligned_columns():
     counts = {
         "given": np.array([1200, 30]),
         "rejected": np.array([400, 11]),
-        "suggested": np.array([1211, 19]),
+        "corrected": np.array([1211, 19]),
         "mean_noise_score": np.array([0.304, 0.4]),
     }
     assert describe_classes(np.array(["cat", "d" * 50]), counts) == [
-        "Labels per class (suggested: after correction):",
-        f"  {'class':40}  given  rejected  suggested  mean noise score",
+        "Labels per class (corrected: as in corrected_labels_):",
+        f"  {'class':40}  given  rejected  corrected  mean noise score",
         f"  {'cat':40}  1,200       400      1,211              0.30",
         f"  {'d' * 40}     30        11         19              0.40",
         "More than a third of the given labels was rejected of: " + "d" * 40,
@@ -98,7 +98,7 @@ def many(rejected):
     counts = {
         "given": np.full(n, 100),
         "rejected": np.array(rejected),
-        "suggested": 112 - np.array(rejected),
+        "corrected": 112 - np.array(rejected),
         "mean_noise_score": np.zeros(n),
     }
     return np.array([f"c{i}" for i in range(n)]), counts
