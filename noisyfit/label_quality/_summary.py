@@ -71,9 +71,9 @@ def summarize(
     n_unlabeled : int, default=0
         Number of rows beside these that have no label.
     counts : mapping of str to ndarray of shape (n_classes,), default=None
-        Numbers of labels of each class: ``given``, ``rejected``, ``corrected``, of ``corrected_labels_``,
-        and ``mean_noise_score``, as the columns of ``class_report`` of an estimator. None: nothing
-        is said of single classes.
+        Numbers of labels of each class: ``given``, ``rejected``, ``corrected`` as in
+        ``corrected_labels_``, and ``mean_noise_score``, as the columns of ``class_report`` of an
+        estimator. None: nothing is said of single classes.
     loss_gain : float or None, default=None
         By how much early-learning regularization, if it was taken, predicts a larger share of the
         given labels than cross-entropy.
