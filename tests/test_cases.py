@@ -833,7 +833,7 @@ def test_b10_labels_beside_gaps_are_those_of_the_classes():
         [{"row": 0, "decision": "relabel", "label": 1}, {"row": 2, "decision": "keep"}]
     )
     assert decisions.label.tolist()[0] == 1.0  # a float, with NaN below it
-    labels, _, trusted = apply_review([0, 1, 0], decisions)
+    labels, _, trusted, _ = apply_review([0, 1, 0], decisions)
     assert labels.tolist() == [1, 1, 0]
     assert trusted.tolist() == [True, False, True]
     assert apply_review(["0", "1", "0"], decisions).labels.tolist() == ["1", "1", "0"]

@@ -3,6 +3,7 @@
 from noisyfit.audit._audit import Audit
 from noisyfit.audit._certificate import ReviewLimit
 from noisyfit.audit._intervals import Estimate
-from noisyfit.audit._sampling import AuditSample, sample
+from noisyfit.audit._population import read_population
+from noisyfit.audit._sampling import AuditSample, check_sample, sample
 
 __all__ = ["Audit", "AuditSample", "Estimate", "ReviewLimit", "sample"]

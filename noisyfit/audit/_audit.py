@@ -13,7 +13,7 @@ from noisyfit.audit._design import Design
 from noisyfit.audit._intervals import Estimate, bounds
 from noisyfit.audit._population import read_population
 from noisyfit.audit._sampling import AuditSample, check_sample
-from noisyfit.audit._verified import read_verified
+from noisyfit.audit._verified import how_drawn, read_verified
 from noisyfit.data import check_groups, check_mask, plain_labels
 
 
@@ -31,11 +31,13 @@ class Audit:
     y : array-like of shape (n_samples,) or None
         Given labels. None: those of the estimator; with bare scores None does where `verified`
         says right or wrong and nothing is asked by class.
-    verified : array-like of shape (n,)
+    verified : array-like of shape (n,), or Review
         The right labels of the rows that were drawn, in their order; or, as truth values, True
-        where the given label is **wrong**. If the classes are truth values, they are labels.
+        where the given label is **wrong**. If the classes are truth values, they are labels. Of a
+        `Review`, trusted rows have its label, dropped ones are wrong, all others were skipped.
     sample : AuditSample, default=None
-        How the rows were drawn. None: the verified rows count as a simple random sample of all
+        How the rows were drawn. None: as a `Review` says, which has to know; without one, the
+        verified rows count as a simple random sample of all
         rows, each as likely as any other. Rows picked in another way, such as the most suspicious
         ones, make every number wrong without a sign of it.
     rows : array-like of shape (n,), int, default=None
@@ -66,6 +68,7 @@ class Audit:
     See Also
     --------
     sample : Draws the rows to verify.
+    noisyfit.review.review_page : Shows them to somebody who is not to see what was guessed.
 
     Notes
     -----
@@ -139,6 +142,7 @@ class Audit:
         validate_parameter_constraints(constraints, {"confidence": confidence}, caller_name="Audit")
         self.confidence = float(confidence)
         self._population = population = read_population(est_or_scores, y)
+        sample = how_drawn(verified, rows, sample)
         if sample is not None:
             check_sample(sample, population)
         numbers, wrong = read_verified(verified, rows, sample, population)

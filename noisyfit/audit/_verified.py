@@ -17,6 +17,45 @@ _KINDS = {"O": "text", "U": "text", "b": "truth", "i": "number", "u": "number", 
 """Kinds of labels by numpy's letter; labels of two kinds are never the same."""
 
 
+def how_drawn(verified: Any, rows: Any, sample: AuditSample | None) -> AuditSample | None:
+    """Return how the verified rows were drawn: as was said, or as a review of them says.
+
+    Parameters
+    ----------
+    verified : Review, or anything else
+        What the user passed.
+    rows : array-like or None
+        Numbers of rows, which a review has itself.
+    sample : AuditSample or None
+        What the user passed; None: the review's own.
+
+    Returns
+    -------
+    AuditSample or None
+        None only of what is no review.
+
+    Raises
+    ------
+    ValueError
+        If nobody knows how the rows of a review were picked.
+    """
+    if not _is_review(verified):
+        return sample
+    if rows is not None:
+        raise ValueError(
+            "A review knows which rows were decided on. Got rows as well: leave them out. Of rows "
+            "drawn at random, each as likely as any other, pass review.labels[rows] with rows=rows."
+        )
+    sample = verified.sample if sample is None else sample
+    if sample is None:
+        raise ValueError(
+            "The review does not say how its rows were drawn. Rows that were picked for their "
+            "score cannot be audited: what is wrong among them says nothing of the others. If they "
+            "are those of noisyfit.audit.sample, pass it: apply_review(y, decisions, sample=drawn)."
+        )
+    return sample
+
+
 def read_verified(
     verified: Any, rows: Any, sample: AuditSample | None, population: Population
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -24,10 +63,10 @@ def read_verified(
 
     Parameters
     ----------
-    verified : array-like of shape (n,)
+    verified : array-like of shape (n,), or Review
         Right labels, or True where the given one is wrong.
     rows : array-like of shape (n,), int, or None
-        Their rows; None: those of the sample.
+        Their rows; None: those of the sample, or of the review.
     sample : AuditSample or None
         How they were drawn.
     population : Population
@@ -44,6 +83,9 @@ def read_verified(
     ValueError
         If they do not fit together, or not to the other rows; the message says which.
     """
+    dropped: Any = False
+    if _is_review(verified):
+        verified, rows, dropped = _decided(verified, population)
     if rows is None and sample is None:
         raise ValueError(
             "Nobody said which rows were verified: pass the sample that they are of, or, of rows "
@@ -57,12 +99,34 @@ def read_verified(
             f"{len(found)}. Where not all rows of a sample were verified, pass the others as rows."
         )
     _check_drawn(numbers, sample, population)
-    wrong = _is_wrong(found, numbers, population)
+    wrong = _is_wrong(found, numbers, population) | dropped  # no class is right of those
     _check_twice(numbers, found)
     numbers, first = np.unique(numbers, return_index=True)
     if len(numbers) < 2:
         raise ValueError(f"An audit needs two verified rows at least. Got {len(numbers)}.")
     return numbers, wrong[first]
+
+
+def _is_review(verified: Any) -> bool:
+    """Whether it is a Review, known by its fields: `noisyfit.review` stands above this folder."""
+    return getattr(verified, "_fields", ()) == ("labels", "kept", "trusted", "sample")
+
+
+def _decided(review: Any, population: Population) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return labels and rows that somebody decided on, and which of them were dropped."""
+    if len(review.labels) != len(population.scores):
+        raise ValueError(
+            f"The review is of {len(review.labels)} rows, the scores are of "
+            f"{len(population.scores)}. Pass what the reviewed rows were drawn from."
+        )
+    classes = population.classes
+    if classes is None or (classes.dtype == bool) != (review.labels.dtype == bool):
+        raise ValueError(
+            "The given labels, with which those of the review are compared, are not known, or of "
+            "another type. Pass as y the labels that were reviewed."
+        )
+    rows = np.flatnonzero(review.trusted | ~review.kept)
+    return review.labels[rows], rows, ~review.kept[rows]
 
 
 def _numbers(rows: Any, population: Population) -> np.ndarray:

@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from noisyfit.audit import AuditSample, check_sample, read_population
 from noisyfit.base import check_labels_of_fit
 from noisyfit.data import check_labels
 from noisyfit.review._identity import check_identity, row_index
 from noisyfit.review._known_labels import KnownLabels
 
-DECISIONS = ("keep", "relabel", "drop", "skip")
+DECISIONS = ("keep", "relabel", "label", "drop", "skip")
+_N_NAMED = 5
 
 
 class Review(NamedTuple):
@@ -35,9 +37,13 @@ class Review(NamedTuple):
     """(n_samples,), bool: rows that were not dropped."""
     trusted: np.ndarray
     """(n_samples,), bool: rows whose label somebody has confirmed or replaced."""
+    sample: AuditSample | None = None
+    """How the rows were drawn; None: not for an audit."""
 
 
-def apply_review(y: Any, decisions: Any, *, est: Any = None) -> Review:
+def apply_review(
+    y: Any, decisions: Any, *, est: Any = None, sample: AuditSample | None = None
+) -> Review:
     """Apply the decisions of a review to the labels.
 
     Parameters
@@ -45,14 +51,18 @@ def apply_review(y: Any, decisions: Any, *, est: Any = None) -> Review:
     y : array-like of shape (n_samples,)
         The given labels, those that were reviewed.
     decisions : DataFrame, iterable of mappings, or path of a CSV or JSON file
-        Each decision has a ``row``, the number of a row, a ``decision``, and for ``"relabel"`` also
-        a ``label``. ``"keep"`` and ``"relabel"`` make the row a trusted one, ``"drop"`` takes it
-        out of ``kept``, ``"skip"`` leaves it as it is. What else a decision says is compared with
-        `y`: ``given``, the label that the row had; ``index``, its place in the index of a Series;
-        ``data_set``, as `review_page` wrote it.
+        Each decision has a ``row``, the number of a row, a ``decision``, and for ``"relabel"`` and
+        ``"label"`` also a ``label``. ``"keep"`` and ``"relabel"`` make the row a trusted one, as
+        does ``"label"``, which says the right label without regard to the given one; ``"drop"``
+        takes it out of ``kept``, ``"skip"`` leaves it as it is. What else a decision says is
+        compared with `y`: ``given``, the label that the row had; ``index``, its place in the index
+        of a Series; ``data_set``, as `review_page` wrote it.
     est : fitted noisyfit estimator, default=None
         One that was fitted on the rows that were reviewed, and on `y`. With it, not only the labels
         are compared with those of ``data_set``, but also the rows. None: the labels alone.
+    sample : AuditSample, default=None
+        Drew the rows that were reviewed, for an `Audit`, which finds it in the result. Rows of it
+        without a decision count as skipped. None: the review is not for an audit.
 
     Returns
     -------
@@ -62,14 +72,18 @@ def apply_review(y: Any, decisions: Any, *, est: Any = None) -> Review:
     Raises
     ------
     ValueError
-        If a decision cannot be carried out, or was made on another label or data set; the message
-        names its row, and nothing is applied.
+        If a decision cannot be carried out, was made on another label or data set, or on a row that
+        is not in `sample`; the message names its row, and nothing is applied. If `sample` was drawn
+        of other rows.
 
     Notes
     -----
     A label may be what pandas makes of it when it reads a file: 1.0 for 1 beside a gap, True for
     "True". Where that may be one of several classes, such as "1" and "01", it is refused; a text
     that is a class to the letter never is.
+
+    A sample can be kept on disk until the decisions are back: ``np.savez("drawn.npz",
+    **drawn._asdict())``, and ``AuditSample(**np.load("drawn.npz"))``.
 
     Examples
     --------
@@ -87,11 +101,31 @@ def apply_review(y: Any, decisions: Any, *, est: Any = None) -> Review:
     for entry in entries:
         row, decision = _check_decision(entry, len(given), seen)
         seen.add(row)
-        if decision == "relabel":
+        if decision in ("relabel", "label"):
             labels[row] = known.find_one(entry.get("label"), row)
         kept[row] = decision != "drop"
-        trusted[row] = decision in ("keep", "relabel")
-    return Review(labels, kept, trusted)
+        trusted[row] = decision in ("keep", "relabel", "label")
+    if sample is not None:
+        _check_drawn(sample, est, trusted | ~kept)
+    return Review(labels, kept, trusted, sample)
+
+
+def _check_drawn(sample: AuditSample, est: Any, decided: np.ndarray) -> None:
+    """Check that a sample is of these rows, and that no other row was decided on."""
+    population = read_population(np.zeros(len(decided)) if est is None else est, None)
+    if est is None and np.shape(getattr(sample, "row_strata", None)) == decided.shape:
+        # Which rows could be drawn only the estimator knows; the sample may say so itself.
+        population = population._replace(candidates=sample.row_strata >= 0)
+    check_sample(sample, population)
+    others = np.setdiff1d(np.flatnonzero(decided), sample.rows)
+    if len(others):
+        raise ValueError(
+            f"{len(others)} rows were decided on, but are not in the sample, the first of them "
+            f"{others[:_N_NAMED].tolist()}: nothing says how likely they were to be drawn, and an "
+            "audit with them would be wrong. Nothing was applied. Apply these decisions by "
+            "themselves, without sample, or pass the sample that the rows are of, further batches "
+            "(noisyfit.audit.sample(..., after=...)) included."
+        )
 
 
 def _check_decision(entry: Any, n_rows: int, seen: set[int]) -> tuple[int, str]:

@@ -130,7 +130,7 @@ class KnownLabels:
                 if gaps
                 else ""
             )
-            raise ValueError(f"Row {row} is to be relabelled, but its decision has no label.{hint}")
+            raise ValueError(f"Row {row} is to get a label, but its decision has no label.{hint}")
         raise ValueError(
             f"Row {row} is to get the label {label!r}, which no row has. "
             f"Known are {list(self._by_text)}."

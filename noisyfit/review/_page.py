@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from noisyfit._random import spawn_streams
+from noisyfit.audit import check_sample, read_population
 from noisyfit.persistence import check_replaceable
 from noisyfit.review._identity import data_set_identity, row_index
 from noisyfit.review._report import label_report
@@ -21,6 +23,7 @@ from noisyfit.review._report import label_report
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from noisyfit.audit import AuditSample
     from noisyfit.base import BaseNoisyClassifier
 
 _TEMPLATE = "review_page.html"
@@ -38,8 +41,10 @@ def review_page(
     table: Any = None,
     names: Any = None,
     max_rows: int | None = 10_000,
+    sample: AuditSample | None = None,
+    blind: bool | None = None,
 ) -> None:
-    """Write a page on which somebody reviews the most suspicious labels, in any browser.
+    """Write a page on which somebody reviews suspicious or drawn labels, in any browser.
 
     The page is one HTML file that needs no network and no server: open it from disk, decide with
     the keyboard or the mouse, export the decisions, and apply them with `apply_review`. The browser
@@ -66,15 +71,31 @@ def review_page(
     names : sequence of str of length n_columns, default=None
         Names of the columns of `table`, or of `X`. None: those of the data frame.
     max_rows : int or None, default=10_000
-        Number of labels on the page, from the most suspicious on. None: all.
+        Number of labels on the page, from the most suspicious on. None: all. Those of `sample` are
+        all there.
+    sample : AuditSample, default=None
+        Rows that `noisyfit.audit.sample` drew of `est`: the page has these and no others, in the
+        order in which they were drawn. None: the most suspicious ones.
+    blind : bool or None, default=None
+        Whether nothing of score, rank, suggestion, reason and given label is on the page, nor in
+        the file: the reviewer says what is the right class of each row, and agrees with nobody.
+        None: only if there is a `sample`.
 
     Raises
     ------
     ValueError
         If `X` and `y` are not what `est` was fitted on, or the number of texts, images, lines of
-        the table or names does not fit.
+        the table or names does not fit, or `sample` was drawn of other rows.
+    TypeError
+        If `sample` is no `AuditSample`.
     FileExistsError
         If there is a file of something else at `path`, which is left as it is.
+
+    Notes
+    -----
+    Rows of a blind page without `sample` are in random order. Number and index of a row are shown
+    on a blind page only where nothing else is to be seen of it: where rows are sorted by class,
+    they tell the label. So do file names in `texts` and columns of `table`, if you pass such.
 
     Examples
     --------
@@ -94,7 +115,9 @@ def review_page(
     """
     check_replaceable(path, _is_page, "a review page")
     report = label_report(est, X, y)
-    n_rows = len(report)
+    if sample is not None:
+        check_sample(sample, read_population(est, None))
+    n_rows = len(est.noise_scores_)
     if images is None and texts is None and isinstance(X, np.ndarray) and X.ndim == 4:
         images = X if X.shape[1] in (1, 3) else None
     if table is None and (names is not None or hasattr(X, "columns")):
@@ -116,14 +139,22 @@ def review_page(
     index = row_index(table, texts_given)
     if index is not None and "index" not in report:
         report["index"] = index[report["row"]]
-    report = report.head(max_rows or n_rows)
-    _write_page(est, report, path, texts=texts, images=images, table=table, names=names)
+    blind = sample is not None if blind is None else blind
+    if sample is not None:
+        report = report.set_index("row", drop=False).loc[sample.rows]
+    else:
+        report = report.head(max_rows or n_rows)
+        if blind:  # always in the same order, so that the browser knows the page again
+            report = report.iloc[spawn_streams(0).split.permutation(len(report))]
+    shown = {"texts": texts, "images": images, "table": table, "names": names}
+    _write_page(est, report, path, blind, **shown)
 
 
 def _write_page(
     est: BaseNoisyClassifier,
     report: Any,
     path: str | Path,
+    blind: bool,
     *,
     texts: Sequence[str] | None,
     images: Any,
@@ -137,15 +168,16 @@ def _write_page(
     number = {pair: i for i, (pair, _) in enumerate(pairs.most_common())}
     rows = []
     for line in report.itertuples():
-        row = {
-            "row": int(line.row),
-            "given": code[line.given],
-            "suggested": code[line.suggested],
-            "score": round(float(line.noise_score), 6),
-            "rank": int(line.rank),
-            "pair": number[line.given, line.suggested],
-            "reason": line.reason,
-        }
+        row: dict[str, Any] = {"row": int(line.row)}
+        if not blind:
+            row |= {
+                "given": code[line.given],
+                "suggested": code[line.suggested],
+                "score": round(float(line.noise_score), 6),
+                "rank": int(line.rank),
+                "pair": number[line.given, line.suggested],
+                "reason": line.reason,
+            }
         if "index" in report:
             row["index"] = str(line.index)
         if texts is not None:
@@ -160,7 +192,11 @@ def _write_page(
         "data_set": data_set_identity(est.given_labels_, est),
         "classes": classes,
         "names": None if names is None else [str(name) for name in names],
-        "pairs": [[code[a], code[b], pairs[a, b]] for a, b in number],
+        **(
+            {"blind": True}
+            if blind
+            else {"pairs": [[code[a], code[b], pairs[a, b]] for a, b in number]}
+        ),
         "rows": rows,
     }
     # Only these characters could end the script element or begin a comment in it.

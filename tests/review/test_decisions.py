@@ -66,7 +66,7 @@ def test_labels_that_are_no_text_keep_their_type(y):
         (3, "A decision must map names to values. Got 3"),
         ({"row": 4, "decision": "kept"}, "row 4 must be one of .*Got 'kept'"),
         ({"row": 4, "decision": "relabel", "label": "dog"}, "'dog', which no row has"),
-        ({"row": 4, "decision": "relabel"}, "Row 4 is to be relabelled, but .* has no label"),
+        ({"row": 4, "decision": "relabel"}, "Row 4 is to get a label, but .* has no label"),
         ({"row": 4, "decision": "relabel", "label": np.nan}, "but its decision has no label"),
         ({"row": 0, "decision": "keep"}, "Row 0 was decided on twice"),
     ],

@@ -88,7 +88,7 @@ def test_a_review_makes_the_next_fit_better(est, report):
     decisions = [
         {"row": row, "decision": "relabel", "label": NAMES[TRUE[row]]} for row in report.row[:20]
     ]
-    labels, kept, trusted = apply_review(GIVEN, decisions)
+    labels, kept, trusted, _ = apply_review(GIVEN, decisions)
     assert (labels != NAMES[TRUE]).sum() < 0.3 * WRONG.sum()
     again = DLTClassifier(max_epochs=10, random_state=0).fit(
         X[kept], labels[kept], trusted=trusted[kept]
