@@ -170,6 +170,8 @@ def test_the_first_hour_runs(capsys):
         exec(compile(code, "first_hour.md", "exec"), namespace)
     plt.close("all")
     assert "DynamicsLSTMDetector on 600 labels of 2 classes" in capsys.readouterr().out
+    rate = namespace["audit"].noise_rate
+    assert rate.low <= 60 / 600 <= rate.high
     assert namespace["est_texts"].noise_scores_.argmax() == 0
     worst = namespace["est_images"].noise_scores_.argsort()[::-1][:10]
     files = [Path(namespace["images"].samples[row][0]) for row in worst]

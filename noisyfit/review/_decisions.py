@@ -113,8 +113,9 @@ def apply_review(
 def _check_drawn(sample: AuditSample, est: Any, decided: np.ndarray) -> None:
     """Check that a sample is of these rows, and that no other row was decided on."""
     population = read_population(np.zeros(len(decided)) if est is None else est, None)
-    if est is None and np.shape(getattr(sample, "row_strata", None)) == decided.shape:
-        # Which rows could be drawn only the estimator knows; the sample may say so itself.
+    is_sample = isinstance(sample, AuditSample)  # anything else is refused below
+    if est is None and is_sample and len(sample.row_strata) == len(decided):
+        # Only an estimator knows which rows could be drawn; without one, the sample is believed.
         population = population._replace(candidates=sample.row_strata >= 0)
     check_sample(sample, population)
     others = np.setdiff1d(np.flatnonzero(decided), sample.rows)

@@ -12,6 +12,7 @@ from test_sampling import SCORES, estimator
 
 from noisyfit import MILDSelector
 from noisyfit.audit import Audit, AuditSample, sample
+from noisyfit.review import Review, apply_review
 
 TRUTH = np.random.default_rng(1).random(len(SCORES)) < SCORES
 
@@ -358,3 +359,76 @@ def test_questions_that_have_no_answer_are_refused():
         audit.errors_left(5)
     with pytest.raises(ValueError, match="'max_left' parameter of review_until"):
         audit.review_until(1.0)
+
+
+def decided(rows, labels):
+    """A decision on each row: its right label, "drop" for None and "skip" for "?"."""
+    kinds = {None: "drop", "?": "skip"}
+    return [
+        {"row": int(row), "decision": kinds.get(label, "label"), "label": label or ""}
+        for row, label in zip(rows, labels, strict=True)
+    ]
+
+
+def test_a_review_says_what_was_verified_and_how_it_was_drawn():
+    y = np.array(["01", "1"])[np.arange(len(SCORES)) % 2]
+    drawn = sample(SCORES, 200, random_state=0)
+    right = np.where(TRUTH, np.where(y == "1", "01", "1"), y)[drawn.rows].astype(object)
+    right[:20], right[20:50] = None, "?"
+    review = apply_review(y, decided(drawn.rows, right), sample=drawn)
+    wrong = TRUTH[drawn.rows]
+    wrong[:20] = True
+    seen = np.r_[:20, 50:200]
+    expected = Audit(SCORES, y, wrong[seen], drawn, rows=drawn.rows[seen])
+    audit = Audit(SCORES, y, review)
+    assert audit.n_verified == 170
+    assert audit.noise_rate == expected.noise_rate
+    assert audit.by_class() == expected.by_class()
+    assert Audit(SCORES, y, review._replace(sample=None), drawn).noise_rate == audit.noise_rate
+    # Rows on which nobody decided were skipped.
+    part = [d for d in decided(drawn.rows, right) if d["decision"] != "skip"]
+    assert Audit(SCORES, y, apply_review(y, part, sample=drawn)).noise_rate == audit.noise_rate
+    both = sample(SCORES, 50, after=drawn, random_state=1)
+    assert Audit(SCORES, y, review, both).n_verified == 170, "the second batch is skipped so far"
+
+
+def test_labels_of_a_review_are_labels_where_they_are_truth_values():
+    y = np.arange(40) % 2 == 0
+    drawn = sample(SCORES[:40], 40, random_state=0)
+    review = Review(y.copy(), np.ones(40, bool), np.ones(40, bool), drawn)
+    assert Audit(SCORES[:40], y, review).noise_rate.value == 0
+    for other in (None, y.astype(int)):
+        with pytest.raises(ValueError, match=r"not known, or of another type\. Pass as y"):
+            Audit(SCORES[:40], other, review)
+
+
+def test_one_class_may_be_wrong_as_well():
+    y = np.array(["a"] * 40)
+    drawn = sample(SCORES[:40], 40, random_state=0)
+    review = apply_review(y, decided(range(40), ["a"] * 30 + [None] * 10), sample=drawn)
+    assert Audit(SCORES[:40], y, review).noise_rate.value == 0.25
+
+
+def test_reviews_that_say_nothing_of_all_rows_are_refused():
+    y = np.array(["a", "b"] * 20)
+    scores = SCORES[:40]
+    drawn = sample(scores, 10, random_state=0)
+    others = np.setdiff1d(np.arange(40), drawn.rows)
+    with pytest.raises(ValueError, match=r"picked for their score cannot be.*sample=drawn\)"):
+        Audit(scores, y, apply_review(y, decided(range(3), "abb")))
+    with pytest.raises(ValueError, match="not in the sample"):
+        Audit(scores, y, apply_review(y, decided(others[:3], "abb")), drawn)
+    review = apply_review(y, decided(drawn.rows[:3], "abb"), sample=drawn)
+    with pytest.raises(ValueError, match=r"Got rows as well.*pass review\.labels\[rows\]"):
+        Audit(scores, y, review, rows=drawn.rows[:3])
+    with pytest.raises(ValueError, match="review is of 40 rows, the scores are of 39"):
+        Audit(scores[:39], y[:39], review, sample(scores[:39], 10))
+    for n in (0, 1):
+        skipped = apply_review(y, decided(drawn.rows[:n], "a" * n), sample=drawn)
+        with pytest.raises(ValueError, match=f"two verified rows at least. Got {n}"):
+            Audit(scores, y, skipped)
+    est = estimator(scores, y, trusted=range(5), unlabeled=range(5, 9))
+    for row in (0, 6):
+        review = apply_review(y, decided([row, 20], "ab"))
+        with pytest.raises(ValueError, match=rf"rows \[{row}\] are trusted or have no label"):
+            Audit(est, None, review, sample(est, 40))

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from noisyfit.audit import AuditSample, sample
 from noisyfit.review import Review, apply_review
 
 DECIDED = [
@@ -76,6 +77,72 @@ def test_a_decision_that_cannot_be_carried_out_is_named(entry, message):
         apply_review(LABELS, [*DECIDED, entry])
 
 
+def test_a_label_is_confirmed_or_replaced_whatever_the_given_one_was():
+    seen = [{"row": row, "decision": "label", "label": "ant"} for row in (0, 1)]
+    for decisions in (seen, pd.DataFrame(seen), [*seen, {"row": 2, "decision": "skip"}]):
+        review = apply_review(LABELS, decisions)
+        assert review.labels.tolist() == ["ant", "ant", "ant", "bee", "cat"]
+        assert review.trusted.tolist() == [True, True, False, False, False]
+        assert review.kept.all()
+        assert review.sample is None
+    for label, message in (("dog", "'dog', which no row has"), ("", "has no label")):
+        with pytest.raises(ValueError, match=message):
+            apply_review(LABELS, [{"row": 3, "decision": "label", "label": label}])
+    with pytest.raises(ValueError, match="Row 0 was decided on twice"):
+        apply_review(LABELS, [*seen, {"row": 0, "decision": "drop"}])
+
+
+SCORES = np.linspace(0, 1, 40)
+MANY = np.array(["01", "1"])[np.arange(40) % 2]
+
+
+def on(rows, decision="label", label="01"):
+    return [{"row": int(row), "decision": decision, "label": label} for row in rows]
+
+
+def test_a_review_of_an_audit_carries_how_its_rows_were_drawn():
+    drawn = sample(SCORES, 10, random_state=0)
+    decisions = [*on(drawn.rows[:4]), *on(drawn.rows[4:6], "skip"), *on(drawn.rows[6:7], "drop")]
+    review = apply_review(MANY, decisions, sample=drawn)
+    assert review.sample is drawn
+    assert np.flatnonzero(review.trusted).tolist() == sorted(drawn.rows[:4])
+    other = np.setdiff1d(np.arange(40), drawn.rows)
+    assert apply_review(MANY, on(other, "skip"), sample=drawn).sample is drawn
+    for decision in ("label", "keep", "drop"):
+        message = (
+            rf"2 rows were decided on, but are not in the sample.*{other[:2].tolist()}".replace(
+                "[", r"\["
+            )
+        )
+        with pytest.raises(ValueError, match=message):
+            apply_review(MANY, decisions + on(other[:2], decision), sample=drawn)
+    both = sample(SCORES, 25, after=drawn, random_state=1)
+    assert apply_review(MANY, on(both.rows), sample=both).trusted.sum() == 35
+
+
+def test_a_sample_of_other_rows_is_refused():
+    drawn = sample(SCORES, 10, random_state=0)
+    with pytest.raises(ValueError, match=r"drawn of 40 of 40 rows\. Got 39"):
+        apply_review(MANY[:39], on(drawn.rows[drawn.rows < 39]), sample=drawn)
+    with pytest.raises(TypeError, match=r"must be an AuditSample.*Got ndarray"):
+        apply_review(MANY, on(drawn.rows), sample=drawn.rows)
+    with pytest.raises(ValueError, match="probabilities of the sample are missing"):
+        apply_review(MANY, [], sample=drawn._replace(rows=drawn.rows[:5]))
+
+
+def test_a_sample_is_kept_on_disk(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    drawn = sample(SCORES, 10, y=MANY, random_state=0)
+    np.savez("drawn.npz", **drawn._asdict())
+    again = AuditSample(**np.load("drawn.npz"))
+    for one, other in zip(drawn, again, strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+    assert apply_review(MANY, on(again.rows), sample=again).trusted.sum() == 10
+    more = [sample(SCORES, 9, y=MANY, after=one, random_state=2).rows for one in (drawn, again)]
+    np.testing.assert_array_equal(*more)
+
+
 def test_a_file_of_something_else_is_refused(tmp_path):
     path = tmp_path / "other.json"
     path.write_text('{"row": 1}')
@@ -94,7 +161,9 @@ ODD = st.one_of(
     st.floats(),
     st.text(max_size=5),
     st.lists(st.integers(), max_size=2),
-    st.sampled_from(["keep", "relabel", "drop", "skip", "ant", "1", "1e999", 10**400, [[]], {}]),
+    st.sampled_from(
+        ["keep", "relabel", "label", "drop", "skip", "ant", "1", "1e999", 10**400, [[]], {}]
+    ),
 )
 ENTRY = st.dictionaries(st.sampled_from(["row", "decision", "label", ""]), ODD)
 BYTES = st.one_of(
