@@ -4,6 +4,16 @@ from noisyfit.audit._audit import Audit
 from noisyfit.audit._certificate import ReviewLimit
 from noisyfit.audit._intervals import Estimate
 from noisyfit.audit._population import read_population
+from noisyfit.audit._ranking import ReviewCurve
 from noisyfit.audit._sampling import AuditSample, check_sample, sample
+from noisyfit.audit._transitions import MatrixEstimate
 
-__all__ = ["Audit", "AuditSample", "Estimate", "ReviewLimit", "sample"]
+__all__ = [
+    "Audit",
+    "AuditSample",
+    "Estimate",
+    "MatrixEstimate",
+    "ReviewCurve",
+    "ReviewLimit",
+    "sample",
+]

@@ -103,6 +103,32 @@ def _cuts(design: Design) -> tuple[np.ndarray, list[Moments], np.ndarray]:
     return cuts, [top, rest], rest.wrong
 
 
+def found_after(
+    design: Design, tail: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Estimate the share of the errors among the highest scores.
+
+    Parameters
+    ----------
+    design : Design
+        The verified rows, and all others.
+    tail : float
+        Probability that a bound is on the wrong side.
+
+    Returns
+    -------
+    rows, found, low, high : ndarray of shape (n_lengths,)
+        Lengths of a review, the share that each finds, and its bounds.
+    """
+    cuts, (top, rest), _ = _cuts(design)
+    low, high = found_share(top, rest, tail)
+    inside, outside = top.size * top.share, rest.size * rest.share
+    with np.errstate(invalid="ignore"):
+        found = inside / (inside + outside)
+    # A longer review finds no less, which separate estimates of both parts do not know.
+    return cuts, np.clip(np.maximum.accumulate(found), low, high), low, high
+
+
 def _most_left(moments: list[Moments], known: np.ndarray, tail: float) -> np.ndarray:
     """Return the largest share of all errors that is left; what was verified is not left."""
     return 1 - found_share(moments[0], moments[1], tail, known)[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 
 from noisyfit.audit._intervals import Moments
@@ -49,12 +51,17 @@ class Design:
         if min(n_wrong, len(self.wrong) - n_wrong) < FEWEST_OF_A_KIND:
             return 0.0
         score = self.scores[self.rows]
-        centred = score - self.in_stratum @ (self.in_stratum.T @ score / self.counts)
+        spread = self.variance_of_sum(score)
+        if not spread:
+            return 0.0
         factor = (self._factors() / self.counts)[self.strata[self.rows]]
-        spread = (factor * centred**2).sum()
-        return (
-            float(np.clip((factor * centred * self.wrong).sum() / spread, 0, 1)) if spread else 0.0
-        )
+        together = (factor * self._centred(score) * self.wrong).sum()
+        return float(np.clip(together / spread, 0, 1))
+
+    def _centred(self, values: np.ndarray) -> np.ndarray:
+        """Return values less the mean of their stratum."""
+        means = self.in_stratum.T @ values / self.counts
+        return np.asarray(values - self.in_stratum @ means)
 
     def _factors(self) -> np.ndarray:
         """Return N_h^2 (1 - n_h / N_h) / (n_h - 1) of each stratum; 0 where all is verified."""
@@ -75,11 +82,14 @@ class Design:
         -------
         Moments
         """
+        return self.of_sums(*self._sums_of(codes, k))
+
+    def _sums_of(self, codes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         n_strata = len(self.sizes)
         sizes = np.bincount(codes * n_strata + self.strata, minlength=k * n_strata)
         members = codes[self.rows] == np.arange(k)[:, None]
         scores = np.bincount(codes, weights=self.scores, minlength=k)
-        return self.of_sums(members, sizes.reshape(k, n_strata), scores)
+        return members, sizes.reshape(k, n_strata), scores
 
     def of_sums(self, members: np.ndarray, sizes: np.ndarray, scores: np.ndarray) -> Moments:
         """Return what the sample says of domains, from their verified rows and their sums.
@@ -115,6 +125,64 @@ class Design:
         freedom = n - (n_inside > 0).sum(axis=1) - (self.slope > 0)
         simple = len(self.sizes) == 1 and self.slope == 0
         return Moments(size, share, variance, step, freedom, n, wrong, simple)
+
+    def of_another(self, quantity: np.ndarray) -> Design:
+        """Return the same rows, of which something else than wrong labels is counted.
+
+        Parameters
+        ----------
+        quantity : ndarray of shape (n,), in [0, 1]
+            What is counted, in the verified rows. The scores say nothing of it.
+
+        Returns
+        -------
+        Design
+        """
+        other = copy(self)
+        other.wrong, other.slope = quantity.astype(np.float64), 0.0
+        return other
+
+    def of_groups_and_rest(self, codes: np.ndarray, k: int) -> tuple[Moments, Moments]:
+        """Return what the sample says of each of k groups of rows, and of all rows beside it.
+
+        Parameters
+        ----------
+        codes : ndarray of shape (n_rows,), int
+            The group of each row, from 0 to k - 1.
+        k : int
+            Number of groups.
+
+        Returns
+        -------
+        inside, outside : Moments
+        """
+        members, sizes, scores = self._sums_of(codes, k)
+        rest = (~members, self.sizes - sizes, self.scores.sum() - scores)
+        return self.of_sums(members, sizes, scores), self.of_sums(*rest)
+
+    def variance_of_sum(self, values: np.ndarray) -> float:
+        """Return the estimated variance of the estimated sum of something over all rows.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n,)
+            Its values in the verified rows.
+
+        Returns
+        -------
+        float
+        """
+        factor = (self._factors() / self.counts)[self.strata[self.rows]]
+        return float((factor * self._centred(values) ** 2).sum())
+
+    def unseen_weights(self) -> np.ndarray:
+        """Return what a verified row of each stratum stands for; 0 where all are verified.
+
+        Returns
+        -------
+        ndarray of shape (n_strata,)
+        """
+        return np.where(self.sizes > self.counts, self.sizes / self.counts, 0.0)
 
 
 def _with_two_rows(strata: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -36,6 +36,23 @@ class Estimate(NamedTuple):
         return f"{self.value:.3g} ({self.low:.3g} to {self.high:.3g})"
 
 
+def as_estimate(value: float, low: float, high: float) -> Estimate:
+    """Return plain numbers; rounding does not put a value outside of its interval.
+
+    Parameters
+    ----------
+    value, low, high : float
+        The value may be NaN.
+
+    Returns
+    -------
+    Estimate
+    """
+    low, high = float(low), float(high)
+    inside = float(min(max(value, low), high)) if value == value else float("nan")
+    return Estimate(inside, low, high)
+
+
 class Moments(NamedTuple):
     """What a sample says of the share of wrong labels in several domains, an entry for each."""
 

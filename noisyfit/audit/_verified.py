@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from sklearn.utils import column_or_1d
@@ -15,6 +15,17 @@ if TYPE_CHECKING:
 
 _KINDS = {"O": "text", "U": "text", "b": "truth", "i": "number", "u": "number", "f": "number"}
 """Kinds of labels by numpy's letter; labels of two kinds are never the same."""
+
+
+class Verified(NamedTuple):
+    """What somebody found out, each row once, in ascending order."""
+
+    rows: np.ndarray
+    """(n,), int64."""
+    wrong: np.ndarray
+    """(n,), bool."""
+    right_codes: np.ndarray | None
+    """(n,), int64: the right labels as codes of the classes, -1 for no class; None: not known."""
 
 
 def how_drawn(verified: Any, rows: Any, sample: AuditSample | None) -> AuditSample | None:
@@ -55,10 +66,9 @@ def how_drawn(verified: Any, rows: Any, sample: AuditSample | None) -> AuditSamp
         )
     return sample
 
-
 def read_verified(
     verified: Any, rows: Any, sample: AuditSample | None, population: Population
-) -> tuple[np.ndarray, np.ndarray]:
+) -> Verified:
     """Return which rows were verified, and whether their labels are wrong.
 
     Parameters
@@ -74,9 +84,7 @@ def read_verified(
 
     Returns
     -------
-    rows : ndarray of shape (m,), int64
-        Each once, in ascending order.
-    wrong : ndarray of shape (m,), bool
+    Verified
 
     Raises
     ------
@@ -99,12 +107,13 @@ def read_verified(
             f"{len(found)}. Where not all rows of a sample were verified, pass the others as rows."
         )
     _check_drawn(numbers, sample, population)
-    wrong = _is_wrong(found, numbers, population) | dropped  # no class is right of those
+    wrong, right = _is_wrong(found, numbers, population)
+    wrong, right = wrong | dropped, None if right is None else np.where(dropped, -1, right)
     _check_twice(numbers, found)
     numbers, first = np.unique(numbers, return_index=True)
     if len(numbers) < 2:
         raise ValueError(f"An audit needs two verified rows at least. Got {len(numbers)}.")
-    return numbers, wrong[first]
+    return Verified(numbers, wrong[first], None if right is None else right[first])
 
 
 def _is_review(verified: Any) -> bool:
@@ -162,10 +171,12 @@ def _check_drawn(rows: np.ndarray, sample: AuditSample | None, population: Popul
             )
 
 
-def _is_wrong(found: np.ndarray, rows: np.ndarray, population: Population) -> np.ndarray:
+def _is_wrong(
+    found: np.ndarray, rows: np.ndarray, population: Population
+) -> tuple[np.ndarray, np.ndarray | None]:
     classes, codes = population.classes, population.codes
     if found.dtype == bool and (classes is None or classes.dtype != bool):
-        return found
+        return found, None
     if classes is None or codes is None:
         raise ValueError(
             "verified holds labels, but the given labels are not known. Pass them as y, or as "
@@ -179,7 +190,8 @@ def _is_wrong(found: np.ndarray, rows: np.ndarray, population: Population) -> np
             f"classes {classes[:10].tolist()}. Where the right label is no class, pass truth "
             "values for all rows: True where the given label is wrong."
         )
-    return encode_labels(found, classes)[0] != codes[rows]
+    right = encode_labels(found, classes)[0]
+    return right != codes[rows], right
 
 
 def _check_twice(rows: np.ndarray, found: np.ndarray) -> None:

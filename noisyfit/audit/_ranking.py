@@ -1,0 +1,169 @@
+"""`Ranking`: how well the scores put wrong labels first, as the verified rows have it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from scipy.stats import rankdata
+
+from noisyfit.audit._certificate import found_after
+from noisyfit.audit._intervals import Estimate, Moments, as_estimate, loose_bounds
+
+if TYPE_CHECKING:
+    from noisyfit.audit._design import Design
+
+
+class ReviewCurve(NamedTuple):
+    """Share of the wrong labels that a review has found, by its length.
+
+    Examples
+    --------
+    >>> from noisyfit.audit import Audit
+    >>> audit = Audit([0.1, 0.9, 0.2, 0.8], None, [False, True, False, True], rows=range(4))
+    >>> curve = audit.review_curve()
+    >>> curve.rows.tolist(), curve.found.tolist()
+    ([0, 1, 2, 3, 4], [0.0, 0.5, 1.0, 1.0, 1.0])
+    """
+
+    rows: np.ndarray
+    """(n_lengths,), int64: rows reviewed, from the highest score down."""
+    found: np.ndarray
+    """(n_lengths,), in [0, 1]: share of all wrong labels among them; NaN if none is known."""
+    low: np.ndarray
+    """(n_lengths,): lower ends of the intervals."""
+    high: np.ndarray
+    """(n_lengths,): upper ends."""
+
+
+class Ranking:
+    """What verified rows say of the order of the scores."""
+
+    confidence: float
+    _design: Design
+
+    def auroc(self) -> Estimate:
+        r"""Estimate the area under the ROC curve of the scores.
+
+        Returns
+        -------
+        Estimate
+            Probability that a wrong label has a higher score than a right one, ties counted half.
+            NaN, from 0 to 1, if the verified labels are all right or all wrong.
+
+        Notes
+        -----
+        The scores of all rows are known, so that with :math:`G_i` the share of the rows with a
+        lower score, ties counted half, two sums over all rows are enough: :math:`P = \frac{1}{N}
+        \sum_i z_i` and :math:`Q = \frac{1}{N} \sum_i z_i G_i` give the area as :math:`(Q / P - P
+        / 2) / (1 - P)`. Its variance is that of the linear part, and its interval as in `Audit`,
+        where one more wrong label counts as what it would change at the end of the order that
+        changes most.
+
+        Examples
+        --------
+        >>> from noisyfit.audit import Audit
+        >>> audit = Audit([0.1, 0.9, 0.2, 0.8], None, [False, True, True, False], rows=range(4))
+        >>> audit.auroc()
+        Estimate(value=0.75, low=0.75, high=0.75)
+        """
+        return _auroc(self._design, (1 - self.confidence) / 2)
+
+    def average_precision(self) -> Estimate:
+        """Estimate the average precision of the scores, the area under the precision-recall curve.
+
+        Returns
+        -------
+        Estimate
+            NaN, from 0 to 1, if no verified label is wrong.
+
+        Notes
+        -----
+        The mean over the wrong labels of the precision at their score, which is estimated from the
+        verified rows at or above it, each by how likely it was to be drawn together with the row
+        itself.
+
+        Examples
+        --------
+        >>> from noisyfit.audit import Audit
+        >>> audit = Audit([0.1, 0.9, 0.2, 0.8], None, [False, True, True, False], rows=range(4))
+        >>> round(audit.average_precision().value, 3)
+        0.833
+        """
+        return _average_precision(self._design, (1 - self.confidence) / 2)
+
+    def review_curve(self) -> ReviewCurve:
+        """Estimate which share of the wrong labels reviews of each length find.
+
+        Returns
+        -------
+        ReviewCurve
+            At most 201 lengths. Each interval is one by itself; `Audit.review_until` is what may be
+            read off where the length is not chosen beforehand.
+
+        Examples
+        --------
+        >>> from noisyfit.audit import Audit
+        >>> audit = Audit([0.1, 0.9, 0.2, 0.8], None, [True, False], rows=[1, 2])
+        >>> curve = audit.review_curve()
+        >>> curve.rows.tolist(), curve.low.round(2).tolist()
+        ([0, 1, 2, 3, 4], [0.0, 0.33, 0.5, 0.5, 1.0])
+        """
+        return ReviewCurve(*found_after(self._design, (1 - self.confidence) / 2))
+
+
+def _auroc(design: Design, tail: float) -> Estimate:
+    n_rows, z, weights = len(design.scores), design.wrong, design.weights
+    below = (rankdata(design.scores) - 0.5) / n_rows
+    P, Q = (weights * z).sum() / n_rows, (weights * z * below[design.rows]).sum() / n_rows
+    if not 0 < z.sum() < len(z):
+        return as_estimate(np.nan, 0, 1)
+    value = _area(P, Q)
+    by_Q = 1 / (P * (1 - P))
+    by_P = (Q / P - P / 2) / (1 - P) ** 2 - (Q / P**2 + 0.5) / (1 - P)
+    variance = design.variance_of_sum(z * (by_Q * below[design.rows] + by_P)) / n_rows**2
+    changes = [0.0]
+    for h, weight in enumerate(design.unseen_weights()):
+        if weight:
+            unseen = np.setdiff1d(np.flatnonzero(design.strata == h), design.rows)
+            share = weight / n_rows
+            ends = below[unseen].min(), below[unseen].max()
+            changes += [
+                abs(_area(P + share, Q + share * end) - value) for end in ends if P + share < 1
+            ]
+    return _bounded(value, variance, max(changes), design, tail)
+
+
+def _area(P: float, Q: float) -> float:
+    return float(np.clip((Q / P - P / 2) / (1 - P), 0, 1))
+
+
+def _average_precision(design: Design, tail: float) -> Estimate:
+    found = np.flatnonzero(design.wrong > 0)
+    if not len(found):
+        return as_estimate(np.nan, 0, 1)
+    z, scores, weights = design.wrong, design.scores[design.rows], design.weights
+    stratum = design.strata[design.rows]
+    # What row j stands for where row i was drawn: of its stratum one is known to be drawn.
+    pairs = (design.sizes - 1) / np.maximum(design.counts - 1, 1)
+    seen = np.where(stratum == stratum[found, None], pairs[stratum], weights)
+    seen[np.arange(len(found)), found] = 1.0
+    seen *= scores >= scores[found, None]  # at the score of row i or above it
+    size = seen.sum(axis=1)
+    precision = seen @ z / size
+    share = weights[found] * z[found]
+    value = share @ precision / share.sum()
+    linear = (share / size) @ ((seen > 0) * (z - precision[:, None]))
+    linear[found] += z[found] * (precision - value)
+    variance = design.variance_of_sum(linear) / share.sum() ** 2
+    weight = float(design.unseen_weights().max())
+    return _bounded(float(value), variance, weight / (share.sum() + weight), design, tail)
+
+
+def _bounded(
+    value: float, variance: float, step: float, design: Design, tail: float
+) -> Estimate:
+    freedom = len(design.rows) - len(design.sizes)
+    one = Moments(*(np.array([x]) for x in (1, value, variance, step, freedom, 1, 0)), simple=False)
+    low, high = loose_bounds(one, tail)
+    return as_estimate(value, low[0], high[0])
