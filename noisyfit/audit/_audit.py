@@ -9,16 +9,14 @@ import numpy as np
 
 from noisyfit._sklearn import Interval, validate_parameter_constraints
 from noisyfit.audit._design import Design
+from noisyfit.audit._follow_up import FollowUp
 from noisyfit.audit._population import read_population
 from noisyfit.audit._ranking import Ranking
-from noisyfit.audit._rates import Rates
-from noisyfit.audit._sampling import AuditSample, check_sample
-from noisyfit.audit._rates import Rates
 from noisyfit.audit._sampling import AuditSample, check_sample
 from noisyfit.audit._verified import how_drawn, read_verified
 
 
-class Audit(Rates, Ranking):
+class Audit(Ranking, FollowUp):
     r"""Estimate from a few verified labels how many of all are wrong, and where, with intervals.
 
     Every number is of the rows that could be drawn: those with a given label that were not trusted

@@ -24,6 +24,10 @@ class Population(NamedTuple):
     """(n_classes,): what the codes stand for."""
     flagged: np.ndarray | None
     """(n_samples,), bool: labels that an estimator rejects; None: there is no estimator."""
+    given: np.ndarray | None
+    """(n_samples,): the given labels themselves; None: not known."""
+    trusted: np.ndarray
+    """(n_samples,), bool: rows whose label was verified before."""
 
 
 def read_population(est_or_scores: Any, y: Any) -> Population:
@@ -48,12 +52,41 @@ def read_population(est_or_scores: Any, y: Any) -> Population:
     if hasattr(est_or_scores, "fit"):
         return _of_estimator(est_or_scores, y)
     scores = _check_scores(est_or_scores)
-    everything = np.ones(len(scores), dtype=bool)
+    everything, nothing = np.ones(len(scores), dtype=bool), np.zeros(len(scores), dtype=bool)
     if y is None:
-        return Population(scores, everything, None, None, None)
+        return Population(scores, everything, None, None, None, None, nothing)
     y = check_labels(y)
     _check_length("y", len(y), len(scores))
-    return Population(scores, everything, *encode_labels(y), None)
+    return Population(scores, everything, *encode_labels(y), None, y, nothing)
+
+
+def check_same(population: Population, other: Population, name: str) -> None:
+    """Check that an estimator has the scores and labels that an audit is of.
+
+    Parameters
+    ----------
+    population : Population
+        What the audit is of.
+    other : Population
+        What the estimator has.
+    name : str
+        Name of the estimator, for the message.
+
+    Raises
+    ------
+    ValueError
+        If they differ.
+    """
+    for what, mine, yours in (
+        ("scores", population.scores, other.scores),
+        ("rows without a label, or trusted,", population.candidates, other.candidates),
+        ("given labels", population.given, other.given),
+    ):
+        if mine is None or yours is None or not np.array_equal(mine, yours):
+            raise ValueError(
+                f"The audit is of other {what} than those of the {name}. Apply it to the estimator "
+                "that the rows were drawn from, and that was passed to Audit."
+            )
 
 
 def _of_estimator(est: Any, y: Any) -> Population:
@@ -72,9 +105,8 @@ def _of_estimator(est: Any, y: Any) -> Population:
     codes = np.full(len(given), -1, dtype=np.int64)
     codes[labeled], classes = encode_labels(given[labeled], est.classes_)
     candidates = labeled & ~est.trusted_mask_
-    return Population(
-        _check_scores(est.noise_scores_), candidates, codes, classes, labeled & ~est.clean_mask_
-    )
+    scores, flagged = _check_scores(est.noise_scores_), labeled & ~est.clean_mask_
+    return Population(scores, candidates, codes, classes, flagged, given, est.trusted_mask_)
 
 
 def _check_scores(scores: Any) -> np.ndarray:

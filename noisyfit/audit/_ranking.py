@@ -9,6 +9,7 @@ from scipy.stats import rankdata
 
 from noisyfit.audit._certificate import found_after
 from noisyfit.audit._intervals import Estimate, Moments, as_estimate, loose_bounds
+from noisyfit.audit._rates import Rates
 
 if TYPE_CHECKING:
     from noisyfit.audit._design import Design
@@ -36,11 +37,8 @@ class ReviewCurve(NamedTuple):
     """(n_lengths,): upper ends."""
 
 
-class Ranking:
+class Ranking(Rates):
     """What verified rows say of the order of the scores."""
-
-    confidence: float
-    _design: Design
 
     def auroc(self) -> Estimate:
         r"""Estimate the area under the ROC curve of the scores.
@@ -67,7 +65,7 @@ class Ranking:
         >>> audit.auroc()
         Estimate(value=0.75, low=0.75, high=0.75)
         """
-        return _auroc(self._design, (1 - self.confidence) / 2)
+        return _auroc(self._design, self._tail)
 
     def average_precision(self) -> Estimate:
         """Estimate the average precision of the scores, the area under the precision-recall curve.
@@ -90,7 +88,7 @@ class Ranking:
         >>> round(audit.average_precision().value, 3)
         0.833
         """
-        return _average_precision(self._design, (1 - self.confidence) / 2)
+        return _average_precision(self._design, self._tail)
 
     def review_curve(self) -> ReviewCurve:
         """Estimate which share of the wrong labels reviews of each length find.
@@ -109,7 +107,7 @@ class Ranking:
         >>> curve.rows.tolist(), curve.low.round(2).tolist()
         ([0, 1, 2, 3, 4], [0.0, 0.33, 0.5, 0.5, 1.0])
         """
-        return ReviewCurve(*found_after(self._design, (1 - self.confidence) / 2))
+        return ReviewCurve(*found_after(self._design, self._tail))
 
 
 def _auroc(design: Design, tail: float) -> Estimate:
@@ -160,10 +158,16 @@ def _average_precision(design: Design, tail: float) -> Estimate:
     return _bounded(float(value), variance, weight / (share.sum() + weight), design, tail)
 
 
-def _bounded(
-    value: float, variance: float, step: float, design: Design, tail: float
-) -> Estimate:
-    freedom = len(design.rows) - len(design.sizes)
-    one = Moments(*(np.array([x]) for x in (1, value, variance, step, freedom, 1, 0)), simple=False)
+def _bounded(value: float, variance: float, step: float, design: Design, tail: float) -> Estimate:
+    one = Moments(
+        size=np.array([len(design.scores)]),
+        share=np.array([value]),
+        variance=np.array([variance]),
+        step=np.array([step]),
+        freedom=np.array([len(design.rows) - len(design.sizes)]),
+        n=np.array([len(design.rows)]),
+        wrong=np.array([design.wrong.sum()]),
+        simple=False,
+    )
     low, high = loose_bounds(one, tail)
     return as_estimate(value, low[0], high[0])

@@ -27,6 +27,29 @@ class Verified(NamedTuple):
     right_codes: np.ndarray | None
     """(n,), int64: the right labels as codes of the classes, -1 for no class; None: not known."""
 
+    @property
+    def is_known(self) -> np.ndarray:
+        """Rows whose right label is known, be it the given one: (n,), bool."""
+        return self.wrong == 0 if self.right_codes is None else self.right_codes >= 0
+
+    def known_codes(self, population: Population) -> np.ndarray:
+        """Return the right labels as far as they are known.
+
+        Parameters
+        ----------
+        population : Population
+            All rows, with their given labels.
+
+        Returns
+        -------
+        ndarray of shape (n,), int64
+            -1 where a right label is not known.
+        """
+        if self.right_codes is not None:
+            return self.right_codes
+        assert population.codes is not None, "an estimator knows its labels"
+        return np.where(self.wrong == 0, population.codes[self.rows], -1)
+
 
 def how_drawn(verified: Any, rows: Any, sample: AuditSample | None) -> AuditSample | None:
     """Return how the verified rows were drawn: as was said, or as a review of them says.
@@ -65,6 +88,7 @@ def how_drawn(verified: Any, rows: Any, sample: AuditSample | None) -> AuditSamp
             "are those of noisyfit.audit.sample, pass it: apply_review(y, decisions, sample=drawn)."
         )
     return sample
+
 
 def read_verified(
     verified: Any, rows: Any, sample: AuditSample | None, population: Population

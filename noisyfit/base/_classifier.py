@@ -260,6 +260,7 @@ class BaseNoisyClassifier(
         self._relabeled = relabeled_rows(
             verdict, task.y, predicted, scores, rejected, result.loss_gap
         )
+        self.__dict__.pop("audit_", None)  # of the fit before
         self.net_ = net
         self.history_ = result.history
         self._early_agreement = result.early_agreement

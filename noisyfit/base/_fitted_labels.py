@@ -20,6 +20,8 @@ from noisyfit.label_quality import (
 if TYPE_CHECKING:
     import pandas as pd
 
+    from noisyfit.audit import AppliedAudit
+
 
 class FittedLabels:
     """Labels, matrix, doubts and summary of a fit, derived when they are asked for."""
@@ -58,14 +60,27 @@ class FittedLabels:
         Of rejected labels those are replaced whose replacement raises the expected number of right
         labels even at the lower end of ``noise_rate_interval_``, or, the clearer the losses in
         sample fall into two groups, nearer to ``noise_rate_``; without an interval all of them.
-        Rows without a label get the predicted one.
+        Rows without a label get the predicted one, rows that an audit verified the right one.
         """
-        given, predicted = self.given_labels_, self.predicted_labels_
-        return np.where(self._is_relabeled(), predicted, given)
+        self._decoded("_given_codes")  # or there are none
+        return self.classes_[self._corrected_codes()]
+
+    def _corrected_codes(self) -> np.ndarray:
+        codes = np.where(self._is_relabeled(), self._predicted_codes, self._given_codes)
+        audit = self._applied_audit()
+        if audit is not None:
+            known = audit.right_codes >= 0
+            codes[audit.rows[known]] = audit.right_codes[known]
+        return codes
+
+    def _applied_audit(self) -> AppliedAudit | None:
+        return self.__dict__.get("audit_")
 
     def _is_relabeled(self) -> np.ndarray:
         relabeled = self.__dict__.get("_relabeled")  # files of earlier versions have none
-        return ~self.clean_mask_ if relabeled is None else relabeled | ~self.labeled_mask_
+        if relabeled is None:
+            return ~self.clean_mask_
+        return (relabeled & ~self.clean_mask_) | ~self.labeled_mask_  # an audit may have kept some
 
     def _decoded(self, codes: str) -> np.ndarray:
         if codes not in self.__dict__:
@@ -114,6 +129,7 @@ class FittedLabels:
             self._hard_classes(),
             self.__dict__.get("_astray"),
             self._lost_to_plain(),
+            audited=self._applied_audit() is not None,
         )
 
     def _lost_to_plain(self) -> str | None:
@@ -128,9 +144,9 @@ class FittedLabels:
         return getattr(self, "noise_rate_interval_", None)  # not every method has one
 
     def _class_counts(self) -> dict[str, np.ndarray]:
-        given, predicted, scores = self._of_labels()
+        given, _, scores = self._of_labels()
         kept = self.clean_mask_[self.labeled_mask_]
-        corrected = np.where(self._is_relabeled()[self.labeled_mask_], predicted, given)
+        corrected = self._corrected_codes()[self.labeled_mask_]
         return count_by_class(given, ~kept, corrected, scores, len(self.classes_))
 
     def class_report(self) -> pd.DataFrame:
@@ -201,7 +217,7 @@ class FittedLabels:
         """
         check_is_fitted(self)
         given, predicted, scores = self._of_labels()
-        labeled = self.labeled_mask_
+        labeled, audit = self.labeled_mask_, self._applied_audit()
         return summarize(
             type(self).__name__,
             self.classes_,
@@ -216,7 +232,8 @@ class FittedLabels:
             counts=self._class_counts(),
             loss_gain=self._gain_of_loss(),
             ranking=self._reason_for_both(),
-            n_replaced=int(self._is_relabeled()[labeled].sum()),
+            n_replaced=int((self._corrected_codes() != self._given_codes)[labeled].sum()),
+            audit=() if audit is None else audit.sentences(),
         )
 
     def _reason_for_both(self) -> str | None:

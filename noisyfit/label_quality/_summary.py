@@ -47,6 +47,7 @@ def summarize(
     loss_gain: float | None = None,
     ranking: str | None = None,
     n_replaced: int | None = None,
+    audit: Sequence[str] = (),
 ) -> str:
     """Describe the labels of a data set in a few lines, whether to believe them first.
 
@@ -81,6 +82,8 @@ def summarize(
         By what the rows are ranked, and why, where that was chosen by the data.
     n_replaced : int or None, default=None
         Number of rejected labels that were replaced; None: nothing is said of it.
+    audit : sequence of str, default=()
+        What is said of the audit that the numbers come from; empty: they come from none.
 
     Returns
     -------
@@ -106,7 +109,8 @@ def summarize(
     lines = [
         f"{name} on {n_rows:,} labels of {len(classes)} classes",
         *_verdict(doubts, noise_rate, interval),
-        f"Wrong by estimate: {about}. Rejected: {n_rejected:,}.",
+        *audit,
+        f"Wrong by {'the audit' if audit else 'estimate'}: {about}. Rejected: {n_rejected:,}.",
     ]
     by_score = int((np.asarray(noise_scores) > 0.5).sum())
     if by_score != n_rejected and abs(n_rejected - n_wrong) > max(0.25 * n_wrong, 10):
@@ -181,6 +185,8 @@ def doubts_about(
     hard: Sequence[int] | np.ndarray = (),
     astray: float | None = None,
     lost_to_plain: str | None = None,
+    *,
+    audited: bool = False,
 ) -> list[str]:
     """Find out what speaks against the numbers of a fit.
 
@@ -210,6 +216,9 @@ def doubts_about(
         otherwise than plain training does; None: nobody knows.
     lost_to_plain : str or None, default=None
         What is said where plain training is better; None: it is not, or nobody knows.
+    audited : bool, default=False
+        Whether rate and interval come from verified labels, which settle what else would be doubted
+        of them.
 
     Returns
     -------
@@ -236,7 +245,7 @@ def doubts_about(
         f"it: a rare or hard class. Its {sizes[c]:,} labels were kept as they are."
         for c in hard
     ]
-    if held_out is not None and not held_out.told:
+    if held_out is not None and not held_out.told and not audited:
         return [
             (
                 "Nothing can be told: networks predict the labels of rows that they did not train "
@@ -255,6 +264,8 @@ def doubts_about(
             "may be better here: compare MILDSelector(rounds=1) on verified rows, or give "
             "validation_fraction to have them compared."
         )
+    if audited:
+        return doubts
     if at_last - noise_rate > _UNLEARNED:
         doubts.append(
             f"The network contradicts {_percent(at_last)} of the labels, many more than are "

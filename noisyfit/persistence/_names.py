@@ -19,6 +19,8 @@ CLASSES = {
     "noisyfit.threshold_net:ThresholdNet": "noisyfit.methods.dlt._net",
     "noisyfit.meta_net:MetaNet": "noisyfit.methods.meta_relabel._net",
     "noisyfit.mild:Round": "noisyfit.methods.mild._selector",
+    "noisyfit.audit:AppliedAudit": "noisyfit.audit._applied",
+    "noisyfit.audit:Estimate": "noisyfit.audit._intervals",
     "noisyfit.base:Comparison": "noisyfit.base._guard",
     "noisyfit.noise_rate:NoiseRateEstimate": "noisyfit.label_quality._noise_rate",
     "noisyfit.label_quality:HeldOutNoiseRate": "noisyfit.label_quality._held_out",
