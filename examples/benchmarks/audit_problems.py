@@ -1,20 +1,25 @@
-"""The real data of `audit_coverage.py`: labels with known truth, and scores of noisyfit's methods.
+"""The data of `audit_coverage.py`: labels with known truth, and scores.
 
-Twelve settings confirm, and each method has scored three of them; the others are there to choose
-settings of `noisyfit.audit` by, and are made of other data. A method is taken as it comes, MNIST
-is given as vectors, `MetaRelabelClassifier` is told three verified rows of each class, which an
-audit leaves out, and CIFAR-10N's labels are scored by the out-of-fold probabilities of a Swin-B on
-frozen features, which cleanlab publishes, as somebody without noisyfit would.
+Twelve real settings confirm, and so do four of them with random scores. Another twelve, of other
+data or other rows, and synthetic scores (normal ones of a given AUROC, whose probabilities are
+right, too sure, too unsure, useless, or 0 and 1 for a third of the rows) are there to choose
+settings of `noisyfit.audit` by.
+
+A method is taken as it comes, MNIST is given as vectors, `MetaRelabelClassifier` is told three
+verified rows of each class, which an audit leaves out, and CIFAR-10N's labels are scored by the
+out-of-fold probabilities of a Swin-B on frozen features, which cleanlab publishes, as somebody
+without noisyfit would.
 
 ``DIR`` is read as in `believe_problems.py`, and holds ``cleanlab_cifar_predprobs.npz`` besides.
 Fits are kept in ``FITS``, an empty folder at first: a setting whose file exists is not fitted anew.
 
-    python examples/benchmarks/audit_problems.py --data DIR --fits FITS [--half confirm]
+    python examples/benchmarks/audit_problems.py --data DIR --fits FITS
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +30,7 @@ from believe_problems import Problem as Rows
 from believe_problems import Spec, make_problem
 from believe_problems import _flip as flip
 from comparison import choose_trusted
+from scipy.stats import norm
 from sklearn.datasets import load_digits
 
 from noisyfit import DLTClassifier, DynamicsLSTMDetector, MetaRelabelClassifier, MILDSelector
@@ -62,6 +68,24 @@ SETTINGS = {
         ("cifar10n", "aggre", FROZEN),
     ],
 }
+USELESS = [("phoneme", "symmetric .2"), ("subj", "symmetric .4"), ("trec", "symmetric .6")]
+"""Settings of the half to confirm that are there with random scores as well."""
+SYNTHETIC = [  # rows, noise rate, AUROC, what the probabilities are like
+    (2000, 0.0, 0.8, "right"),
+    (2000, 0.01, 0.95, "right"),
+    (20000, 0.01, 0.99, "right"),
+    (5000, 0.01, 0.8, "too sure"),
+    (5000, 0.05, 0.8, "too sure"),
+    (2000, 0.05, 0.95, "right"),
+    (2000, 0.2, 0.95, "right"),
+    (20000, 0.2, 0.99, "too sure"),
+    (5000, 0.2, 0.8, "too unsure"),
+    (5000, 0.2, 0.5, "useless"),
+    (5000, 0.4, 0.95, "0 or 1"),
+    (2000, 0.4, 0.8, "too sure"),
+    (5000, 0.6, 0.6, "right"),
+    (5000, 0.6, 0.95, "too unsure"),
+]
 _ESTIMATORS = {MILD: MILDSelector, DLT: DLTClassifier, LSTM: DynamicsLSTMDetector}
 
 
@@ -85,7 +109,37 @@ class Problem(NamedTuple):
 def problems(half: str, data: str, fits: str) -> list[Problem]:
     """Read or make the settings of a half."""
     Path(fits).mkdir(parents=True, exist_ok=True)
-    return [_problem(half, *setting, data, Path(fits)) for setting in SETTINGS[half]]
+    found = [_problem(half, *setting, data, Path(fits)) for setting in SETTINGS[half]]
+    if half == "choose":
+        return found + [synthetic(*setting) for setting in SYNTHETIC]
+    return found + [
+        _useless(problem)
+        for setting, problem in zip(SETTINGS[half], found, strict=True)
+        if setting[:2] in USELESS
+    ]
+
+
+def _useless(problem: Problem) -> Problem:
+    scores = np.random.default_rng(0).random(len(problem.scores))
+    name = ", ".join([*problem.name.split(", ")[:3], "random scores"])
+    return problem._replace(name=name, scores=scores, flagged=scores > 0.5, estimate=np.nan)
+
+
+def synthetic(n_rows: int, rate: float, auc: float, kind: str) -> Problem:
+    """Draw scores of a given AUROC; four classes, each wrong label of the next one."""
+    rng = np.random.default_rng(0)
+    wrong = rng.permutation(np.arange(n_rows) < round(n_rows * rate))
+    apart = math.sqrt(2) * norm.ppf(auc)
+    x = rng.normal(size=n_rows) + apart * wrong
+    prior = min(max(rate, 0.01), 0.99)
+    odds = apart * x - apart**2 / 2 + math.log(prior / (1 - prior))
+    factor = {"too sure": 3.0, "too unsure": 0.3}.get(kind, 1.0)
+    scores = rng.random(n_rows) if kind == "useless" else 1 / (1 + np.exp(-factor * odds))
+    if kind == "0 or 1":
+        scores = np.where(rng.random(n_rows) < 1 / 3, scores > 0.5, scores)
+    name = f"{n_rows:,} rows, {rate:.0%} wrong, AUROC {auc}, {kind}"
+    given = np.arange(n_rows) % 4
+    return Problem(name, scores, given, (given - wrong) % 4, scores > 0.5, np.nan)
 
 
 def _problem(half: str, source: str, noise: str, method: str, data: str, fits: Path) -> Problem:
@@ -146,11 +200,10 @@ def main() -> None:
     )
     parser.add_argument("--data", required=True)
     parser.add_argument("--fits", required=True)
-    parser.add_argument("--half", nargs="+", default=["choose", "confirm"])
     args = parser.parse_args()
     torch.set_num_threads(1)
     Path(args.fits).mkdir(parents=True, exist_ok=True)
-    for half in args.half:
+    for half in SETTINGS:
         for setting in SETTINGS[half]:
             print(half, _problem(half, *setting, args.data, Path(args.fits)).name, flush=True)
 
