@@ -124,9 +124,10 @@ def found_after(
     low, high = found_share(top, rest, tail)
     inside, outside = top.size * top.share, rest.size * rest.share
     with np.errstate(invalid="ignore"):
-        found = inside / (inside + outside)
+        found = np.clip(inside / (inside + outside), low, high)
     # A longer review finds no less, which separate estimates of both parts do not know.
-    return cuts, np.clip(np.maximum.accumulate(found), low, high), low, high
+    found = np.maximum.accumulate(found)
+    return cuts, found, low, np.fmax(high, found)
 
 
 def _most_left(moments: list[Moments], known: np.ndarray, tail: float) -> np.ndarray:

@@ -1,0 +1,218 @@
+"""What an audit changes: scores, the labels of the next fit, and an estimator."""
+
+import pickle
+
+import numpy as np
+import pytest
+from scipy.special import expit, logit
+from sklearn.linear_model import LogisticRegression
+from test_audit import TRUTH
+from test_sampling import SCORES, estimator
+
+from noisyfit import MILDSelector, load
+from noisyfit.audit import Audit, sample
+from noisyfit.metrics import expected_calibration_error
+
+DRAWN = sample(SCORES, 300, random_state=0)
+
+
+def audit_of(scores, n=300, seed=0):
+    drawn = sample(scores, n, random_state=seed)
+    return Audit(scores, None, TRUTH[drawn.rows], drawn)
+
+
+def test_the_map_is_the_penalised_logistic_regression():
+    scores = expit(0.3 * logit(SCORES))
+    audit = audit_of(scores)
+    design = audit._design
+    features = np.stack([logit(np.clip(scores, 1e-4, 1 - 1e-4)), scores], axis=1)
+    weights = design.weights / design.weights.mean()
+    centre = np.average(features[design.rows], axis=0, weights=weights)
+    spread = np.sqrt(np.average((features[design.rows] - centre) ** 2, axis=0, weights=weights))
+    U = (features - centre) / spread
+    free = LogisticRegression(C=10, tol=1e-8, max_iter=1000)
+    free.fit(U[design.rows], design.wrong, sample_weight=weights)
+    assert (free.coef_ >= 0).all(), "else the bounds would matter"
+    unseen = np.setdiff1d(np.arange(len(SCORES)), design.rows)
+    # scikit-learn leaves the intercept alone, for which the penalty here is next to nothing.
+    expected = free.predict_proba(U[unseen])[:, 1]
+    np.testing.assert_allclose(audit.recalibrated_scores()[unseen], expected, atol=2e-3)
+
+
+@pytest.mark.parametrize("change", ["too sure", "too unsure", "too high", "turned round"])
+def test_bad_scores_become_probabilities(change):
+    odds = logit(SCORES)
+    turned = {
+        "too sure": expit(4 * odds),
+        "too unsure": expit(0.2 * odds),
+        "too high": expit(odds + 2),
+        "turned round": 1 - SCORES,
+    }
+    scores = turned[change]
+    audit = audit_of(scores)
+    better = audit.recalibrated_scores()
+    before, after = (expected_calibration_error(TRUTH, s) for s in (scores, better))
+    assert after < min(before / 2, 0.06)
+    unseen = np.setdiff1d(np.arange(len(SCORES)), audit._design.rows)
+    order = unseen[np.argsort(scores[unseen])]
+    assert (np.diff(better[order]) >= 0).all(), "the order stays"
+    error = audit.calibration_error()
+    assert error.before == pytest.approx(before, abs=0.06)
+    assert error.after < error.before - 0.02
+
+
+def test_verified_rows_have_what_was_found_and_others_what_they_had():
+    audit = audit_of(SCORES)
+    rows = audit._design.rows
+    assert (audit.recalibrated_scores()[rows] == TRUTH[rows]).all()
+    X, y = np.tile(np.eye(2), (20, 1)), np.array([0, 1] * 20)
+    trusted = np.arange(40) < 4
+    est = MILDSelector(max_epochs=2, judge_epochs=0, random_state=0).fit(X, y, trusted=trusted)
+    drawn = sample(est, 10, random_state=0)
+    scores = Audit(est, y, y[drawn.rows], drawn).recalibrated_scores()
+    assert (scores[trusted] == est.noise_scores_[trusted]).all()
+
+
+def test_calibration_is_measured_on_rows_that_the_map_has_not_seen():
+    # Scores that tell nothing: in sample a map would seem to know something of each row.
+    noise = np.random.default_rng(0).random(len(SCORES))
+    errors = [audit_of(noise, 60, seed).calibration_error() for seed in range(30)]
+    after, chance = np.mean([(e.after, e.by_chance) for e in errors], axis=0)
+    assert after == pytest.approx(chance, rel=0.5)
+
+
+@pytest.mark.parametrize("scores", [np.full(300, 0.3), np.repeat([0.0, 1.0], 150)])
+@pytest.mark.parametrize("wrong", [np.zeros(300, bool), np.ones(300, bool), np.arange(300) > 200])
+def test_extreme_scores_and_findings_leave_probabilities(scores, wrong):
+    drawn = sample(scores, 40, random_state=0)
+    audit = Audit(scores, None, wrong[drawn.rows], drawn)
+    better = audit.recalibrated_scores()
+    assert np.isfinite(better).all()
+    assert better.min() >= 0
+    assert better.max() <= 1
+    assert np.isfinite(audit.calibration_error()).all()
+
+
+def test_labels_of_the_next_fit():
+    y = np.array(["a", "b", "a", "b"])
+    audit = Audit([0.1, 0.9, 0.2, 0.8], y, ["a", "a", "a"], rows=[0, 1, 2])
+    assert audit.labels.tolist() == ["a", "a", "a", "b"]
+    assert audit.trusted.tolist() == [True, True, True, False]
+    assert audit.kept.all()
+    assert y.tolist() == ["a", "b", "a", "b"], "the given labels are left alone"
+
+
+def test_a_wrong_label_without_a_right_one_is_left_out_of_the_next_fit():
+    audit = Audit([0.1, 0.9, 0.2, 0.8], ["a", "b", "a", "b"], [False, True], rows=[0, 1])
+    assert audit.trusted.tolist() == [True, False, False, False]
+    assert audit.kept.tolist() == [True, False, True, True]
+    assert audit.labels.tolist() == ["a", "b", "a", "b"]
+    with pytest.raises(AttributeError, match="as y"):
+        _ = Audit([0.1, 0.9], None, [True, False], rows=[0, 1]).labels
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    rng = np.random.default_rng(0)
+    true = rng.integers(0, 3, 300)
+    X = np.eye(3)[true] * 4 + rng.normal(size=(300, 3))
+    given = np.where(rng.random(300) < 0.3, (true + 1) % 3, true)
+    names = np.array(["ant", "bee", "cat"])
+    est = MILDSelector(max_epochs=10, judge_epochs=5, random_state=0).fit(X, names[given])
+    return est, X, names[given], names[true]
+
+
+@pytest.fixture(scope="module")
+def audited(fitted):
+    est, _, given, true = fitted
+    drawn = sample(est, 80, random_state=0)
+    audit = Audit(est, given, true[drawn.rows], drawn)
+    return audit.apply(est), audit
+
+
+def test_an_estimator_speaks_from_the_audit(fitted, audited):
+    (est, X, given, true), (after, audit) = fitted, audited
+    before = est.noise_rate_, est.noise_scores_.copy(), est.summary()
+    np.testing.assert_array_equal(after.noise_scores_, audit.recalibrated_scores())
+    assert (after.noise_rate_, after.noise_rate_interval_) == (
+        audit.noise_rate.value,
+        audit.noise_rate[1:],
+    )
+    rows = audit._verified.rows
+    assert (after.clean_mask_[rows] == (given == true)[rows]).all()
+    assert (after.corrected_labels_[rows] == true[rows]).all()
+    others = np.setdiff1d(np.arange(300), rows)
+    rejected = ~after.clean_mask_[others]
+    assert (rejected == (after.noise_scores_[others] > 0.5)).all()
+    kept = others[~rejected]
+    assert (after.corrected_labels_[kept] == given[kept]).all()
+    assert (after.predict(X) == est.predict(X)).all()
+    summary = after.summary()
+    assert "From an audit: 80 of 300 labels were verified" in summary
+    assert "Wrong by the audit: about" in summary
+    table = after.class_report()
+    counted = [np.sum(after.corrected_labels_ == name) for name in after.classes_]
+    assert table.corrected.tolist() == counted
+    assert (est.noise_rate_, est.summary()) == (before[0], before[2]), "it is left as it is"
+    np.testing.assert_array_equal(est.noise_scores_, before[1])
+    assert not hasattr(est, "audit_")
+
+
+def test_flags_are_judged_by_the_scores_and_not_by_what_was_verified(audited):
+    after, audit = audited
+    of_what_is_known = audit.flag_precision(after.noise_scores_ > 0.5)
+    assert of_what_is_known.value == 1, "of verified rows only wrong ones are left"
+    precision, recall = after.audit_.precision, after.audit_.recall
+    assert precision.value < 1
+    # Rows are rejected down to a score: the order has not changed.
+    scores = audit._population.scores
+    unseen = np.setdiff1d(np.arange(300), audit._verified.rows)
+    threshold = scores[unseen[after.noise_scores_[unseen] > 0.5]].min()
+    assert precision == audit.flag_precision(scores >= threshold)
+    assert recall == audit.flag_recall(scores >= threshold)
+
+
+def test_it_is_stored_and_a_further_fit_forgets_it(fitted, audited, tmp_path):
+    (_, X, given, _), (after, _) = fitted, audited
+    after.save(tmp_path / "est.noisyfit")
+    for again in (load(tmp_path / "est.noisyfit"), pickle.loads(pickle.dumps(after))):
+        assert again.summary() == after.summary()
+        assert again.audit_.noise_rate == after.audit_.noise_rate
+        assert (again.corrected_labels_ == after.corrected_labels_).all()
+    again.fit(X, given)
+    assert not hasattr(again, "audit_")
+    assert "audit" not in again.summary()
+
+
+def test_the_last_tenth_of_a_class_is_kept(fitted):
+    est, _, given, _ = fitted
+    # Nobody has looked at a bee, and all others are wrong.
+    verified = np.flatnonzero(given != "bee")[:60]
+    wrong = np.ones(len(verified), dtype=bool)
+    after = Audit(est, None, wrong, rows=verified).apply(est)
+    assert after.clean_mask_[given == "bee"].mean() >= 0.1
+
+
+def test_what_is_not_of_the_estimator_is_refused(fitted, audited):
+    (est, X, given, true), (after, audit) = fitted, audited
+    other = MILDSelector(max_epochs=2, judge_epochs=0, random_state=1).fit(X, given)
+    with pytest.raises(ValueError, match="of other scores than those of the MILDSelector"):
+        audit.apply(other)
+    with pytest.raises(ValueError, match="of other scores"):
+        audit.apply(after)
+    bare = Audit(est.noise_scores_, true, true[:30], rows=range(30))
+    with pytest.raises(ValueError, match="of other given labels"):
+        bare.apply(est)
+    assert Audit(est.noise_scores_, given, true[:30], rows=range(30)).apply(est).audit_ is not None
+
+
+def test_trusted_rows_lower_the_rate_of_all():
+    labels = np.arange(100) % 2
+    est = estimator(np.full(100, 0.3), labels, trusted=range(20), unlabeled=range(20, 40))
+    rows = np.arange(40, 100)
+    wrong = rows % 4 == 0
+    after = Audit(est, None, wrong, rows=rows).apply(est)
+    assert after.noise_rate_ == pytest.approx(15 / 80)
+    assert after.noise_rate_interval_ == pytest.approx((15 / 80, 15 / 80))
+    assert after.clean_mask_[:20].all()
+    assert not after.clean_mask_[20:40].any()
