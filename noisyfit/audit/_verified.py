@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.utils import column_or_1d
 
 from noisyfit.data import check_labels, encode_labels
+from noisyfit.label_quality import VotedLabels
 
 if TYPE_CHECKING:
     from noisyfit.audit._population import Population
@@ -63,8 +64,8 @@ def read_verified(
 
     Parameters
     ----------
-    verified : array-like of shape (n,), or Review
-        Right labels, or True where the given one is wrong.
+    verified : array-like of shape (n,), VotedLabels or Review
+        Right labels, or True where the given one is wrong; or how likely each of these is.
     rows : array-like of shape (n,), int, or None
         Their rows; None: those of the sample, or of the review.
     sample : AuditSample or None
@@ -76,7 +77,8 @@ def read_verified(
     -------
     rows : ndarray of shape (m,), int64
         Each once, in ascending order.
-    wrong : ndarray of shape (m,), bool
+    wrong : ndarray of shape (m,), bool, or float
+        Of votes, the probability that the given label is wrong.
 
     Raises
     ------
@@ -92,14 +94,18 @@ def read_verified(
             "that were drawn at random, each as likely as any other, their numbers as rows."
         )
     numbers = sample.rows if rows is None and sample is not None else _numbers(rows, population)
-    found = check_labels(verified)
+    voted = verified if isinstance(verified, VotedLabels) else None
+    found = check_labels(verified if voted is None else voted.labels)
     if len(found) != len(numbers):
         raise ValueError(
             f"verified must have an entry for each of {len(numbers)} verified rows. Got "
             f"{len(found)}. Where not all rows of a sample were verified, pass the others as rows."
         )
     _check_drawn(numbers, sample, population)
-    wrong = _is_wrong(found, numbers, population) | dropped  # no class is right of those
+    if voted is None:
+        wrong = _is_wrong(found, numbers, population) | dropped  # no class is right of those
+    else:
+        found = wrong = _share_wrong(voted, numbers, population)
     _check_twice(numbers, found)
     numbers, first = np.unique(numbers, return_index=True)
     if len(numbers) < 2:
@@ -180,6 +186,14 @@ def _is_wrong(found: np.ndarray, rows: np.ndarray, population: Population) -> np
             "values for all rows: True where the given label is wrong."
         )
     return encode_labels(found, classes)[0] != codes[rows]
+
+
+def _share_wrong(voted: VotedLabels, rows: np.ndarray, population: Population) -> np.ndarray:
+    """Return the probability that each given label is wrong, by the votes of its row."""
+    share = np.zeros(len(rows))
+    for name, proba in zip(voted.classes, voted.proba.T, strict=True):
+        share += proba * _is_wrong(np.repeat(name, len(rows)), rows, population)
+    return np.clip(share, 0, 1)
 
 
 def _check_twice(rows: np.ndarray, found: np.ndarray) -> None:
