@@ -30,10 +30,13 @@ class Audit(Ranking, FollowUp):
     y : array-like of shape (n_samples,) or None
         Given labels. None: those of the estimator; with bare scores None does where `verified`
         says right or wrong and nothing is asked by class.
-    verified : array-like of shape (n,), or Review
+    verified : array-like of shape (n,), VotedLabels or Review
         The right labels of the rows that were drawn, in their order; or, as truth values, True
         where the given label is **wrong**. If the classes are truth values, they are labels. Of a
-        `Review`, trusted rows have its label, dropped ones are wrong, all others were skipped.
+        `Review`, trusted rows have its label, dropped ones are wrong, all others were skipped. What
+        `noisyfit.label_quality.aggregate_votes` makes of several annotators' votes of the same, by
+        ``"dawid_skene"`` and with the given labels as one more annotator: a given label is then
+        wrong with one less its probability. What the votes get wrong is not in the intervals.
     sample : AuditSample, default=None
         How the rows were drawn. None: as a `Review` says, which has to know; without one, the
         verified rows count as a simple random sample of all
@@ -72,9 +75,9 @@ class Audit(Ranking, FollowUp):
     Notes
     -----
     With strata h of :math:`N_h` rows, :math:`n_h` of them verified, :math:`z_i = 1` where a label
-    is wrong, weights :math:`w_i = N_h / n_h`, and residuals :math:`e_i = z_i - \lambda s_i`, the
-    share of wrong labels in a domain D is estimated by the difference estimator, which is known as
-    prediction-powered inference [1]_ [2]_,
+    is wrong (by votes, how likely it is to be), weights :math:`w_i = N_h / n_h`, and residuals
+    :math:`e_i = z_i - \lambda s_i`, the share of wrong labels in a domain D is estimated by the
+    difference estimator, which is known as prediction-powered inference [1]_ [2]_,
 
     .. math:: \hat p_D = \frac{\lambda}{N_D} \sum_{i \in D} s_i
         + \frac{\sum_{i \in D, \text{verified}} w_i e_i}{\sum_{i \in D, \text{verified}} w_i},

@@ -24,8 +24,8 @@ class Design:
         The stratum of each.
     rows : ndarray of shape (n,), int
         Numbers of the verified ones among them.
-    wrong : ndarray of shape (n,), bool
-        Whether their labels are wrong.
+    wrong : ndarray of shape (n,), bool, or float in [0, 1]
+        Whether their labels are wrong, or how likely they are.
 
     Attributes
     ----------
@@ -123,7 +123,8 @@ class Design:
         n, wrong = members.sum(axis=1), members @ self.wrong
         share = np.clip(share, wrong / np.maximum(size, 1), 1 - (n - wrong) / np.maximum(size, 1))
         freedom = n - (n_inside > 0).sum(axis=1) - (self.slope > 0)
-        simple = len(self.sizes) == 1 and self.slope == 0
+        certain = bool(np.isin(self.wrong, (0, 1)).all())  # the exact bounds are those of counts
+        simple = len(self.sizes) == 1 and self.slope == 0 and certain
         return Moments(size, share, variance, step, freedom, n, wrong, simple)
 
     def of_another(self, quantity: np.ndarray) -> Design:

@@ -88,9 +88,14 @@ class FollowUp(Rates):
 
     @property
     def trusted(self) -> np.ndarray:
-        """Rows whose label in `labels` was verified, now or before: (n_samples,), bool."""
-        trusted = self._population.trusted.copy()
-        trusted[self._verified.rows[self._verified.is_known]] = True
+        """Rows whose label in `labels` was verified, now or before: (n_samples,), bool.
+
+        Of rows that several annotators voted on, those of which the votes are sure, with a
+        probability of .95.
+        """
+        trusted, found = self._population.trusted.copy(), self._verified
+        sure = np.abs(found.wrong - 0.5) >= 0.45
+        trusted[found.rows[found.is_known & sure]] = True
         return trusted
 
     @property

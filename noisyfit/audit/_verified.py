@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.utils import column_or_1d
 
 from noisyfit.data import check_labels, encode_labels
+from noisyfit.label_quality import VotedLabels
 
 if TYPE_CHECKING:
     from noisyfit.audit._population import Population
@@ -23,9 +24,10 @@ class Verified(NamedTuple):
     rows: np.ndarray
     """(n,), int64."""
     wrong: np.ndarray
-    """(n,), bool."""
+    """(n,), bool; float, of votes: the probability of it."""
     right_codes: np.ndarray | None
-    """(n,), int64: the right labels as codes of the classes, -1 for no class; None: not known."""
+    """(n,), int64: the right labels as codes of the classes, -1 for no class; of votes the likeliest;
+    None: not known."""
 
     @property
     def is_known(self) -> np.ndarray:
@@ -97,8 +99,8 @@ def read_verified(
 
     Parameters
     ----------
-    verified : array-like of shape (n,), or Review
-        Right labels, or True where the given one is wrong.
+    verified : array-like of shape (n,), VotedLabels or Review
+        Right labels, or True where the given one is wrong; or how likely each of these is.
     rows : array-like of shape (n,), int, or None
         Their rows; None: those of the sample, or of the review.
     sample : AuditSample or None
@@ -124,7 +126,8 @@ def read_verified(
             "that were drawn at random, each as likely as any other, their numbers as rows."
         )
     numbers = sample.rows if rows is None and sample is not None else _numbers(rows, population)
-    found = check_labels(verified)
+    voted = verified if isinstance(verified, VotedLabels) else None
+    found = check_labels(verified if voted is None else voted.labels)
     if len(found) != len(numbers):
         raise ValueError(
             f"verified must have an entry for each of {len(numbers)} verified rows. Got "
@@ -133,7 +136,9 @@ def read_verified(
     _check_drawn(numbers, sample, population)
     wrong, right = _is_wrong(found, numbers, population)
     wrong, right = wrong | dropped, None if right is None else np.where(dropped, -1, right)
-    _check_twice(numbers, found)
+    if voted is not None:
+        wrong = _share_wrong(voted, numbers, population)
+    _check_twice(numbers, found if voted is None else wrong)
     numbers, first = np.unique(numbers, return_index=True)
     if len(numbers) < 2:
         raise ValueError(f"An audit needs two verified rows at least. Got {len(numbers)}.")
@@ -216,6 +221,21 @@ def _is_wrong(
         )
     right = encode_labels(found, classes)[0]
     return right != codes[rows], right
+
+
+def _share_wrong(voted: VotedLabels, rows: np.ndarray, population: Population) -> np.ndarray:
+    """Return the probability that each given label is wrong, by the votes of its row."""
+    if voted.method == "majority" and (voted.confidence < 1).any():
+        raise ValueError(
+            "Shares of votes are no probabilities: by them, an audit is off by about as much as a "
+            "single annotator errs. Pass aggregate_votes(votes, 'dawid_skene') with the given "
+            "labels as one more column of votes; or, if the majority is to be what is right, "
+            "voted.labels."
+        )
+    share = np.zeros(len(rows))
+    for name, proba in zip(voted.classes, voted.proba.T, strict=True):
+        share += proba * _is_wrong(np.repeat(name, len(rows)), rows, population)[0]
+    return np.clip(share, 0, 1)
 
 
 def _check_twice(rows: np.ndarray, found: np.ndarray) -> None:

@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 from noisyfit._nested_params import NestedParams
 from noisyfit._random import seeded
 from noisyfit._sklearn import Interval, StrOptions, fit_context
-from noisyfit.base._decisions import relabeled_rows
+from noisyfit.base._decisions import relabeled_rows, with_votes
 from noisyfit.base._fit_task import FitResult, FitTask, make_task
 from noisyfit.base._fitted_labels import FittedLabels
 from noisyfit.base._guard import compare_with_plain, led_astray
@@ -169,9 +169,11 @@ class BaseNoisyClassifier(
         X : array-like, CSR matrix or torch Dataset of shape (n_samples, n_features)
             Or images (n_samples, channels, height, width), ``uint8`` or float. A map-style Dataset
             is streamed from where it lies.
-        y : array-like of shape (n_samples,), or None for a Dataset that has the labels
+        y : array-like of shape (n_samples,), VotedLabels, or None for a Dataset that has the labels
             Given labels: integers, strings or booleans. For a Dataset they count in place of the
-            labels of its items.
+            labels of its items. What `noisyfit.label_quality.aggregate_votes` makes of the votes of
+            several annotators: their labels, and with how sure each is the noise scores are
+            combined; training is that on the labels alone.
         trusted : array-like of shape (n_samples,), bool, default=None
             Marks rows whose label was verified. Their noise score is 0.
         sample_weight : array-like of shape (n_samples,), float, default=None
@@ -242,6 +244,7 @@ class BaseNoisyClassifier(
         assert np.isfinite(scores).all(), "noise scores are finite"
         assert 0 <= scores.min() <= scores.max() <= 1, "noise scores lie in [0, 1]"
         assert 0 <= result.noise_rate <= 1, "the noise rate lies in [0, 1]"
+        scores, clean = with_votes(task, scores, clean)
         net, predicted = result.net.release(), result.predicted
         if predicted is None:  # before anything is set: it may find that training diverged
             predicted = predict_classes(net, task.rows)

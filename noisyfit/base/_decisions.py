@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import logit
+from scipy.special import expit, logit
 
 from noisyfit.label_quality import (
     calibrate_judged,
@@ -28,6 +28,9 @@ _SHARE = 0.9
 """Proportion of the planted errors whose place in the ranking sets the slope of the scores: what a
 review is asked for by default."""
 
+
+_SURE = 0.98
+"""Confidence of votes beyond which they are not believed: that all agree happens by chance, too."""
 
 BOTH = "both"
 """Name of a ranking in sample and out of fold."""
@@ -139,6 +142,46 @@ def noise_scores(
     if length is not None:
         scores[judged] = with_length(own, length, _SHARE)
     return scores
+
+
+def with_votes(
+    task: FitTask, scores: np.ndarray, clean: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    r"""Combine scores with what the votes say of the same labels, by Bayes' rule.
+
+    Parameters
+    ----------
+    task : FitTask
+        Rows, and the confidence of their votes, if there were any.
+    scores : ndarray of shape (n_samples,)
+        Probability that each label is wrong by its inputs; 0 where nothing is said.
+    clean : ndarray of shape (n_samples,), bool
+        Rows whose label is kept.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_samples,)
+    clean : ndarray of shape (n_samples,), bool
+        Labels whose score has crossed one half have changed sides; a tenth of each class stays.
+
+    Notes
+    -----
+    Inputs and votes err for different reasons, so that their odds multiply. What is in both, the
+    share v of wrong labels, by the votes the mean of 1 - c, counts once:
+
+    .. math:: o_i = \frac{s_i}{1 - s_i} \cdot \frac{1 - c_i}{c_i} \cdot \frac{1 - v}{v}.
+    """
+    if task.confidence is None or not task.judged.any():
+        return scores, clean
+    told = task.judged & (scores > 0)
+    doubt = np.clip(1 - task.confidence, 1 - _SURE, _SURE)
+    shift = logit(doubt) - logit(doubt[task.judged].mean())
+    if np.allclose(shift[told], 0):  # all votes are as sure as each other
+        return scores, clean
+    both = scores.copy()
+    both[told] = expit(logit(np.clip(scores[told], 1e-6, 1 - 1e-6)) + shift[told])
+    crossed = (scores > 0.5) != (both > 0.5)
+    return both, task.kept_rows(np.where(crossed, both > 0.5, ~clean), both)
 
 
 def relabeled_rows(

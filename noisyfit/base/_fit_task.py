@@ -31,6 +31,7 @@ from noisyfit.data import (
 )
 from noisyfit.label_quality import (
     NoiseRateEstimate,
+    VotedLabels,
     estimate_noise_rate,
     spare_last_rows,
     with_loss_gap,
@@ -93,6 +94,9 @@ class FitTask:
     pred_proba: np.ndarray | None = None
     """Out-of-fold probabilities that `fit` was given: (n_samples, n_classes), float32; None: it was
     given none."""
+    confidence: np.ndarray | None = None
+    """Probability of each label by the votes that it was made of: (n_samples,), float64; None:
+    there were no votes."""
 
     @cached_property
     def fold_groups(self) -> np.ndarray | None:
@@ -286,7 +290,7 @@ def make_task(
         Gets ``n_features_in_`` and, for a data frame, ``feature_names_in_``.
     X : array-like, CSR matrix or torch Dataset
         Rows, as for `BaseNoisyClassifier.fit`.
-    y : array-like of shape (n_samples,), or None for a Dataset that has the labels
+    y : array-like of shape (n_samples,), VotedLabels, or None for a Dataset that has the labels
         Given labels.
     trusted : array-like of shape (n_samples,), bool, default=None
         Marks rows whose label was verified.
@@ -318,7 +322,8 @@ def make_task(
     (['cat', 'dog'], torch.Size([4, 4]))
     """
     est.check_nested_params()
-    X, y = check_X_y(est, X, y)
+    voted = y if isinstance(y, VotedLabels) else None
+    X, y = check_X_y(est, X, y if voted is None else voted.labels)
     unlabeled = unlabeled_rows(y, getattr(est, "unlabeled", None))
     weight = row_weights(sample_weight, est.class_weight, y, unlabeled)
     codes = check_groups(groups, len(y))
@@ -359,6 +364,7 @@ def make_task(
         row_sample=row_sample(X, rows),
         groups=codes,
         pred_proba=brought,
+        confidence=None if voted is None else voted.confidence,
     )
     if fraction is None:
         return task

@@ -1,6 +1,6 @@
 """From what users pass as X, y, trusted, groups and pred_proba to batches of rows with ids."""
 
-from noisyfit.data._array_checks import check_channels_first
+from noisyfit.data._array_checks import as_numpy, check_channels_first
 from noisyfit.data._checks import (
     check_groups,
     check_labels,
@@ -13,7 +13,7 @@ from noisyfit.data._checks import (
 from noisyfit.data._dataset_items import dataset_targets
 from noisyfit.data._hf_rows import HFRows
 from noisyfit.data._inputs import any_input, map_inputs
-from noisyfit.data._labels import plain_labels
+from noisyfit.data._labels import gap_rows, plain_labels
 from noisyfit.data._loader import BatchLoader, batch_sizes
 from noisyfit.data._make_rows import Scaler, fit_scaler, make_rows, row_shape
 from noisyfit.data._near_copies import near_copy_groups

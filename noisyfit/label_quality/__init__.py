@@ -29,10 +29,13 @@ from noisyfit.label_quality._transition_matrix import (
     estimate_transition_matrix,
     frequent_confusions,
 )
+from noisyfit.label_quality._votes import VotedLabels, aggregate_votes
 
 __all__ = [
     "HeldOutNoiseRate",
     "NoiseRateEstimate",
+    "VotedLabels",
+    "aggregate_votes",
     "break_ties",
     "calibrate",
     "estimate_noise_rate",
