@@ -57,6 +57,8 @@ class Audit(Ranking, FollowUp):
         Number of rows that were verified.
     n_rows : int
         Number of rows that could be drawn.
+    scores : ndarray of shape (n_samples,)
+        What the sample was drawn from; NaN for rows that could not be drawn.
 
     Raises
     ------
@@ -154,3 +156,8 @@ class Audit(Ranking, FollowUp):
         self._design = Design(
             population.scores[inside], strata[inside], place[found.rows], found.wrong
         )
+
+    @property
+    def scores(self) -> np.ndarray:
+        """Scores of all rows, NaN for those that could not be drawn: (n_samples,)."""
+        return np.where(self._population.candidates, self._population.scores, np.nan)
