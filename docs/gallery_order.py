@@ -2,7 +2,7 @@
 
 from sphinx_gallery.sorting import FileNameSortKey
 
-FIRST = ["quickstart", "table_pipeline", "text", "image_folder", "review", "which_method"]
+FIRST = ["quickstart", "table_pipeline", "text", "image_folder", "review", "audit", "which_method"]
 
 
 class NewcomersFirst(FileNameSortKey):
