@@ -57,6 +57,8 @@ class Audit(Ranking, FollowUp):
         Number of rows that were verified.
     n_rows : int
         Number of rows that could be drawn.
+    rows : ndarray of shape (n_verified,)
+        Numbers of the verified rows, ascending.
     scores : ndarray of shape (n_samples,)
         What the sample was drawn from; NaN for rows that could not be drawn.
 
@@ -156,6 +158,11 @@ class Audit(Ranking, FollowUp):
         self._design = Design(
             population.scores[inside], strata[inside], place[found.rows], found.wrong
         )
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Numbers of the verified rows, ascending: (n_verified,)."""
+        return self._verified.rows
 
     @property
     def scores(self) -> np.ndarray:

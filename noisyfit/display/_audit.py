@@ -165,8 +165,8 @@ def _join_unseen(audit: Audit, bins: np.ndarray) -> np.ndarray:
 def _recalibrated(audit: Audit) -> tuple[np.ndarray, np.ndarray]:
     """Return scores of rows that nobody verified, ascending, and what becomes of them."""
     before, after = audit.scores, audit.recalibrated_scores()
-    # Verified rows have exactly 0 or 1, by what was found, which says nothing of other rows.
-    unseen = ~np.isnan(before) & (after > 0) & (after < 1)
+    unseen = ~np.isnan(before)
+    unseen[audit.rows] = False  # these have what was found, which says nothing of other rows
     x, first = np.unique(before[unseen], return_index=True)
     picked = np.unique(np.linspace(0, max(len(x) - 1, 0), _MOST_POINTS).astype(int))[: len(x)]
     return x[picked], after[unseen][first][picked]

@@ -7,7 +7,7 @@ import pytest
 from noisyfit import MILDSelector
 from noisyfit.audit import Audit, sample
 from noisyfit.display import AuditDisplay
-from noisyfit.label_quality import expected_errors_found
+from noisyfit.label_quality import aggregate_votes, expected_errors_found
 
 KINDS = ("review", "reliability")
 
@@ -95,6 +95,21 @@ def test_reliability_is_that_of_the_rows(audit):
     ends = np.array([bar[:, 1] for bar in bars.get_segments()])
     np.testing.assert_allclose(ends, np.c_[display.low, display.high])
     assert labels(display.ax_)[0] == "probabilities"
+
+
+def test_rows_that_votes_leave_open_are_not_in_the_recalibrated_line():
+    rng = np.random.default_rng(0)
+    scores, y = np.linspace(0.01, 0.99, 200), np.repeat([0, 1], 100)
+    rows = rng.permutation(200)[:60]
+    votes = np.where(rng.random((60, 4)) < 0.3, 1 - y[rows][:, None], y[rows][:, None])
+    votes[:, 3] = y[rows]
+    voted = aggregate_votes(votes, "dawid_skene")
+    assert ((voted.confidence > 0.5) & (voted.confidence < 1)).any()
+    audit = Audit(scores, y, voted, rows=rows)
+    display = AuditDisplay.from_audit(audit, kind="reliability")
+    np.testing.assert_array_equal(audit.rows, np.sort(rows))
+    np.testing.assert_array_equal(display.line_x, np.delete(scores, rows))
+    assert (np.diff(display.line_y) >= 0).all()
 
 
 def test_rows_that_could_not_be_drawn_are_not_in_it():
