@@ -32,12 +32,18 @@ from noisyfit.metrics import auroc, average_precision, expected_calibration_erro
 SIZES, MAX_LEFT, MOST_CLASSES, TINY = (50, 100, 200, 500), 0.1, 10, 1e-9
 
 
+def flags_of(problem: Problem) -> np.ndarray:
+    """Return what the fit rejects, or the highest fifth; a random fifth where scores are alike."""
+    flagged, scores = problem.flagged, problem.scores
+    if not 0 < flagged.sum() < len(flagged):
+        flagged = scores > np.quantile(scores, 0.8)
+    return flagged if flagged.any() else np.random.default_rng(0).random(len(scores)) < 0.2
+
+
 def truth_of(problem: Problem) -> dict[str, np.ndarray]:
     """Compute what the intervals should hold, of all rows."""
     scores, wrong, given, true = problem.scores, problem.wrong, problem.given, problem.true
-    flagged = problem.flagged
-    if not 0 < flagged.sum() < len(flagged):
-        flagged = scores > np.quantile(scores, 0.8)
+    flagged = flags_of(problem)
     classes = np.unique(given)
     truth = {
         "noise rate": wrong.mean(),
@@ -56,10 +62,7 @@ def truth_of(problem: Problem) -> dict[str, np.ndarray]:
 
 def draw(problem: Problem, truth: dict[str, np.ndarray], n: int, seed: int) -> dict[str, float]:
     """Audit one draw, and compare with the truth."""
-    scores, wrong = problem.scores, problem.wrong
-    flagged = problem.flagged
-    if not 0 < flagged.sum() < len(flagged):
-        flagged = scores > np.quantile(scores, 0.8)
+    scores, wrong, flagged = problem.scores, problem.wrong, flags_of(problem)
     drawn = sample(scores, n, y=problem.given, random_state=seed)
     audit = Audit(scores, problem.given, problem.true[drawn.rows], drawn)
     unseen = np.ones(len(scores), dtype=bool)

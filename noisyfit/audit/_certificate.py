@@ -178,6 +178,8 @@ def _of_more(moments: Moments, factor: float) -> Moments:
     return moments._replace(
         variance=moments.variance / factor,
         step=moments.step / factor,
+        unseen_wrong=moments.unseen_wrong / factor,
+        unseen_right=moments.unseen_right / factor,
         freedom=moments.freedom * factor,
         n=np.minimum(moments.n * factor, moments.size),
         wrong=np.minimum(moments.wrong * factor, moments.size),

@@ -119,13 +119,17 @@ class Design:
         variance = np.maximum(spread, 0) @ (self._factors() / self.counts) / safe**2
         n_inside = members @ self.in_stratum
         left = sizes > n_inside
-        step = (left * (self.sizes / self.counts)).max(axis=1) / safe
+        thin = left * (self.sizes / self.counts) / safe[:, None]
+        # A stratum of which all verified rows are alike has no variance; others may be there.
+        n_wrong, one = (members * self.wrong) @ self.in_stratum, np.maximum(n_inside, 1)
+        parts = n_wrong / one, (n_inside - n_wrong) / one
+        unseen = [(thin * np.sqrt(np.clip(1 - part, 0, 1))).max(axis=1) for part in parts]
         n, wrong = members.sum(axis=1), members @ self.wrong
         share = np.clip(share, wrong / np.maximum(size, 1), 1 - (n - wrong) / np.maximum(size, 1))
         freedom = n - (n_inside > 0).sum(axis=1) - (self.slope > 0)
         certain = bool(np.isin(self.wrong, (0, 1)).all())  # the exact bounds are those of counts
         simple = len(self.sizes) == 1 and self.slope == 0 and certain
-        return Moments(size, share, variance, step, freedom, n, wrong, simple)
+        return Moments(size, share, variance, thin.max(axis=1), *unseen, freedom, n, wrong, simple)
 
     def of_another(self, quantity: np.ndarray) -> Design:
         """Return the same rows, of which something else than wrong labels is counted.

@@ -64,6 +64,11 @@ class Moments(NamedTuple):
     """Estimated variance of the share."""
     step: np.ndarray
     """What one more wrong label would add to the share where the sample is thinnest."""
+    unseen_wrong: np.ndarray
+    """Square root of the largest square of such a step times the share of right labels in its
+    stratum: the standard deviation that one more wrong label there has, and the sample may hide."""
+    unseen_right: np.ndarray
+    """The same for one more right label."""
     freedom: np.ndarray
     """Degrees of freedom of the variance."""
     n: np.ndarray
@@ -130,22 +135,26 @@ def loose_bounds(moments: Moments, tail: float) -> tuple[np.ndarray, np.ndarray]
     variance = moments.variance * (stdtrit(freedom, tail) / ndtri(tail)) ** 2
     share = np.clip(moments.share, 0, 1)
     return (
-        1 - _upper(1 - share, variance, moments.step, tail),
-        _upper(share, variance, moments.step, tail),
+        1 - _upper(1 - share, variance, moments.step, moments.unseen_right, tail),
+        _upper(share, variance, moments.step, moments.unseen_wrong, tail),
     )
 
 
-def _upper(share: np.ndarray, variance: np.ndarray, step: np.ndarray, tail: float) -> np.ndarray:
-    rest = np.maximum(1 - share, 0)
+def _upper(
+    share: np.ndarray, variance: np.ndarray, step: np.ndarray, unseen: np.ndarray, tail: float
+) -> np.ndarray:
+    rest, spread = np.maximum(1 - share, 0), variance + unseen**2
     with np.errstate(divide="ignore", invalid="ignore"):
-        size = (share + step) * rest * (1 + step) / (variance + step**2 * rest)
+        size = (share + step) * rest * (1 + step) / spread
         mean = (share + step) / (1 + step)
         high = betaincinv(size * mean, size * (1 - mean), 1 - tail)
-    return np.where((rest > 0) & (step > 0), high, np.where(rest > 0, share, 1.0))
+    return np.where((rest > 0) & (spread > 0), high, np.where(rest > 0, share, 1.0))
 
 
 def _hypergeometric(moments: Moments, tail: float) -> tuple[np.ndarray, np.ndarray]:
-    size, n, wrong = (np.asarray(a).astype(np.int64) for a in moments[:1] + moments[5:7])
+    size, n, wrong = (
+        np.asarray(a).astype(np.int64) for a in (moments.size, moments.n, moments.wrong)
+    )
     # The largest number in all with which so few would be found no more often than `tail` allows.
     high = _largest(lambda count: hypergeom.cdf(wrong, size, count, n) > tail, wrong, size)
     right = n - wrong

@@ -164,6 +164,8 @@ def _bounded(value: float, variance: float, step: float, design: Design, tail: f
         share=np.array([value]),
         variance=np.array([variance]),
         step=np.array([step]),
+        unseen_wrong=np.array([step * np.sqrt(1 - value)]),
+        unseen_right=np.array([step * np.sqrt(value)]),
         freedom=np.array([len(design.rows) - len(design.sizes)]),
         n=np.array([len(design.rows)]),
         wrong=np.array([design.wrong.sum()]),

@@ -26,7 +26,7 @@ class Verified(NamedTuple):
     wrong: np.ndarray
     """(n,), bool; float, of votes: the probability of it."""
     right_codes: np.ndarray | None
-    """(n,), int64: the right labels as codes of the classes, -1 for no class; of votes the likeliest;
+    """(n,), int64: the right labels as codes of the classes, -1 for no class, the likeliest of votes;
     None: not known."""
 
     @property

@@ -9,7 +9,8 @@ from noisyfit.audit._intervals import Moments, bounds, ratio_bounds
 
 def moments(n, wrong, size, *, simple):
     share = wrong / n
-    values = (size, share, share * (1 - share) / n, 1 / n, 1e9, n, wrong)
+    hidden = ((1 - share) ** 0.5 / n, share**0.5 / n)
+    values = (size, share, share * (1 - share) / n, 1 / n, *hidden, 1e9, n, wrong)
     return Moments(*(np.array([value], dtype=float) for value in values), simple)
 
 
@@ -35,13 +36,16 @@ def test_bounds_of_a_simple_sample_are_the_numbers_that_are_not_too_unlikely(n, 
 def test_a_larger_step_allows_for_more_that_was_not_seen():
     even = moments(50, 0, 5000, simple=False)
     high = bounds(even, 0.025)[1][0]
-    thin = bounds(even._replace(step=np.array([0.04])), 0.025)[1][0]
+    step = np.array([0.04])
+    thin = bounds(even._replace(step=step, unseen_wrong=step), 0.025)[1][0]
     assert high == pytest.approx(1 - 0.025 ** (1 / 50))
     assert thin == pytest.approx(1 - 0.025 ** (1 / 25)), "as if 25 rows were verified"
 
 
 def test_a_domain_without_a_verified_row_may_be_anything():
-    nothing = Moments(*(np.array([v]) for v in (10.0, 0.0, 0.0, 0.1, 0.0, 0.0, 0.0)), simple=False)
+    nothing = Moments(
+        *(np.array([v]) for v in (10.0, 0.0, 0.0, *[0.1] * 3, 0.0, 0.0, 0.0)), simple=False
+    )
     assert [end[0] for end in bounds(nothing, 0.025)] == [0, 1]
 
 
