@@ -95,10 +95,11 @@ class Audit(Ranking, FollowUp):
     Intervals are those of Clopper and Pearson at the effective size of the sample, after Korn and
     Graubard [4]_, with :math:`\hat V` stretched by the quantile of Student's t for n less the
     number of strata. One more wrong label counts as the largest weight among the strata that have
-    rows of D nobody has verified, after Fay and Feuer [5]_, so that rare errors in thinly sampled
-    strata are allowed for although none was found. Simple random samples without the help of
-    scores have exact hypergeometric bounds. No interval contradicts what was verified: where all
-    rows are, it is the truth.
+    rows of D nobody has verified, after Fay and Feuer [5]_, and has at least the variance that it
+    has in the stratum where it may best be overlooked, so that errors are allowed for in strata
+    where none was found, and right labels where all were wrong. Simple random samples without the
+    help of scores have exact hypergeometric bounds. No interval contradicts what was verified:
+    where all rows are, it is the truth.
 
     Shares of errors (recall, what a review leaves) are ratios of two such numbers, by the method of
     variance estimates recovery [6]_. Strata of which fewer than two rows were verified are joined

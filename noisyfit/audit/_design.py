@@ -120,16 +120,15 @@ class Design:
         n_inside = members @ self.in_stratum
         left = sizes > n_inside
         thin = left * (self.sizes / self.counts) / safe[:, None]
-        # A stratum of which all verified rows are alike has no variance; others may be there.
-        n_wrong, one = (members * self.wrong) @ self.in_stratum, np.maximum(n_inside, 1)
-        parts = n_wrong / one, (n_inside - n_wrong) / one
-        unseen = [(thin * np.sqrt(np.clip(1 - part, 0, 1))).max(axis=1) for part in parts]
+        step = thin.max(axis=1)
+        n_wrong = (members * self.wrong) @ self.in_stratum
+        unseen = _hidden(thin, n_wrong, n_inside), _hidden(thin, n_inside - n_wrong, n_inside)
         n, wrong = members.sum(axis=1), members @ self.wrong
         share = np.clip(share, wrong / np.maximum(size, 1), 1 - (n - wrong) / np.maximum(size, 1))
         freedom = n - (n_inside > 0).sum(axis=1) - (self.slope > 0)
         certain = bool(np.isin(self.wrong, (0, 1)).all())  # the exact bounds are those of counts
         simple = len(self.sizes) == 1 and self.slope == 0 and certain
-        return Moments(size, share, variance, thin.max(axis=1), *unseen, freedom, n, wrong, simple)
+        return Moments(size, share, variance, step, *unseen, freedom, n, wrong, simple)
 
     def of_another(self, quantity: np.ndarray) -> Design:
         """Return the same rows, of which something else than wrong labels is counted.
@@ -188,6 +187,15 @@ class Design:
         ndarray of shape (n_strata,)
         """
         return np.where(self.sizes > self.counts, self.sizes / self.counts, 0.0)
+
+
+def _hidden(thin: np.ndarray, count: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """Return the standard deviation that one more of a kind has where it may best be overlooked.
+
+    A stratum of which all verified rows are alike has no variance, and yet others may be there.
+    """
+    others = np.clip(1 - count / np.maximum(n, 1), 0, 1)
+    return np.asarray((thin * np.sqrt(others)).max(axis=1))
 
 
 def _with_two_rows(strata: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -148,7 +148,6 @@ class FollowUp(Rates):
         >>> verified = np.array(["cat", "dog"] * 20)[drawn.rows]
         >>> print(Audit(est, y, verified, drawn).apply(est).summary())
         MILDSelector on 40 labels of 2 classes
-        ...
         From an audit: 20 of 40 labels were verified; intervals hold in 95 % of draws.
         ...
         """

@@ -26,8 +26,8 @@ class Verified(NamedTuple):
     wrong: np.ndarray
     """(n,), bool; float, of votes: the probability of it."""
     right_codes: np.ndarray | None
-    """(n,), int64: the right labels as codes of the classes, -1 for no class, the likeliest of votes;
-    None: not known."""
+    """(n,), int64: the right labels as codes of the classes, of votes the likeliest ones; -1 for no
+    class. None: not known."""
 
     @property
     def is_known(self) -> np.ndarray:

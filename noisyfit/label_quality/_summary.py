@@ -108,7 +108,7 @@ def summarize(
         about += f", between {low} and {high} ({' and '.join(map(_percent, interval))})"
     lines = [
         f"{name} on {n_rows:,} labels of {len(classes)} classes",
-        *_verdict(doubts, noise_rate, interval),
+        *(_verdict(doubts, noise_rate, interval) if doubts or not audit else ()),
         *audit,
         f"Wrong by {'the audit' if audit else 'estimate'}: {about}. Rejected: {n_rejected:,}.",
     ]

@@ -36,6 +36,10 @@ def test_the_rate_is_the_weighted_mean_of_the_strata():
     variance = 0.6**2 * (1 - 4 / 60) * 0.25 / 4 + 0.4**2 * (1 - 4 / 40) * 0.25 / 4
     assert moments.variance[0] == pytest.approx(variance), "Cochran 1977, eq. 5.7"
     assert moments.step[0] == pytest.approx(15 / 100), "a row of the thinner stratum"
+    thin = (0.6 / 4) ** 2 * (3 / 4), (0.4 / 4) ** 2 * (1 / 4)
+    assert moments.unseen_wrong[0] ** 2 == pytest.approx(max(thin))
+    thin = (0.6 / 4) ** 2 * (1 / 4), (0.4 / 4) ** 2 * (3 / 4)
+    assert moments.unseen_right[0] ** 2 == pytest.approx(max(thin))
     assert moments.freedom[0] == 6
     assert (audit.n_verified, audit.n_rows) == (8, 100)
 
@@ -224,6 +228,20 @@ def test_intervals_hold_the_truth_as_often_as_they_say(rate, useful):
     assert min(covered.values()) >= 0.92 * n_draws  # two standard deviations below .95 .. .98
     assert certified >= 0.92 * 40
     assert audit.noise_rate.high - audit.noise_rate.low < 0.3
+
+
+def test_intervals_hold_where_nearly_all_errors_are_in_one_stratum():
+    # Of the verified rows of a stratum all may be alike, and then it seems to be known for certain.
+    rng = np.random.default_rng(4)
+    scores = np.sort(rng.random(5000)) ** 3
+    wrong = (np.arange(5000) >= 4500) & (rng.random(5000) < 0.8)
+    wrong[rng.choice(4500, 30, replace=False)] = True
+    held = 0
+    for seed in range(200):
+        drawn = sample(scores, 50, random_state=seed)
+        low, high = Audit(scores, None, wrong[drawn.rows], drawn).noise_rate[1:]
+        held += low <= wrong.mean() <= high
+    assert held >= 0.92 * 200
 
 
 def test_scores_that_tell_make_the_interval_narrower():
