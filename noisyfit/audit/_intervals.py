@@ -134,10 +134,10 @@ def loose_bounds(moments: Moments, tail: float) -> tuple[np.ndarray, np.ndarray]
     freedom = np.maximum(moments.freedom, 1)
     variance = moments.variance * (stdtrit(freedom, tail) / ndtri(tail)) ** 2
     share = np.clip(moments.share, 0, 1)
-    return (
-        1 - _upper(1 - share, variance, moments.step, moments.unseen_right, tail),
-        _upper(share, variance, moments.step, moments.unseen_wrong, tail),
-    )
+    low = 1 - _upper(1 - share, variance, moments.step, moments.unseen_right, tail)
+    high = _upper(share, variance, moments.step, moments.unseen_wrong, tail)
+    # What the scores say is not enough: that there are wrong labels is known once one was found.
+    return np.where(moments.wrong > 0, low, 0.0), np.where(moments.wrong < moments.n, high, 1.0)
 
 
 def _upper(

@@ -230,6 +230,18 @@ def test_intervals_hold_the_truth_as_often_as_they_say(rate, useful):
     assert audit.noise_rate.high - audit.noise_rate.low < 0.3
 
 
+def test_scores_alone_do_not_prove_that_there_are_errors():
+    # Enough wrong labels among the high scores to believe the scores, and none among the low ones.
+    scores = np.r_[np.full(100, 0.9), np.full(400, 0.1)]
+    rows, wrong = np.r_[:40, 100:140], np.r_[np.arange(40) % 4 > 0, np.zeros(40, bool)]
+    audit = Audit(scores, None, wrong, rows=rows)
+    assert audit._design.slope > 0
+    assert audit.errors_left(100).low == 0
+    assert audit.flag_precision(scores < 0.5).low == 0
+    right = Audit(1 - scores, None, ~wrong, rows=rows)
+    assert right.flag_precision(scores < 0.5).high == 1
+
+
 def test_intervals_hold_where_nearly_all_errors_are_in_one_stratum():
     # Of the verified rows of a stratum all may be alike, and then it seems to be known for certain.
     rng = np.random.default_rng(4)
