@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Integral
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -49,6 +49,7 @@ def sample(
     *,
     y: Any = None,
     strata: int = 10,
+    suspicious: float = 0.0,
     after: AuditSample | None = None,
     random_state: int | RandomState | None = None,
 ) -> AuditSample:
@@ -69,6 +70,10 @@ def sample(
         Number of strata by score. There are fewer where that would leave less than four rows
         of the draw to each, and where scores are tied; with constant scores, or ``strata=1``, the
         draw is a simple random sample.
+    suspicious : float, default=0.0
+        Share of the draw that goes by the score itself, in [0, 1): for somebody who verifies to
+        find errors as well, and to learn more of the flags. The interval of the noise rate gets
+        wider.
     after : AuditSample, default=None
         What was drawn before of the same rows. `n` more are drawn on top of it, in its strata, and
         the result holds both. None: nothing was.
@@ -94,8 +99,10 @@ def sample(
     :math:`\sum m_i`; equal scores stay together. Stratum h gets :math:`n_h = n \sum_{i \in h} m_i`
     rows, rounded, and at least two: a quarter of the draw by Neyman's optimal allocation [1]_, the
     rest in proportion to size, so that scores that are sure of themselves and wrong raise the
-    weight of a row by a third at most, but for rounding. Within a stratum rows are drawn at random
-    without replacement, and each has the inclusion probability :math:`n_h / N_h`.
+    weight of a row by a third at most, but for rounding. With a share a of `suspicious` rows
+    :math:`m_i` is :math:`1 - a` times that, and :math:`a s_i / \sum_j s_j`. Within a stratum rows
+    are drawn at random without replacement, and each has the inclusion probability
+    :math:`n_h / N_h`.
 
     A class of which less than two rows would be expected in the draw is a stratum of its own, of
     which two rows are drawn; the rarest classes first, while these strata take at most half of the
@@ -125,15 +132,16 @@ def sample(
     constraints: dict[str, list] = {
         "n": [Interval(Integral, 2, None, closed="left")],
         "strata": [Interval(Integral, 1, None, closed="left")],
+        "suspicious": [Interval(Real, 0, 1, closed="left")],
         "random_state": ["random_state"],
     }
-    options = {"n": n, "strata": strata, "random_state": random_state}
+    options = {"n": n, "strata": strata, "suspicious": suspicious, "random_state": random_state}
     validate_parameter_constraints(constraints, options, caller_name="sample")
     rng = spawn_streams(random_state).split
     population = read_population(est_or_scores, y)
     if not population.candidates.any():
         raise ValueError("There is no row to draw: all are trusted or without a label.")
-    weight = _row_weights(population)
+    weight = _row_weights(population, float(suspicious))
     before = np.empty(0, dtype=np.int64)
     if after is None:
         row_strata = _make_strata(population, weight, int(n), int(strata))
@@ -204,13 +212,17 @@ def check_sample(drawn: Any, population: Population) -> AuditSample:
     return drawn
 
 
-def _row_weights(population: Population) -> np.ndarray:
+def _row_weights(population: Population, suspicious: float) -> np.ndarray:
     """Return the share of the draw that each row stands for; 0 where it cannot be drawn."""
-    spread = np.where(population.candidates, population.scores * (1 - population.scores), 0) ** 0.5
+    scores = np.where(population.candidates, population.scores, 0)
+    spread = np.where(population.candidates, (scores * (1 - scores)) ** 0.5, 0)
     even = population.candidates / population.candidates.sum()
-    if not spread.any():
-        return even
-    return EVEN * even + (1 - EVEN) * spread / spread.sum()
+    weight = even
+    if spread.any():
+        weight = EVEN * even + (1 - EVEN) * spread / spread.sum()
+    if scores.any():
+        weight = (1 - suspicious) * weight + suspicious * scores / scores.sum()
+    return weight
 
 
 def _make_strata(population: Population, weight: np.ndarray, n: int, strata: int) -> np.ndarray:

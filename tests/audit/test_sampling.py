@@ -7,7 +7,7 @@ import pytest
 from _generators import global_states
 from sklearn.base import BaseEstimator
 
-from noisyfit.audit import sample
+from noisyfit.audit import Audit, sample
 from noisyfit.audit._sampling import EVEN, _allocate
 
 SCORES = np.random.default_rng(0).beta(0.3, 1.5, size=2000)
@@ -39,6 +39,27 @@ def test_the_draw_is_three_quarters_even_and_a_quarter_by_spread():
     assert np.bincount(drawn.strata).tolist() == [expected, 100 - expected]
     assert drawn.inclusion_probabilities[drawn.strata == 0] == pytest.approx(expected / 900)
     assert drawn.inclusion_probabilities[drawn.strata == 1] == pytest.approx((100 - expected) / 100)
+
+
+def test_a_share_of_the_draw_may_go_by_the_score():
+    scores = np.r_[np.full(900, 0.1), np.full(100, 0.5)]
+    even = np.bincount(sample(scores, 100, random_state=0).strata)
+    drawn = sample(scores, 100, suspicious=0.6, random_state=0)
+    by_score = 100 * 0.5 / (900 * 0.1 + 100 * 0.5)
+    expected = round(0.4 * even[1] + 60 * by_score)
+    counts = np.bincount(drawn.strata)
+    assert counts[1] == pytest.approx(expected, abs=1)
+    assert drawn.inclusion_probabilities[drawn.strata == 1] == pytest.approx(counts[1] / 100)
+    wrong = np.random.default_rng(0).random(1000) < scores
+    rates = []
+    for seed in range(200):
+        rows = sample(scores, 100, suspicious=0.6, random_state=seed)
+        rates.append(Audit(scores, None, wrong[rows.rows], rows).noise_rate.value)
+    assert np.mean(rates) == pytest.approx(wrong.mean(), abs=0.006), "the weights make up for it"
+    assert sample(np.zeros(50), 10, suspicious=0.5, random_state=0).rows.size == 10
+    for share in (-0.1, 1.0):
+        with pytest.raises(ValueError, match="'suspicious' parameter of sample"):
+            sample(scores, 10, suspicious=share)
 
 
 def test_strata_are_ordered_by_score_and_get_about_the_same_number_of_rows():
