@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from scipy.stats import rankdata
 
 from noisyfit.audit._certificate import found_after
 from noisyfit.audit._intervals import Estimate, Moments, as_estimate, loose_bounds
 from noisyfit.audit._rates import Rates
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from noisyfit.audit._design import Design
 
 
@@ -41,7 +42,7 @@ class Ranking(Rates):
     """What verified rows say of the order of the scores."""
 
     def auroc(self) -> Estimate:
-        r"""Estimate the area under the ROC curve of the scores.
+        """Estimate the area under the ROC curve of the scores.
 
         Returns
         -------
@@ -51,12 +52,12 @@ class Ranking(Rates):
 
         Notes
         -----
-        The scores of all rows are known, so that with :math:`G_i` the share of the rows with a
-        lower score, ties counted half, two sums over all rows are enough: :math:`P = \frac{1}{N}
-        \sum_i z_i` and :math:`Q = \frac{1}{N} \sum_i z_i G_i` give the area as :math:`(Q / P - P
-        / 2) / (1 - P)`. Its variance is that of the linear part, and its interval as in `Audit`,
-        where one more wrong label counts as what it would change at the end of the order that
-        changes most.
+        The weighted share of the pairs of a wrong and a right label among the verified rows that
+        are in order. Its variance is that of the linear part; in its interval, made as in `Audit`,
+        one more label counts as what it would change where that is most.
+
+        (The ranks of wrong labels among *all* scores, which are known, give the area as well, from
+        two sums. That was tried: where the scores are good it varies ten times as much.)
 
         Examples
         --------
@@ -111,29 +112,39 @@ class Ranking(Rates):
 
 
 def _auroc(design: Design, tail: float) -> Estimate:
-    n_rows, z, weights = len(design.scores), design.wrong, design.weights
-    below = (rankdata(design.scores) - 0.5) / n_rows
-    P, Q = (weights * z).sum() / n_rows, (weights * z * below[design.rows]).sum() / n_rows
+    z, scores, weights = design.wrong, design.scores[design.rows], design.weights
     if not 0 < z.sum() < len(z):
         return as_estimate(np.nan, 0, 1)
-    value = _area(P, Q)
-    by_Q = 1 / (P * (1 - P))
-    by_P = (Q / P - P / 2) / (1 - P) ** 2 - (Q / P**2 + 0.5) / (1 - P)
-    variance = design.variance_of_sum(z * (by_Q * below[design.rows] + by_P)) / n_rows**2
+    right_below, n_right = _share_below(scores, weights * (1 - z))
+    wrong_below, n_wrong = _share_below(scores, weights * z)
+    value = float((weights * z) @ right_below(scores) / n_wrong)
+    of_wrong = (right_below(scores) - value) / n_wrong
+    of_right = (1 - wrong_below(scores) - value) / n_right
+    variance = design.variance_of_sum(z * of_wrong + (1 - z) * of_right)
     changes = [0.0]
     for h, weight in enumerate(design.unseen_weights()):
         if weight:
             unseen = np.setdiff1d(np.flatnonzero(design.strata == h), design.rows)
-            share = weight / n_rows
-            ends = below[unseen].min(), below[unseen].max()
-            changes += [
-                abs(_area(P + share, Q + share * end) - value) for end in ends if P + share < 1
-            ]
-    return _bounded(value, variance, max(changes), design, tail)
+            ends = design.scores[unseen].min(), design.scores[unseen].max()
+            changes += list(weight / (n_wrong + weight) * (right_below(ends) - value))
+            changes += list(weight / (n_right + weight) * (1 - wrong_below(ends) - value))
+    return _bounded(value, variance, max(np.abs(changes)), design, tail)
 
 
-def _area(P: float, Q: float) -> float:
-    return float(np.clip((Q / P - P / 2) / (1 - P), 0, 1))
+def _share_below(scores: np.ndarray, weights: np.ndarray) -> tuple[Callable, float]:
+    """Return a function of the share of weighted rows with a lower score, and the sum of weights.
+
+    Equal scores count half.
+    """
+    order = np.argsort(scores, kind="stable")
+    ranked, total = scores[order], float(weights.sum())
+    sums = np.r_[0.0, weights[order].cumsum()]
+
+    def share(of: Any) -> np.ndarray:
+        ends = (np.searchsorted(ranked, of, side=side) for side in ("left", "right"))
+        return np.asarray(sum(sums[end] for end in ends) / (2 * total))
+
+    return share, total
 
 
 def _average_precision(design: Design, tail: float) -> Estimate:
