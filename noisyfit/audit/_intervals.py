@@ -148,7 +148,9 @@ def _upper(
         size = (share + step) * rest * (1 + step) / spread
         mean = (share + step) / (1 + step)
         high = betaincinv(size * mean, size * (1 - mean), 1 - tail)
-    return np.where((rest > 0) & (spread > 0), high, np.where(rest > 0, share, 1.0))
+    # None is left, or nothing varies: but for rounding, of which the quantile would be NaN.
+    none, known = rest < 1e-12, spread < 1e-20
+    return np.where(none, 1.0, np.where(known, share, high))
 
 
 def _hypergeometric(moments: Moments, tail: float) -> tuple[np.ndarray, np.ndarray]:

@@ -117,7 +117,7 @@ def _auroc(design: Design, tail: float) -> Estimate:
         return as_estimate(np.nan, 0, 1)
     right_below, n_right = _share_below(scores, weights * (1 - z))
     wrong_below, n_wrong = _share_below(scores, weights * z)
-    value = float((weights * z) @ right_below(scores) / n_wrong)
+    value = min(float((weights * z) @ right_below(scores) / n_wrong), 1.0)  # rounding
     of_wrong = (right_below(scores) - value) / n_wrong
     of_right = (1 - wrong_below(scores) - value) / n_right
     variance = design.variance_of_sum(z * of_wrong + (1 - z) * of_right)
@@ -166,7 +166,7 @@ def _average_precision(design: Design, tail: float) -> Estimate:
     linear[found] += z[found] * (precision - value)
     variance = design.variance_of_sum(linear) / share.sum() ** 2
     weight = float(design.unseen_weights().max())
-    return _bounded(float(value), variance, weight / (share.sum() + weight), design, tail)
+    return _bounded(min(float(value), 1.0), variance, weight / (share.sum() + weight), design, tail)
 
 
 def _bounded(value: float, variance: float, step: float, design: Design, tail: float) -> Estimate:

@@ -86,6 +86,20 @@ def test_labels_of_one_kind_have_no_order(verified):
         assert np.isnan(audit.review_curve().found).any()
 
 
+def test_constant_scores_order_nothing_and_perfect_ones_everything():
+    drawn = sample(SCORES, 200, random_state=0)
+    alike = Audit(np.full(len(SCORES), 0.3), None, TRUTH[drawn.rows], rows=drawn.rows)
+    assert alike.auroc() == (0.5, 0.5, 0.5), "whatever the labels are"
+    for seed in range(20):
+        wrong = np.random.default_rng(seed).random(3000) < 0.03
+        scores = np.where(wrong, 0.9, 0.1) + np.random.default_rng(1).random(3000) / 20
+        drawn = sample(scores, 200, random_state=seed)
+        audit = Audit(scores, None, wrong[drawn.rows], drawn)
+        for value, low, high in (audit.auroc(), audit.average_precision()):
+            assert (value, high) == pytest.approx((1, 1))
+            assert 0 <= low < 1
+
+
 @pytest.mark.parametrize("useful", [True, False])
 def test_intervals_hold_the_truth_as_often_as_they_say(useful):
     rng = np.random.default_rng(2)
