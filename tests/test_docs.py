@@ -178,6 +178,62 @@ def test_the_first_hour_runs(capsys):
     assert sorted(path.stem for path in files) == sorted([*"01234"] * 2)
 
 
+def papers() -> str:
+    """Return the page of the papers."""
+    return (ROOT / "docs" / "papers.md").read_text(encoding="utf-8")
+
+
+def test_the_page_of_the_papers_has_every_equation_table_and_figure():
+    sections = re.split(r"^## ", papers(), flags=re.MULTILINE)[1:]
+    expected = [("Eq.", (5, 9, 3, 9)), ("Table", (8, 5, 3, 9)), ("Figure", (2, 7, 8, 4))]
+    for kind, numbers in expected:
+        for section, last in zip(sections, numbers, strict=True):
+            found = re.findall(rf"^\| {re.escape(kind)} (\d+) \|", section, flags=re.MULTILINE)
+            assert found == [str(number) for number in range(1, last + 1)], section.split("\n")[0]
+    states = {"built", "built, deviates", "command exists, not run", "missing"}
+    states |= {"command exists, run small"}
+    tables = [line for line in papers().splitlines() if line.startswith("| ")]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in tables]
+    rows = [row for row in rows if row[0] != "paper"]
+    assert all(len(row) == 6 for row in rows)
+    assert {row[4] for row in rows} == states
+    for row in rows:
+        assert row[5] or row[4] == "built", f"{row[0]} does not say what differs"
+
+
+def test_the_page_of_the_papers_names_what_is_there():
+    text = papers()
+    for path in re.findall(r"`(noisyfit/[^`]*)`", text):
+        assert (ROOT / path).exists(), path
+    for name in re.findall(r"`noisyfit((?:\.\w+)+)`", text):
+        find_name(name)
+    places = re.findall(r"((?:`[\w.]+`, )*`[\w.]+`) in `(noisyfit/[\w/]+)\.py`", text)
+    named = [(path.replace("/", "."), n) for names, path in places for n in names.split(", ")]
+    assert len(named) > 100
+    for module, name in named:
+        here = importlib.import_module(module)
+        for part in name.strip("`").split("."):
+            assert hasattr(here, part), f"{name} is not in {module}"
+            here = getattr(here, part)
+        assert getattr(here, "__module__", module) == module, f"{name} comes from elsewhere"
+    tests = "\n".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    for name in re.findall(r"`(test_\w+)`", text):
+        assert f"def {name}(" in tests, name
+
+
+def test_the_commands_of_the_page_of_the_papers_have_their_options():
+    common = (ROOT / "examples" / "paper_tables" / "cifar.py").read_text(encoding="utf-8")
+    commands = re.findall(r"^python (\S+) (.*?) +\(\d\)$", papers(), flags=re.MULTILINE)
+    assert [int(n) for n in re.findall(r" \((\d)\)$", papers(), re.MULTILINE)] == [*range(1, 9)]
+    assert len(commands) == 8
+    for script, options in commands:
+        known = common + (ROOT / script).read_text(encoding="utf-8")
+        for option in re.findall(r"--[\w-]+", options):
+            assert f'"{option}"' in known, f"{script} has no {option}"
+        for setting in re.findall(r"[a-z0-9]+-[\da-z.]+(?= |$)", options):
+            assert f'"{setting}"' in known, f"{script} has no {setting}"
+
+
 @pytest.mark.slow
 def test_the_documentation_builds_without_warnings(tmp_path):
     pytest.importorskip("sphinx", reason="the docs extra is not installed")
