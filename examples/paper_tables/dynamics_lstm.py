@@ -187,6 +187,7 @@ def estimator(
 ) -> DynamicsLSTMDetector:
     return kind(
         MODULES[config["module"]],
+        judge_epochs=0,  # the paper has none
         **config["parameters"],
         **more,
         recording=config["recording"],
