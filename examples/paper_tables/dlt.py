@@ -20,7 +20,8 @@ rate, as the paper did in Table 1.
 Differences to the paper: a cosine instead of one step of the learning rate; 45,000 training images,
 since 5,000 are held out; the warm-up and the ramp keep their share of a shortened run (--epochs).
 lambda_n follows the estimator's default, 0 below a noise rate of 0.25, else 25: values that the
-paper names for CIFAR-10, without a rule. Plain training (--baseline) is the same network and optimizer.
+paper names for CIFAR-10, without a rule. Plain training (--baseline) is the same network and
+optimizer.
 
 --small: 10,000 training images, a small convolutional network (width 16), 20 epochs with a warm-up
 and a ramp of 4 each, a window of half an epoch, mixup 0.5: a check that the script works, not a

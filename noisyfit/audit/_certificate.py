@@ -16,6 +16,9 @@ MOST_CUTS = 200
 """Lengths of a review that are looked at, chosen before anything is known of the labels."""
 
 
+_ROUNDING = 1e-12
+
+
 class ReviewLimit(NamedTuple):
     """How many rows to review so that few errors are left, as `Audit.review_until` returns it.
 
@@ -73,10 +76,12 @@ def _more_to_verify(
     below, above = 1.0, n_rows / n  # nothing is left of what is verified whole
     if not design.wrong.any():
         return n_rows - n
+    last = len(known) - 2  # of the lengths that leave something the one that is tried first
+    moments, known = [part.of_one(last) for part in moments], known[last : last + 1]
     for _ in range(7):
         factor = math.sqrt(below * above)
         left = _most_left([_of_more(part, factor) for part in moments], known * factor, tail)
-        enough = _shortest(left, max_left) < len(known) - 1
+        enough = left[0] <= max_left + _ROUNDING
         below, above = (below, factor) if enough else (factor, above)
     return min(math.ceil(n * (above - 1)), n_rows - n)
 
@@ -169,7 +174,7 @@ def found_share(
 
 
 def _shortest(left: np.ndarray, max_left: float) -> int:
-    failed = np.flatnonzero(left > max_left + 1e-12)
+    failed = np.flatnonzero(left > max_left + _ROUNDING)
     return int(failed[-1]) + 1 if len(failed) else 0
 
 
