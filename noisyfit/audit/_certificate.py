@@ -170,7 +170,8 @@ def found_share(
     (found, most_found), (missed, most_missed) = sure
     with np.errstate(invalid="ignore"):  # 0 / 0, where neither is possible, rules nothing out
         least, most = found / (found + most_missed), most_found / (most_found + missed)
-    return np.fmax(low, least), np.fmin(high, most)
+    low = np.fmax(low, least)
+    return low, np.maximum(np.fmin(high, most), low)
 
 
 def _shortest(left: np.ndarray, max_left: float) -> int:

@@ -48,7 +48,8 @@ def as_estimate(value: float, low: float, high: float) -> Estimate:
     -------
     Estimate
     """
-    low, high = float(low), float(high)
+    high = float(high)
+    low = min(float(low), high)  # which rounding may put beyond it
     inside = float(min(max(value, low), high)) if value == value else float("nan")
     return Estimate(inside, low, high)
 
@@ -108,7 +109,8 @@ def bounds(moments: Moments, tail: float) -> tuple[np.ndarray, np.ndarray]:
     equal. No bound contradicts what was verified.
     """
     size = np.maximum(moments.size, 1)
-    least, most = moments.wrong / size, 1 - (moments.n - moments.wrong) / size
+    least = moments.wrong / size
+    most = np.maximum(1 - (moments.n - moments.wrong) / size, least)  # but for rounding
     if moments.simple:
         low, high = _hypergeometric(moments, tail)
     else:
@@ -149,7 +151,7 @@ def _upper(
         mean = (share + step) / (1 + step)
         high = betaincinv(size * mean, size * (1 - mean), 1 - tail)
     # None is left, or nothing varies: but for rounding, of which the quantile would be NaN.
-    none, known = rest < 1e-12, spread < 1e-20
+    none, known = rest < 1e-12, spread < 1e-15
     return np.where(none, 1.0, np.where(known, share, high))
 
 
