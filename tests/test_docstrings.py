@@ -11,6 +11,7 @@ ESTIMATORS = [type(est) for est in QUICK]
 SAME = [
     *("module", "record_folder", "checkpoint", "batch_size", "standardize", "device"),
     *("random_state", "verbose", "class_weight", "validation_fraction", "**net_params"),
+    *("min_share_of_class",),
 ]
 SAME_BEGINNING = {
     # where methods differ, they go on to say how
@@ -45,6 +46,6 @@ def test_parameters_that_differ_begin_alike(name, pattern):
 
 def test_every_common_parameter_is_one_of_each_estimator():
     common = BaseNoisyClassifier._get_param_names()
-    assert len(common) == 18
+    assert len(common) == 19
     for estimator in ESTIMATORS:
         assert set(common) <= set(estimator._get_param_names())

@@ -12,7 +12,7 @@ from noisyfit.audit._applied import AppliedAudit
 from noisyfit.audit._population import check_same, read_population
 from noisyfit.audit._rates import Rates
 from noisyfit.audit._recalibration import CalibrationError, calibration_error, recalibrate
-from noisyfit.label_quality import spare_last_rows
+from noisyfit.label_quality import MIN_SHARE_OF_CLASS, spare_last_rows
 
 
 class FollowUp(Rates):
@@ -122,7 +122,7 @@ class FollowUp(Rates):
         estimator
             A copy, which predicts as before. Its ``noise_scores_`` are `recalibrated_scores`, its
             ``noise_rate_`` and ``noise_rate_interval_`` are the audit's, ``clean_mask_`` keeps
-            labels whose score is one half at most, and a tenth of each class at least;
+            labels whose score is one half at most, and `min_share_of_class` of each class;
             ``corrected_labels_`` have the right label of each verified row, and elsewhere what they
             had, where it is still rejected. ``summary()`` says so, and ``audit_`` is an
             `AppliedAudit`. A further `fit` forgets it.
@@ -155,7 +155,7 @@ class FollowUp(Rates):
         population, labeled = self._population, est.labeled_mask_
         check_same(population, read_population(est, None), type(est).__name__)
         audited, scores = copy(est), self.recalibrated_scores()
-        audited.noise_scores_, audited.clean_mask_ = scores, labeled & ~self._rejected(scores)
+        audited.noise_scores_, audited.clean_mask_ = scores, labeled & ~self._rejected(scores, est)
         share = population.candidates.sum() / labeled.sum()
         value, low, high = (float(number * share) for number in self.noise_rate)
         audited.noise_rate_, audited.noise_rate_interval_ = value, (low, high)
@@ -173,7 +173,7 @@ class FollowUp(Rates):
         )
         return audited
 
-    def _rejected(self, scores: np.ndarray) -> np.ndarray:
+    def _rejected(self, scores: np.ndarray, est: Any) -> np.ndarray:
         """Return the labels that are more likely wrong than not, but the last of a class."""
         population = self._population
         assert population.codes is not None, "an estimator knows its labels"
@@ -183,7 +183,12 @@ class FollowUp(Rates):
         verified = np.zeros(len(scores), dtype=bool)
         verified[self._verified.rows] = self._verified.wrong <= 0.5
         rejected[labeled] = spare_last_rows(
-            rejected[labeled], scores[labeled], given, np.bincount(given), verified[labeled]
+            rejected[labeled],
+            scores[labeled],
+            given,
+            np.bincount(given),
+            verified[labeled],
+            getattr(est, "min_share_of_class", MIN_SHARE_OF_CLASS),
         )
         rejected[self._verified.rows] = self._verified.wrong > 0.5
         return rejected

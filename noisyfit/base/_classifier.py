@@ -40,6 +40,7 @@ from noisyfit.data import (
     select_rows,
 )
 from noisyfit.dynamics import DynamicsRecorder
+from noisyfit.label_quality import MIN_SHARE_OF_CLASS
 from noisyfit.persistence import save_estimator
 from noisyfit.training import map_logits, predict_classes, predict_logits
 
@@ -54,7 +55,7 @@ class BaseNoisyClassifier(
 ):
     """Template of all estimators: a method adds its parameters and `_fit`.
 
-    The 18 parameters that all estimators share are assigned here; a method names them in its own
+    The 19 parameters that all estimators share are assigned here; a method names them in its own
     signature, beside those that only it has, and passes them on. `Trainer` has an example.
 
     Examples
@@ -77,6 +78,7 @@ class BaseNoisyClassifier(
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "validation_fraction": [Interval(Real, 0, 0.5, closed="right"), None],
         "judge_epochs": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
+        "min_share_of_class": [Interval(Real, 0, 1, closed="left")],
         "standardize": ["boolean"],
         "augment": [StrOptions({"auto"}), callable, None],
         "precision": [StrOptions({"auto", "float32", "bfloat16", "float16"})],
@@ -114,6 +116,7 @@ class BaseNoisyClassifier(
         class_weight: Any = None,
         validation_fraction: float | None = None,
         judge_epochs: int | str = "auto",
+        min_share_of_class: float = MIN_SHARE_OF_CLASS,
         standardize: bool = True,
         augment: Any = "auto",
         precision: str = "auto",
@@ -134,6 +137,7 @@ class BaseNoisyClassifier(
         self.class_weight = class_weight
         self.validation_fraction = validation_fraction
         self.judge_epochs = judge_epochs
+        self.min_share_of_class = min_share_of_class
         self.standardize = standardize
         self.augment = augment
         self.precision = precision

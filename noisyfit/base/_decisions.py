@@ -162,7 +162,8 @@ def with_votes(
     -------
     scores : ndarray of shape (n_samples,)
     clean : ndarray of shape (n_samples,), bool
-        Labels whose score has crossed one half have changed sides; a tenth of each class stays.
+        Labels whose score has crossed one half have changed sides; some of each class stay,
+        see `FitTask.kept_rows`.
 
     Notes
     -----

@@ -30,6 +30,7 @@ from noisyfit.data import (
     near_copy_groups,
 )
 from noisyfit.label_quality import (
+    MIN_SHARE_OF_CLASS,
     NoiseRateEstimate,
     VotedLabels,
     estimate_noise_rate,
@@ -97,6 +98,8 @@ class FitTask:
     confidence: np.ndarray | None = None
     """Probability of each label by the votes that it was made of: (n_samples,), float64; None:
     there were no votes."""
+    min_share_of_class: float = MIN_SHARE_OF_CLASS
+    """Smallest share of the rows of each class that a selection keeps, in [0, 1)."""
 
     @cached_property
     def fold_groups(self) -> np.ndarray | None:
@@ -254,12 +257,55 @@ class FitTask:
         Returns
         -------
         ndarray of shape (n_samples,), bool
-            Trusted rows and at least a tenth of each class are kept, rows without a label are not.
+            Trusted rows and `min_share_of_class` of each class are kept, rows without a label are
+            not.
         """
-        kept, has = np.zeros(self.n_samples, dtype=bool), ~self.unlabeled
-        sizes = np.bincount(self.y[has], minlength=self.n_classes)
-        kept[has] = ~spare_last_rows(drop[has], C[has], self.y[has], sizes, self.spared[has])
+        kept, has = np.zeros(self.n_samples, dtype=bool), np.flatnonzero(~self.unlabeled)
+        kept[has] = ~self.dropped_rows(drop[has], C[has], has)
         return kept
+
+    def dropped_rows(self, drop: np.ndarray, C: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Take out of the rows to drop those that no selection may drop.
+
+        Parameters
+        ----------
+        drop : ndarray of shape (n_rows,), bool
+            Which of `rows` a threshold would drop.
+        C : ndarray of shape (n_rows,)
+            Metric of the selection; the rows of a class with the smallest values stay.
+        rows : ndarray of shape (n_rows,), int64
+            Rows that have a label and were not dropped before.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,), bool
+            Which of `rows` are dropped: no trusted ones, and `min_share_of_class` of the rows that
+            a class had before any selection are left to it.
+        """
+        sizes = np.bincount(self.y[~self.unlabeled], minlength=self.n_classes)
+        spared = self.spared[rows]
+        return spare_last_rows(drop, C, self.y[rows], sizes, spared, self.min_share_of_class)
+
+    def check_trainable(self, kept: np.ndarray) -> None:
+        """Raise unless a selection leaves enough rows to train on.
+
+        Parameters
+        ----------
+        kept : ndarray of shape (n_samples,), bool
+            Rows that a net is to be trained on, but for those that are held back.
+
+        Raises
+        ------
+        ValueError
+            If they are fewer than two.
+        """
+        left = int(np.count_nonzero(kept & ~self.validation))
+        if left < 2:
+            raise ValueError(
+                f"The selection leaves {left} of {self.n_samples} rows to train on, with "
+                f"min_share_of_class={self.min_share_of_class}. Raise min_share_of_class, by which "
+                "each class keeps that share of its rows, or have fewer rows dropped."
+            )
 
     @property
     def n_samples(self) -> int:
@@ -365,6 +411,7 @@ def make_task(
         groups=codes,
         pred_proba=brought,
         confidence=None if voted is None else voted.confidence,
+        min_share_of_class=float(est.min_share_of_class),
     )
     if fraction is None:
         return task

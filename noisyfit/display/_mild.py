@@ -148,7 +148,8 @@ class MixtureDisplay(Display):
         Parameters
         ----------
         est : fitted MILDSelector
-            Estimator that has recorded ``"correct"``, as it does by default.
+            Estimator that has recorded ``"correct"``, as it does by default, with
+            ``metric="mild"``.
         round : int, default=1
             Number of the round, from 1 to ``est.n_rounds_``.
         is_noisy : array-like of shape (n_samples,), bool, default=None
@@ -165,6 +166,11 @@ class MixtureDisplay(Display):
         if not 1 <= round <= est.n_rounds_:
             raise ValueError(
                 f"round must be one of the {est.n_rounds_} rounds, from 1. Got {round!r}."
+            )
+        if est.metric != "mild":
+            raise ValueError(
+                "MixtureDisplay draws the metric of memorisation and forgetting, of metric='mild'. "
+                f"Got a fit with metric={est.metric!r}; draw its rounds with RoundsDisplay."
             )
         epochs = [i for i, epoch in enumerate(est.history_) if epoch["round"] == round]
         rows = (dropped == 0) | (dropped >= round)

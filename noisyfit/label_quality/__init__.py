@@ -23,7 +23,7 @@ from noisyfit.label_quality._noise_rate import (
 )
 from noisyfit.label_quality._planted import planted_length
 from noisyfit.label_quality._review_length import expected_errors_found, review_length
-from noisyfit.label_quality._selection import spare_last_rows
+from noisyfit.label_quality._selection import MIN_SHARE_OF_CLASS, spare_last_rows
 from noisyfit.label_quality._summary import doubts_about, summarize
 from noisyfit.label_quality._transition_matrix import (
     estimate_transition_matrix,

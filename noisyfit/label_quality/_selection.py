@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-_MIN_FRACTION_OF_CLASS = 0.1
+MIN_SHARE_OF_CLASS = 0.1
+"""Share of each class that is kept unless somebody says otherwise."""
 
 
 def spare_last_rows(
-    drop: np.ndarray, C: np.ndarray, y: np.ndarray, class_sizes: np.ndarray, trusted: np.ndarray
+    drop: np.ndarray,
+    C: np.ndarray,
+    y: np.ndarray,
+    class_sizes: np.ndarray,
+    trusted: np.ndarray,
+    min_share: float = MIN_SHARE_OF_CLASS,
 ) -> np.ndarray:
-    """Keep trusted rows, and at least a tenth of each class, out of the rows to drop.
+    """Keep trusted rows, and at least a share of each class, out of the rows to drop.
 
     Parameters
     ----------
@@ -24,6 +30,8 @@ def spare_last_rows(
         Rows of each given label before any selection.
     trusted : ndarray of shape (n_rows,), bool
         Rows whose label was verified.
+    min_share : float, default=0.1
+        Share of the rows of each class, in [0, 1), of which at least this many stay. 0: all may go.
 
     Returns
     -------
@@ -39,7 +47,8 @@ def spare_last_rows(
     array([ True, False, False])
     """
     drop = drop & ~trusted
-    least = np.ceil(_MIN_FRACTION_OF_CLASS * class_sizes).astype(np.int64)
+    # 0.07 * 100 is a little more than 7, which are enough.
+    least = np.ceil(min_share * class_sizes - 1e-9).astype(np.int64)
     kept = np.bincount(y[~drop], minlength=len(class_sizes))
     for c in np.flatnonzero(kept < least):
         candidates = np.flatnonzero(drop & (y == c))

@@ -18,7 +18,7 @@ CLASSES = {
     "noisyfit.training:EarlyLearningNet": "noisyfit.training._early_learning",
     "noisyfit.threshold_net:ThresholdNet": "noisyfit.methods.dlt._net",
     "noisyfit.meta_net:MetaNet": "noisyfit.methods.meta_relabel._net",
-    "noisyfit.mild:Round": "noisyfit.methods.mild._selector",
+    "noisyfit.mild:Round": "noisyfit.methods.mild._rounds",
     "noisyfit.audit:AppliedAudit": "noisyfit.audit._applied",
     "noisyfit.audit:Estimate": "noisyfit.audit._intervals",
     "noisyfit.base:Comparison": "noisyfit.base._guard",

@@ -1,7 +1,6 @@
 """MILD's metric, its rounds, thresholds and stopping rule, against the paper and by hand."""
 
 from itertools import pairwise
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,8 +14,10 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from noisyfit import MILDSelector
-from noisyfit.dynamics import given_label_statistics
+from noisyfit.base import FitTask
+from noisyfit.dynamics import TrainingDynamics, given_label_statistics
 from noisyfit.methods.mild import selection_metric
+from noisyfit.methods.mild._rounds import Split, reason_to_stop
 from noisyfit.methods.mild._selector import MAX_AUTO_ROUNDS
 from noisyfit.noise import corrupt_labels, transition_matrix
 from noisyfit.training import NoisyNet
@@ -37,7 +38,7 @@ SEQUENCES = np.array([[int(bit) for bit in row[0]] for row in BY_HAND])
 status_bits = arrays(
     bool, st.tuples(st.integers(1, 12), st.integers(1, 15)), elements=st.booleans()
 )
-lambdas = st.floats(0.1, 10)
+lambdas = st.just(0.0) | st.floats(0.1, 10)
 
 
 def ranks(metric):
@@ -83,6 +84,12 @@ def test_ranking_by_C_depends_on_neither_order_nor_lambda(S, lam, random):
     np.testing.assert_array_equal(ranks(selection_metric(S, lam=lam)), ranks(selection_metric(S)))
 
 
+def test_without_lambda_the_metric_is_memorisation_alone():
+    M, zeros = [2, 4, 1, 10, 0, 3, 4.5], [4, 4, 5, 10, 0, 3, 9]
+    np.testing.assert_array_equal(selection_metric(SEQUENCES, lam=0, full=True), M)
+    np.testing.assert_array_equal(selection_metric(SEQUENCES, lam=0), zeros)
+
+
 def test_ranking_by_the_full_metric_depends_on_order_and_lambda():
     full = selection_metric(SEQUENCES, full=True)
     shuffled = selection_metric(SEQUENCES[:, ::2].repeat(2, axis=1), full=True)
@@ -108,13 +115,22 @@ def mixture_of_scores(n=20_000, seed=0):
 
 def select(C, y=None, trusted=None, **params):
     """Run one selection of an estimator; returns mixture, summary and the rows to drop."""
-    n = len(C)
-    task = SimpleNamespace(
-        y=np.zeros(n, dtype=np.int64) if y is None else y,
-        spared=np.zeros(n, dtype=bool) if trusted is None else trusted,
+    n, est = len(C), MILDSelector(**params)
+    y, none = np.zeros(n, dtype=np.int64) if y is None else y, np.zeros(n, dtype=bool)
+    task = FitTask(
+        rows=None,
+        y=y,
+        trusted=none if trusted is None else trusted,
+        validation=none,
+        unlabeled=none,
+        streams=None,
+        classes=np.unique(y),
+        scaler=None,
+        min_share_of_class=est.min_share_of_class,
     )
     margin = np.random.default_rng(1).normal(size=n)
-    return MILDSelector(**params)._select(np.asarray(C, float), margin, task, np.arange(n))
+    found, drop = est._select(np.asarray(C, float), margin, task, np.arange(n))
+    return found.mixture, found.summary, drop
 
 
 C_MIXED, NOISY = mixture_of_scores()
@@ -191,14 +207,21 @@ def test_a_class_keeps_its_best_tenth(threshold):
     assert C_MIXED[third & ~drop].max() <= C_MIXED[third & drop].min()
 
 
+@pytest.mark.parametrize("share", [0, 0.25, 0.07])
+def test_a_class_keeps_the_share_that_was_asked_for(share):
+    C = np.arange(200.0)
+    y = np.repeat([0, 1], 100)  # all rows of the second class are beyond the threshold
+    drop = select(C, y=y, threshold=0.5, min_share_of_class=share)[2]
+    np.testing.assert_array_equal(drop, np.arange(200) >= 100 + round(100 * share))
+
+
 @pytest.mark.parametrize("C", [np.zeros(50), np.repeat([-20.0, -14.0, -8.0], 20)])
 def test_one_group_no_selection(C):
     mixture, summary, drop = select(C)
     assert mixture is None
     assert np.isnan(summary.threshold)
     assert not drop.any()
-    reason = MILDSelector()._reason_to_stop(summary, 20, learned=True)
-    assert reason == "the metric shows no two groups"
+    assert reason_to_stop(summary, 1.0, learned=True) == "the metric shows no two groups"
 
 
 def test_too_few_values_for_a_mixture_are_split_at_the_widest_gap():
@@ -455,7 +478,9 @@ def test_aum_comes_free():
     [
         {"lam": 0.5},
         {"lam": 3},
+        {"lam": 0},
         {"full": True},
+        {"full": True, "lam": 0, "threshold": 0.9},
         {"full": True, "lam": 0.5},
         {"recording": "evaluation"},
         {"recording": "held_out"},
@@ -490,10 +515,12 @@ def test_settings_change_the_selection():
 
 
 def test_lambda_does_not_change_the_first_selection():
-    one, other = (quick(lam=lam, threshold=0.8).fit(X, GIVEN) for lam in (1, 3))
+    none, one, other = (quick(lam=lam, threshold=0.8).fit(X, GIVEN) for lam in (0, 1, 3))
     np.testing.assert_array_equal(one.dropped_round_, other.dropped_round_)
+    np.testing.assert_array_equal(one.dropped_round_, none.dropped_round_)
     # C = E - (1 + lambda) n1
     assert other.rounds_[0].threshold - 10 == pytest.approx(2 * (one.rounds_[0].threshold - 10))
+    assert one.rounds_[0].threshold - 10 == pytest.approx(2 * (none.rounds_[0].threshold - 10))
 
 
 @pytest.mark.parametrize(
@@ -502,7 +529,11 @@ def test_lambda_does_not_change_the_first_selection():
         ({"rounds": 0}, r"'rounds' parameter of MILDSelector must be .*range \[1, inf\)"),
         ({"rounds": "all"}, r"'rounds' parameter .*'auto'.*Got 'all' instead"),
         ({"first_epochs": 0}, r"'first_epochs' parameter .*range \[1, inf\)"),
-        ({"lam": 0.0}, r"'lam' parameter .*range \(0\.0, inf\)"),
+        ({"lam": -0.5}, r"'lam' parameter .*range \[0\.0, inf\)"),
+        ({"metric": "loss"}, r"'metric' parameter .*'small_loss'.*Got 'loss' instead"),
+        ({"metric": None}, "'metric' parameter .*callable.*Got None instead"),
+        ({"min_share_of_class": 1.0}, r"'min_share_of_class' parameter .*range \[0\.0, 1\.0\)"),
+        ({"min_share_of_class": -0.1}, r"'min_share_of_class' parameter .*Got -0\.1 instead"),
         ({"full": "yes"}, "'full' parameter .*bool"),
         ({"threshold": 1.0}, r"'threshold' parameter .*range \(0\.0, 1\.0\)"),
         ({"threshold": "alpha"}, r"'threshold' parameter .*'scale_raw'.*Got 'alpha' instead"),
@@ -577,18 +608,27 @@ def test_stops_when_the_noisy_component_was_learned():
     assert last.n_dropped == 0
 
 
-@pytest.mark.parametrize(("lam", "mean", "learned"), [(1, -10.1, 1), (1, -9.9, 0), (3, -39, 0)])
+@pytest.mark.parametrize(
+    ("lam", "mean", "learned"),
+    [(1, -10.1, 1), (1, -9.9, 0), (3, -39, 0), (3, -41, 1), (0, 4.9, 1), (0, 5.1, 0)],
+)
 def test_learned_means_wrong_in_less_than_a_quarter_of_the_epochs(lam, mean, learned):
-    # 5 of 20 epochs wrong: C = 5 - 15 lambda, so -10 for lambda 1 and -40 for lambda 3.
+    # 5 of 20 epochs wrong: C = 5 - 15 lambda, so -10 for lambda 1, -40 for 3 and 5 for 0.
     summary = select(C_MIXED)[1]._replace(component_means=(mean - 1, mean))
-    reason = MILDSelector(lam=lam)._reason_to_stop(summary, 20, learned=True)
+    found, recent = Split(None, summary, None, None), TrainingDynamics(1, ["correct"])
+    for _ in range(20):
+        recent.append(correct=np.ones(1))
+    _, wrong_share = MILDSelector(lam=lam)._wrong_shares(found, recent, None)
+    reason = reason_to_stop(summary, wrong_share, learned=True)
     assert reason.startswith("the noisy component was learned") == bool(learned)
     assert bool(reason) == bool(learned)
 
 
 def test_auto_stops_at_the_last_round(monkeypatch):
     monkeypatch.setattr("noisyfit.methods.mild._selector.MAX_AUTO_ROUNDS", 2)
-    monkeypatch.setattr(MILDSelector, "_reason_to_stop", lambda *args: "")
+    monkeypatch.setattr(
+        "noisyfit.methods.mild._selector.reason_to_stop", lambda *args, **kwargs: ""
+    )
     est = quick(rounds="auto", max_epochs=2).fit(X, GIVEN)
     assert (est.n_rounds_, est.termination_) == (2, "all rounds were trained")
 

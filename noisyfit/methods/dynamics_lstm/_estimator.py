@@ -26,7 +26,6 @@ from noisyfit.base import (
     ranked_by_both,
 )
 from noisyfit.dynamics import RECORDINGS, RecordedRun, TrainingDynamics
-from noisyfit.label_quality import spare_last_rows
 from noisyfit.methods.dynamics_lstm._detector import ANY_RECORDING, DynamicsLSTM, check_marks
 from noisyfit.methods.dynamics_lstm._noise_rate import detector_noise_rate
 from noisyfit.noise import corrupt_labels, transition_matrix
@@ -109,6 +108,11 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         ``"auto"``: as many as `max_epochs`, at most 30. 0: no such networks, which is quicker;
         without ``pred_proba`` in `fit`, the rate is then the method's own, which is wrong more
         often. Callbacks do not see them.
+    min_share_of_class : float, default=0.1
+        Smallest share of the rows of each given label that are kept, those that look best, however
+        suspicious they are, in [0, 1). 0: a class may lose all its rows, as in the papers. It stays
+        in ``classes_``, but a network that is trained after that has no row of it. Whatever this
+        is, a class that hardly any row is predicted as by the networks of `judge_epochs` keeps all.
     standardize : bool, default=True
         Standardise the columns of a table and the channels of ``uint8`` images.
     augment : callable, "auto" or None, default="auto"
@@ -191,7 +195,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
     *How many rows are left out*. The paper removes a share chosen by hand. Here it is the noise
     rate that `detector_noise_rate` estimates: from the gap between early and late losses where they
     fall into two groups, from the detector's mean probability where they do not. A class keeps at
-    least a tenth of its rows.
+    least `min_share_of_class` of its rows.
 
     *Scores* rank the rows as the detector does. How sure it may be depends on the data set, which
     it does not know: a logistic curve, fitted to whether the final network contradicts the label,
@@ -261,6 +265,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         class_weight: Any = None,
         validation_fraction: float | None = None,
         judge_epochs: int | str = "auto",
+        min_share_of_class: float = 0.1,
         standardize: bool = True,
         augment: Any = "auto",
         precision: str = "auto",
@@ -282,6 +287,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
             class_weight=class_weight,
             validation_fraction=validation_fraction,
             judge_epochs=judge_epochs,
+            min_share_of_class=min_share_of_class,
             standardize=standardize,
             augment=augment,
             precision=precision,
@@ -408,6 +414,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
                 recorded += history
                 suspicion, rate, gap = self._judge(detector, run.dynamics, task)
                 drop = self._drop(suspicion, rate, task)
+            task.check_trainable(~drop)
             bar.stage(f"{type(self).__name__} retraining")
             net = trainer.make_net([("progress", bar)], **settings)
             net.train_stage(task.rows.subset(~drop), self.max_epochs, "retraining", task.held_back)
@@ -490,7 +497,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         n_kept = int(task.n_samples * (1 - share) + 1e-6)  # 5000 * (1 - 0.8) is 999.999...
         drop = np.zeros(task.n_samples, dtype=bool)
         drop[np.argsort(suspicion, kind="stable")[n_kept:]] = True
-        return spare_last_rows(drop, suspicion, task.y, np.bincount(task.y), task.spared)
+        return task.dropped_rows(drop, suspicion, np.arange(task.n_samples))
 
     def _fine_tune(
         self,
