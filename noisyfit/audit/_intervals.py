@@ -151,7 +151,7 @@ def _upper(
         mean = (share + step) / (1 + step)
         high = betaincinv(size * mean, size * (1 - mean), 1 - tail)
     # None is left, or nothing varies: but for rounding, of which the quantile would be NaN.
-    none, known = rest < 1e-12, spread < 1e-15
+    none, known = rest < 1e-12, (spread < 1e-15) | (share + step < 1e-12)
     return np.where(none, 1.0, np.where(known, share, high))
 
 
