@@ -37,9 +37,9 @@ class AppliedAudit(NamedTuple):
     noise_rate: Estimate
     """Share of wrong labels among the rows that could be verified."""
     precision: Estimate
-    """Share of wrong labels among those whose recalibrated score is above one half."""
+    """Share of wrong labels among those that are rejected now, verified ones included."""
     recall: Estimate
-    """Share of the wrong labels that is among them."""
+    """Share of the wrong labels that is rejected now."""
 
     def sentences(self) -> list[str]:
         """Say what the audit rests on, and what is known of the rejected labels.
@@ -54,11 +54,9 @@ class AppliedAudit(NamedTuple):
             f"From an audit: {stated}; intervals hold in {100 * self.confidence:g} % of draws."
         ]
         if self.precision.value == self.precision.value:
-            lines.append(
-                f"Of the labels that the scores reject {_shares(self.precision)} are wrong."
-            )
+            lines.append(f"Of the rejected labels {_shares(self.precision)} are wrong.")
         if self.recall.value == self.recall.value:
-            lines.append(f"Of the wrong labels {_shares(self.recall)} are among these.")
+            lines.append(f"Of the wrong labels {_shares(self.recall)} are rejected.")
         return lines
 
 

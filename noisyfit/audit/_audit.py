@@ -169,3 +169,7 @@ class Audit(Ranking, FollowUp):
     def scores(self) -> np.ndarray:
         """Scores of all rows, NaN for those that could not be drawn: (n_samples,)."""
         return np.where(self._population.candidates, self._population.scores, np.nan)
+
+    def __repr__(self) -> str:
+        seen = f"{self.n_verified:,} of {self.n_rows:,} rows verified"
+        return f"<Audit: {seen}, {self.noise_rate} of the labels wrong>"

@@ -119,6 +119,30 @@ def bounds(moments: Moments, tail: float) -> tuple[np.ndarray, np.ndarray]:
     return np.where(moments.n > 0, low, 0.0), np.where(moments.n > 0, high, 1.0)
 
 
+def unseen_errors(moments: Moments, tail: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return how many labels are wrong among the rows of each domain that were not verified.
+
+    Parameters
+    ----------
+    moments : Moments
+        Of k domains.
+    tail : float
+        Probability that a bound is on the wrong side.
+
+    Returns
+    -------
+    value, low, high : ndarray of shape (k,)
+        The estimate and its bounds.
+    """
+    low, high = bounds(moments, tail)
+    unseen = moments.size - moments.n
+    value, low, high = (
+        np.clip(share * moments.size - moments.wrong, 0, unseen)
+        for share in (moments.share, low, high)
+    )
+    return value, low, high
+
+
 def loose_bounds(moments: Moments, tail: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the bounds at the effective size, even where what was verified contradicts them.
 

@@ -9,6 +9,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from noisyfit.data import check_labels, encode_labels
+from noisyfit.label_quality import VotedLabels
 
 
 class Population(NamedTuple):
@@ -49,6 +50,7 @@ def read_population(est_or_scores: Any, y: Any) -> Population:
     ValueError
         If scores are no probabilities, or `y` is not what the estimator was fitted on.
     """
+    y = y.labels if isinstance(y, VotedLabels) else y
     if hasattr(est_or_scores, "fit"):
         return _of_estimator(est_or_scores, y)
     scores = _check_scores(est_or_scores)
@@ -91,6 +93,12 @@ def check_same(population: Population, other: Population, name: str) -> None:
 
 def _of_estimator(est: Any, y: Any) -> Population:
     check_is_fitted(est, "noise_scores_")
+    if getattr(est, "audit_", None) is not None:
+        raise ValueError(
+            f"The {type(est).__name__} speaks from an audit already, which another one would "
+            "forget. Pass the estimator that the audit was applied to, and all verified rows; "
+            "sample(est, n, after=drawn) draws further ones."
+        )
     given, labeled = est.given_labels_, est.labeled_mask_
     if y is not None:
         y = check_labels(y)

@@ -9,7 +9,7 @@ import numpy as np
 
 from noisyfit._sklearn import Interval, validate_parameter_constraints
 from noisyfit.audit._certificate import ReviewLimit, found_share, review_limit
-from noisyfit.audit._intervals import Estimate, as_estimate, bounds
+from noisyfit.audit._intervals import Estimate, as_estimate, bounds, unseen_errors
 from noisyfit.audit._transitions import MatrixEstimate, matrix_of
 from noisyfit.data import check_groups, check_mask, plain_labels
 
@@ -215,11 +215,9 @@ class Rates:
         >>> audit.errors_left(1)
         Estimate(value=0.0, low=0.0, high=1.0)
         """
-        moments = self._design.of_groups(1 - self._top(k, 0, "errors_left"), 2)
-        size, known, unseen = moments.size[1], moments.wrong[1], (moments.size - moments.n)[1]
-        ends = (moments.share, *bounds(moments, self._tail))
-        value, low, high = (np.clip(end[1] * size - known, 0, unseen) for end in ends)
-        return as_estimate(value if moments.n[1] or not size else np.nan, low, high)
+        moments = self._design.of_groups(1 - self._top(k, 0, "errors_left"), 2).of_one(1)
+        value, low, high = (end[0] for end in unseen_errors(moments, self._tail))
+        return as_estimate(value if moments.n[0] or not moments.size[0] else np.nan, low, high)
 
     def review_until(self, max_left: float = 0.05) -> ReviewLimit:
         """Find how many rows to review so that few of the errors are left.
@@ -289,8 +287,8 @@ class Rates:
         Returns
         -------
         MatrixEstimate
-            Three arrays of shape (n_classes, n_classes), a row for each true class, in the order of
-            the classes. A class that no verified row has in truth is NaN, from 0 to 1.
+            Three arrays of shape (n_classes, n_classes), a row for each true class, and the
+            classes. A class that no verified row has in truth is NaN, from 0 to 1.
 
         Raises
         ------
@@ -318,7 +316,7 @@ class Rates:
                 "themselves, and the given labels as y."
             )
         codes = population.codes[population.candidates]
-        return matrix_of(self._design, codes, right, len(population.classes), self._tail)
+        return matrix_of(self._design, codes, right, population.classes, self._tail)
 
     def _by(self, codes: np.ndarray, names: list[Any]) -> dict[Any, Estimate]:
         there = np.bincount(codes, minlength=len(names)) > 0

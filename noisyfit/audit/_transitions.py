@@ -30,10 +30,12 @@ class MatrixEstimate(NamedTuple):
     """(n_classes, n_classes): lower ends of the intervals."""
     high: np.ndarray
     """(n_classes, n_classes): upper ends."""
+    classes: np.ndarray
+    """(n_classes,): the classes of rows and columns."""
 
 
 def matrix_of(
-    design: Design, given: np.ndarray, right: np.ndarray, n_classes: int, tail: float
+    design: Design, given: np.ndarray, right: np.ndarray, classes: np.ndarray, tail: float
 ) -> MatrixEstimate:
     """Estimate a transition matrix from the right labels of the verified rows.
 
@@ -45,8 +47,8 @@ def matrix_of(
         Given labels of all rows.
     right : ndarray of shape (n,), int64
         Right labels of the verified ones.
-    n_classes : int
-        Number of classes.
+    classes : ndarray of shape (n_classes,)
+        What they stand for.
     tail : float
         Probability that a bound is on the wrong side.
 
@@ -54,11 +56,11 @@ def matrix_of(
     -------
     MatrixEstimate
     """
-    shape = (n_classes, n_classes)
-    matrix = MatrixEstimate(np.full(shape, np.nan), np.zeros(shape), np.ones(shape))
+    shape = (len(classes), len(classes))
+    matrix = MatrixEstimate(np.full(shape, np.nan), np.zeros(shape), np.ones(shape), classes)
     for c in np.unique(right[right >= 0]):
         of_class = design.of_another(right == c)
-        inside, outside = of_class.of_groups_and_rest(given, n_classes)
+        inside, outside = of_class.of_groups_and_rest(given, len(classes))
         matrix.low[c], matrix.high[c] = found_share(inside, outside, tail)
         counts = inside.size * inside.share
         matrix.value[c] = np.clip(counts / counts.sum(), matrix.low[c], matrix.high[c])

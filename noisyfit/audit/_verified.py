@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -129,9 +130,23 @@ def read_verified(
     voted = verified if isinstance(verified, VotedLabels) else None
     found = check_labels(verified if voted is None else voted.labels)
     if len(found) != len(numbers):
+        whole = len(found) == len(population.scores)
+        hint = (
+            "These are labels of all rows: pass verified[sample.rows]."
+            if whole
+            else "Where not all rows of a sample were verified, pass those that were as rows."
+        )
         raise ValueError(
             f"verified must have an entry for each of {len(numbers)} verified rows. Got "
-            f"{len(found)}. Where not all rows of a sample were verified, pass the others as rows."
+            f"{len(found)}. {hint}"
+        )
+    _check_order(verified, numbers)
+    if voted is None and found.dtype == bool and _is_binary(population.classes):
+        warnings.warn(
+            "verified holds truth values, and the classes are 0 and 1: True is read as 'the given "
+            "label is wrong', not as class 1. If they are labels, pass them as integers.",
+            UserWarning,
+            stacklevel=3,
         )
     _check_drawn(numbers, sample, population)
     wrong, right = _is_wrong(found, numbers, population)
@@ -143,6 +158,26 @@ def read_verified(
     if len(numbers) < 2:
         raise ValueError(f"An audit needs two verified rows at least. Got {len(numbers)}.")
     return Verified(numbers, wrong[first], None if right is None else right[first])
+
+
+def _is_binary(classes: np.ndarray | None) -> bool:
+    return classes is not None and classes.dtype != bool and classes.tolist() == [0, 1]
+
+
+def _check_order(verified: Any, rows: np.ndarray) -> None:
+    """Refuse a Series whose index has the rows in another order than the sample."""
+    index = getattr(verified, "index", None)
+    if index is None or callable(index):  # as that of a list
+        return
+    index = np.asarray(index)
+    if index.dtype.kind not in "iu" or np.array_equal(index, rows):
+        return
+    if np.array_equal(np.sort(index), np.sort(rows)):
+        raise ValueError(
+            "The index of verified has the rows in another order than they were drawn in, and "
+            f"entries are taken in order. Got {index[:5].tolist()} for {rows[:5].tolist()}. Pass "
+            "verified.loc[sample.rows], or the index as rows."
+        )
 
 
 def _is_review(verified: Any) -> bool:

@@ -126,7 +126,7 @@ class FittedLabels:
             self.__dict__.get("_early_agreement"),
             self._rate_interval(),
             self.__dict__.get("held_out_noise_rate_"),
-            self._hard_classes(),
+            self._hard_classes() if self._applied_audit() is None else (),
             self.__dict__.get("_astray"),
             self._lost_to_plain(),
             audited=self._applied_audit() is not None,
@@ -218,6 +218,7 @@ class FittedLabels:
         check_is_fitted(self)
         given, predicted, scores = self._of_labels()
         labeled, audit = self.labeled_mask_, self._applied_audit()
+        seen = None if audit is None else np.isin(np.flatnonzero(labeled), audit.rows)
         return summarize(
             type(self).__name__,
             self.classes_,
@@ -234,6 +235,7 @@ class FittedLabels:
             ranking=self._reason_for_both(),
             n_replaced=int((self._corrected_codes() != self._given_codes)[labeled].sum()),
             audit=() if audit is None else audit.sentences(),
+            seen=seen,
         )
 
     def _reason_for_both(self) -> str | None:

@@ -48,6 +48,7 @@ def summarize(
     ranking: str | None = None,
     n_replaced: int | None = None,
     audit: Sequence[str] = (),
+    seen: np.ndarray | None = None,
 ) -> str:
     """Describe the labels of a data set in a few lines, whether to believe them first.
 
@@ -84,6 +85,8 @@ def summarize(
         Number of rejected labels that were replaced; None: nothing is said of it.
     audit : sequence of str, default=()
         What is said of the audit that the numbers come from; empty: they come from none.
+    seen : ndarray of shape (n_samples,), bool, default=None
+        Rows that somebody has verified and need not review. None: none.
 
     Returns
     -------
@@ -136,6 +139,9 @@ def summarize(
         lines.append(f"Trusted: {n_trusted:,}, taken as right.")
     if n_unlabeled:
         lines.append(f"Without a label: {n_unlabeled:,} more rows.")
+    if seen is not None:
+        n_wrong -= float(np.sum(noise_scores[seen]))
+        noise_scores = noise_scores[~seen]
     lines += _what_to_review(classes, noise_scores, n_wrong, confusions)
     return "\n".join(lines if counts is None else [*lines, *describe_classes(classes, counts)])
 

@@ -65,8 +65,13 @@ def label_report(est: BaseNoisyClassifier, X: Any, y: Any = None) -> pd.DataFram
     labeled = est.labeled_mask_
     rows, given_code = np.arange(len(given)), np.zeros(len(given), dtype=np.int64)
     given_code[labeled], _ = encode_labels(given[labeled], est.classes_)
-    predicted = proba.argmax(axis=1)
-    order = np.lexsort((rows, -est.noise_scores_))
+    predicted, suggested = proba.argmax(axis=1), est.classes_[proba.argmax(axis=1)]
+    audit, verified = getattr(est, "audit_", None), np.zeros(len(given), dtype=bool)
+    if audit is not None:  # whoever has seen a row need not see it again
+        known = audit.right_codes >= 0
+        suggested[audit.rows[known]] = est.classes_[audit.right_codes[known]]
+        verified[audit.rows] = True
+    order = np.lexsort((rows, -est.noise_scores_, verified))
     order = order[labeled[order]]
     index = row_index(y, X)  # first that of y, which apply_review compares
     report = pd.DataFrame(
@@ -74,12 +79,12 @@ def label_report(est: BaseNoisyClassifier, X: Any, y: Any = None) -> pd.DataFram
             "row": rows,
             **({} if index is None else {"index": index}),
             "given": given,
-            "suggested": est.classes_[predicted],
+            "suggested": suggested,
             "suggested_proba": proba[rows, predicted],
             "given_proba": proba[rows, given_code],
             "noise_score": est.noise_scores_,
             "kept": est.clean_mask_,
-            "trusted": est.trusted_mask_,
+            "trusted": est.trusted_mask_ | verified,
         }
     ).iloc[order]
     report.insert(report.columns.get_loc("kept"), "rank", np.arange(1, len(report) + 1))
@@ -90,7 +95,8 @@ def label_report(est: BaseNoisyClassifier, X: Any, y: Any = None) -> pd.DataFram
 def _reason(line: Any) -> str:
     """Explain in words the score of a label, given its line of the report."""
     if line.trusted:
-        return "verified: taken as right"
+        right = line.kept or line.given == line.suggested
+        return "verified: taken as right" if right else f"verified: {line.suggested} is right"
     if line.suggested != line.given:
         says = f"the network says {line.suggested} ({line.suggested_proba:.0%})"
         gets = f"the given label {line.given} gets {line.given_proba:.0%}"

@@ -12,6 +12,7 @@ from test_sampling import SCORES, estimator
 
 from noisyfit import MILDSelector
 from noisyfit.audit import Audit, AuditSample, sample
+from noisyfit.label_quality import aggregate_votes
 from noisyfit.review import Review, apply_review
 
 TRUTH = np.random.default_rng(1).random(len(SCORES)) < SCORES
@@ -462,3 +463,40 @@ def test_reviews_that_say_nothing_of_all_rows_are_refused():
         review = apply_review(y, decided([row, 20], "ab"))
         with pytest.raises(ValueError, match=rf"rows \[{row}\] are trusted or have no label"):
             Audit(est, None, review, sample(est, 40))
+
+
+def test_a_series_is_taken_in_order_and_refused_in_another():
+    drawn = sample(SCORES, 40, random_state=0)
+    labels = np.arange(len(SCORES)) % 2
+    right = pd.Series(TRUTH.astype(int))
+    expected = Audit(SCORES, labels, right[drawn.rows].to_numpy(), drawn).noise_rate
+    assert Audit(SCORES, labels, right[drawn.rows], drawn).noise_rate == expected
+    of_no_index = right[drawn.rows].reset_index(drop=True)
+    assert Audit(SCORES, labels, of_no_index, drawn).noise_rate == expected
+    in_order = right[np.sort(drawn.rows)]
+    with pytest.raises(ValueError, match=r"another order.*verified.loc\[sample.rows\]"):
+        Audit(SCORES, labels, in_order, drawn)
+    assert Audit(SCORES, labels, in_order, drawn, rows=in_order.index).noise_rate == expected
+    with pytest.raises(ValueError, match=r"labels of all rows: pass verified\[sample.rows\]"):
+        Audit(SCORES, labels, right, drawn)
+
+
+def test_truth_values_beside_the_classes_0_and_1_are_doubtful():
+    y = np.array([0, 1] * 5)
+    with pytest.warns(UserWarning, match="not as class 1") as caught:
+        rate = Audit(np.full(10, 0.5), y, [True, False], rows=[0, 1]).noise_rate
+    assert caught[0].filename == __file__
+    assert rate.value == 0.5
+
+
+def test_an_audit_shows_what_it_found():
+    audit = Audit([0.1, 0.9, 0.2, 0.8], None, [True, False], rows=[1, 2])
+    assert repr(audit) == "<Audit: 2 of 4 rows verified, 0.5 (0.25 to 0.75) of the labels wrong>"
+
+
+def test_votes_of_the_given_labels_are_those_labels():
+    votes = np.array([["a", "a", "b"], ["b", "b", "b"], ["a", "b", "a"]])
+    voted = aggregate_votes(votes)
+    audit = Audit([0.5, 0.1, 0.2], voted, ["a", "a"], rows=[0, 1])
+    assert audit.labels.tolist() == ["a", "a", "a"]
+    assert len(sample([0.5, 0.1, 0.2], 2, y=voted, random_state=0).rows) == 2

@@ -11,7 +11,9 @@ from test_sampling import SCORES, estimator
 
 from noisyfit import MILDSelector, load
 from noisyfit.audit import Audit, sample
+from noisyfit.label_quality import review_length
 from noisyfit.metrics import expected_calibration_error
+from noisyfit.review import label_report
 
 DRAWN = sample(SCORES, 300, random_state=0)
 
@@ -150,6 +152,9 @@ def test_an_estimator_speaks_from_the_audit(fitted, audited):
     summary = after.summary()
     assert "From an audit: 80 of 300 labels were verified" in summary
     assert "Wrong by the audit: about" in summary
+    unseen = np.setdiff1d(np.arange(300), audit.rows)
+    to_review = review_length(after.noise_scores_[unseen], 0.9)
+    assert f"Review the {to_review} most suspicious rows" in summary, "nobody looks twice"
     table = after.class_report()
     counted = [np.sum(after.corrected_labels_ == name) for name in after.classes_]
     assert table.corrected.tolist() == counted
@@ -158,18 +163,28 @@ def test_an_estimator_speaks_from_the_audit(fitted, audited):
     assert not hasattr(est, "audit_")
 
 
-def test_flags_are_judged_by_the_scores_and_not_by_what_was_verified(audited):
-    after, audit = audited
-    of_what_is_known = audit.flag_precision(after.noise_scores_ > 0.5)
-    assert of_what_is_known.value == 1, "of verified rows only wrong ones are left"
-    precision, recall = after.audit_.precision, after.audit_.recall
-    assert precision.value < 1
-    # Rows are rejected down to a score: the order has not changed.
-    scores = audit._population.scores
-    unseen = np.setdiff1d(np.arange(300), audit._verified.rows)
-    threshold = scores[unseen[after.noise_scores_[unseen] > 0.5]].min()
-    assert precision == audit.flag_precision(scores >= threshold)
-    assert recall == audit.flag_recall(scores >= threshold)
+def test_what_is_said_of_the_rejected_labels_holds_for_those_that_are():
+    labels = np.arange(len(SCORES)) % 2 + 1
+    est = estimator(SCORES, labels)
+    held = np.zeros(2)
+    for seed in range(100):
+        drawn = sample(est, 80, random_state=seed)
+        after = Audit(est, None, TRUTH[drawn.rows], drawn).apply(est)
+        rejected, audit = ~after.clean_mask_, after.audit_
+        precision, recall = TRUTH[rejected].mean(), TRUTH[rejected].sum() / TRUTH.sum()
+        held += (
+            audit.precision.low <= precision <= audit.precision.high,
+            audit.recall.low <= recall <= audit.recall.high,
+        )
+    assert (held >= 90).all(), "of 95 % intervals"
+
+
+def test_all_verified_is_all_known():
+    est = estimator(SCORES[:300], np.arange(300) % 2 + 1)
+    after = Audit(est, None, TRUTH[:300], rows=range(300)).apply(est)
+    assert (after.clean_mask_ == ~TRUTH[:300]).all()
+    assert after.audit_.precision == pytest.approx((1, 1, 1))
+    assert after.audit_.recall == pytest.approx((1, 1, 1))
 
 
 def test_it_is_stored_and_a_further_fit_forgets_it(fitted, audited, tmp_path):
@@ -193,13 +208,31 @@ def test_the_last_tenth_of_a_class_is_kept(fitted):
     assert after.clean_mask_[given == "bee"].mean() >= 0.1
 
 
+def test_the_report_puts_verified_rows_last_and_says_what_was_found(fitted, audited):
+    (_, X, given, true), (after, audit) = fitted, audited
+    report = label_report(after, X, given)
+    last = report.tail(80)
+    assert sorted(last.row) == audit.rows.tolist()
+    assert last.trusted.all()
+    assert (last.suggested == true[last.row]).all()
+    assert not report.head(220).trusted.any()
+    wrong = last[last.given != last.suggested]
+    assert wrong.reason.tolist() == [f"verified: {name} is right" for name in wrong.suggested]
+    assert set(last.reason) - set(wrong.reason) == {"verified: taken as right"}
+
+
 def test_what_is_not_of_the_estimator_is_refused(fitted, audited):
     (est, X, given, true), (after, audit) = fitted, audited
     other = MILDSelector(max_epochs=2, judge_epochs=0, random_state=1).fit(X, given)
     with pytest.raises(ValueError, match="of other scores than those of the MILDSelector"):
         audit.apply(other)
-    with pytest.raises(ValueError, match="of other scores"):
-        audit.apply(after)
+    for forgets in (
+        lambda: audit.apply(after),
+        lambda: sample(after, 10),
+        lambda: Audit(after, None, given, rows=[0, 1]),
+    ):
+        with pytest.raises(ValueError, match="speaks from an audit already"):
+            forgets()
     bare = Audit(est.noise_scores_, true, true[:30], rows=range(30))
     with pytest.raises(ValueError, match="of other given labels"):
         bare.apply(est)
@@ -207,7 +240,7 @@ def test_what_is_not_of_the_estimator_is_refused(fitted, audited):
 
 
 def test_trusted_rows_lower_the_rate_of_all():
-    labels = np.arange(100) % 2
+    labels = np.arange(100) % 2 + 1
     est = estimator(np.full(100, 0.3), labels, trusted=range(20), unlabeled=range(20, 40))
     rows = np.arange(40, 100)
     wrong = rows % 4 == 0

@@ -18,7 +18,9 @@ MATRIX = COUNTS / COUNTS.sum(axis=1, keepdims=True)
 def test_all_rows_verified_give_the_truth():
     names = np.array(["ant", "bee", "cat"])
     audit = Audit(SCORES, names[GIVEN], names[TRUE], rows=range(len(SCORES)))
-    for part in audit.transition_matrix():
+    matrix = audit.transition_matrix()
+    assert matrix.classes.tolist() == names.tolist()
+    for part in (matrix.value, matrix.low, matrix.high):
         np.testing.assert_allclose(part, MATRIX)
 
 
