@@ -128,7 +128,9 @@ def read_verified(
         )
     numbers = sample.rows if rows is None and sample is not None else _numbers(rows, population)
     voted = verified if isinstance(verified, VotedLabels) else None
-    found = check_labels(verified if voted is None else voted.labels)
+    with warnings.catch_warnings():  # few rows may well have a class each
+        warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%")
+        found = check_labels(verified if voted is None else voted.labels)
     if len(found) != len(numbers):
         whole = len(found) == len(population.scores)
         hint = (

@@ -1,6 +1,7 @@
 """What an audit says: by hand, where all is known, whatever the order, and over many draws."""
 
 import math
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -500,3 +501,10 @@ def test_votes_of_the_given_labels_are_those_labels():
     audit = Audit([0.5, 0.1, 0.2], voted, ["a", "a"], rows=[0, 1])
     assert audit.labels.tolist() == ["a", "a", "a"]
     assert len(sample([0.5, 0.1, 0.2], 2, y=voted, random_state=0).rows) == 2
+
+
+def test_few_rows_of_many_classes_are_no_regression():
+    y = np.arange(200) % 100
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert Audit(np.full(200, 0.5), y, y[:30], rows=range(30)).noise_rate.value == 0

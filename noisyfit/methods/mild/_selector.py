@@ -147,7 +147,9 @@ class MILDSelector(BaseNoisyClassifier):
     noise_scores_ : ndarray of shape (n_samples,)
         Probability that the given label is wrong, in [0, 1].
     clean_mask_ : ndarray of shape (n_samples,), bool
-        Rows that the last round trained on and whose score stayed below one half.
+        Rows whose score is one half at most, or that no round has dropped. With
+        ``judge_epochs=0`` those that the last round trained on, but for rows that score above one
+        half.
     noise_rate_ : float
         Proportion of wrong labels by the networks in cross-validation, see `judge_epochs`;
         with ``judge_epochs=0`` the mean of ``noise_scores_``, see Notes.
