@@ -52,8 +52,8 @@ STATES = {
     "noisyfit.scaling:ImageScaler": "noisyfit.data._scaling",
     "noisyfit.scaling:TableScaler": "noisyfit.data._scaling",
     "noisyfit.debias:MarginalDistribution": "noisyfit.methods.dlt._debias",
-    "noisyfit.thresholds:LastEpoch": "noisyfit.methods.dlt._thresholds",
-    "noisyfit.thresholds:SlidingWindow": "noisyfit.methods.dlt._thresholds",
+    "noisyfit.thresholds:LastEpoch": "noisyfit.training._loss_thresholds",
+    "noisyfit.thresholds:SlidingWindow": "noisyfit.training._loss_thresholds",
 }
 """Identifier -> module, of classes that hold numbers and settings only: they may be made without
 ``__init__`` and given attributes."""
