@@ -10,6 +10,7 @@ from __future__ import annotations
 CLASSES = {
     "noisyfit.mild:MILDSelector": "noisyfit.methods.mild._selector",
     "noisyfit.dlt:DLTClassifier": "noisyfit.methods.dlt._classifier",
+    "noisyfit.dividemix:DivideMixClassifier": "noisyfit.methods.dividemix._classifier",
     "noisyfit.dynamics_lstm:DynamicsLSTMDetector": "noisyfit.methods.dynamics_lstm._estimator",
     "noisyfit.meta_relabel:MetaRelabelClassifier": "noisyfit.methods.meta_relabel._classifier",
     "noisyfit.ensemble:ConsensusClassifier": "noisyfit.ensemble._consensus",
@@ -17,6 +18,7 @@ CLASSES = {
     "noisyfit.engine:NoisyNet": "noisyfit.training._net",
     "noisyfit.training:EarlyLearningNet": "noisyfit.training._early_learning",
     "noisyfit.threshold_net:ThresholdNet": "noisyfit.methods.dlt._net",
+    "noisyfit.dividemix:DivideNet": "noisyfit.methods.dividemix._net",
     "noisyfit.meta_net:MetaNet": "noisyfit.methods.meta_relabel._net",
     "noisyfit.mild:Round": "noisyfit.methods.mild._selector",
     "noisyfit.audit:AppliedAudit": "noisyfit.audit._applied",

@@ -4,6 +4,7 @@ from noisyfit.training._class_softmax import class_log_softmax, class_softmax, p
 from noisyfit.training._device import resolve_device, resolve_precision
 from noisyfit.training._early_learning import EarlyLearningNet
 from noisyfit.training._loss_thresholds import (
+    NO_LABEL,
     LastEpoch,
     SlidingWindow,
     selection_proportion,

@@ -12,6 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+NO_LABEL = 1e30
+"""What stands for the loss of a row without a label: it is above every threshold."""
+
 
 def selection_proportion(
     epoch: int, *, noise_rate: float, warmup_epochs: int, ramp_epochs: int

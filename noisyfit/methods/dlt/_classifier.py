@@ -201,6 +201,7 @@ class DLTClassifier(BaseNoisyClassifier):
     --------
     noisyfit.label_quality.estimate_noise_rate : How the noise rate is estimated.
     MILDSelector : Quicker; trains on the kept rows alone.
+    DivideMixClassifier : Two networks that divide the labels for each other.
 
     Notes
     -----

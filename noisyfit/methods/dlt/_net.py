@@ -12,6 +12,7 @@ from torch.nn.functional import one_hot
 from noisyfit.data import batch_sizes
 from noisyfit.methods.dlt._debias import MarginalDistribution
 from noisyfit.training import (
+    NO_LABEL,
     LastEpoch,
     NoisyNet,
     SlidingWindow,
@@ -29,9 +30,6 @@ from noisyfit.training import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-_NO_LABEL = 1e30
 
 
 class ThresholdSettings(NamedTuple):
@@ -160,7 +158,7 @@ class ThresholdNet(NoisyNet):
         if self.marginal_ is not None:
             self.marginal_.push(step["y_pred"])
         if self.unlabeled_ is not None:  # above every threshold
-            losses = losses.masked_fill(self.unlabeled_[batch[0]["index"]], _NO_LABEL)
+            losses = losses.masked_fill(self.unlabeled_[batch[0]["index"]], NO_LABEL)
         self.memory_.push(losses)
         if "kept" in step:
             self.kept_[batch[0]["index"]] = step["kept"]
