@@ -2,6 +2,7 @@
 
 from noisyfit._show_versions import show_versions
 from noisyfit.ensemble import ConsensusClassifier
+from noisyfit.methods.dividemix import DivideMixClassifier
 from noisyfit.methods.dlt import DLTClassifier
 from noisyfit.methods.dynamics_lstm import DynamicsLSTM, DynamicsLSTMDetector
 from noisyfit.methods.meta_relabel import MetaRelabelClassifier
@@ -12,6 +13,7 @@ from noisyfit.review import debug_labels
 __all__ = [
     "ConsensusClassifier",
     "DLTClassifier",
+    "DivideMixClassifier",
     "DynamicsLSTM",
     "DynamicsLSTMDetector",
     "MILDSelector",

@@ -4,6 +4,7 @@ from sklearn.base import clone
 
 from noisyfit import (
     ConsensusClassifier,
+    DivideMixClassifier,
     DLTClassifier,
     DynamicsLSTMDetector,
     MetaRelabelClassifier,
@@ -16,6 +17,7 @@ QUICK = [
     DynamicsLSTMDetector(max_epochs=8, judge_epochs=0, random_state=0),
     MetaRelabelClassifier(warmup_epochs=3, max_epochs=8, judge_epochs=0, random_state=0),
     ConsensusClassifier(judge=None, max_epochs=8, judge_epochs=5, random_state=0),
+    DivideMixClassifier(estimation_epochs=4, max_epochs=8, judge_epochs=0, random_state=0),
 ]
 """One instance of each estimator, for our own checks; tests fit clones."""
 
@@ -38,6 +40,7 @@ AS_THEY_COME = [
     DynamicsLSTMDetector(max_epochs=8),
     MetaRelabelClassifier(max_epochs=10),  # its steps take ten times as long as plain ones
     ConsensusClassifier(max_epochs=8),
+    DivideMixClassifier(max_epochs=8),
 ]
 """But for fewer epochs: instances for those of scikit-learn's checks that settings may matter to.
 
@@ -52,6 +55,7 @@ CHECKED = [
         relabel=False, consistency=1.0, meta_gradient="double_backward", judge_epochs=0, **SMALL
     ),
     ConsensusClassifier(judge=None, loss="early_learning", judge_epochs=2, **SMALL),
+    DivideMixClassifier(division="dlt", noise_rate=0.1, judge_epochs=0, **SMALL),
 ]
 """Instances for scikit-learn's checks: other choices of each method than the default ones, with
 a small network, a few epochs, and parameters that belong to the network and the optimizer."""

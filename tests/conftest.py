@@ -92,7 +92,7 @@ def few_resamples(request):
         yield
         return
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("noisyfit.methods.dlt._classifier._N_BOOTSTRAP", 5)
+        patch.setattr("noisyfit.base._plain_run._N_BOOTSTRAP", 5)
         yield
 
 

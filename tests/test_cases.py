@@ -25,6 +25,7 @@ from torch.utils.data import ConcatDataset, Dataset, IterableDataset, Subset, Te
 
 from noisyfit import (
     ConsensusClassifier,
+    DivideMixClassifier,
     DLTClassifier,
     DynamicsLSTMDetector,
     MetaRelabelClassifier,
@@ -211,6 +212,10 @@ class Seen(Callback):
         (DynamicsLSTMDetector(max_epochs=2), ["recording"] * 2 + ["retraining"] * 2),
         (MetaRelabelClassifier(max_epochs=3, warmup_epochs=1), ["warm-up"] + ["training"] * 3),
         (ConsensusClassifier(max_epochs=2), ["in sample"] * 2 + ["last training"] * 2),
+        (
+            DivideMixClassifier(max_epochs=3, estimation_epochs=2),
+            ["noise rate"] * 2 + ["training"] * 3,
+        ),
     ],
     ids=NAMES,
 )
@@ -728,6 +733,7 @@ def test_b02_rows_that_are_not_those_of_the_fit_are_refused(tmp_path):
 @by_name(
     [
         DLTClassifier(max_epochs=15, estimation_epochs=8, random_state=0),
+        DivideMixClassifier(max_epochs=15, estimation_epochs=8, random_state=0),
         MetaRelabelClassifier(warmup_epochs=2, max_epochs=4, random_state=0),
         MILDSelector(rounds=2, max_epochs=8, random_state=0),
     ]

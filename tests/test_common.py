@@ -912,7 +912,8 @@ def test_pipeline(est):
     pipeline.set_params(**{f"{type(est).__name__.lower()}__module__hidden": (16,)})
     assert pipeline.fit(X, GIVEN).score(X, TRUE) >= 0.95
     assert most_suspicious(pipeline[-1]) == set(FLIPPED)
-    assert pipeline[-1].net_.module_.layers[0].out_features == 16
+    layers = [m for m in pipeline[-1].net_.module_.modules() if isinstance(m, torch.nn.Linear)]
+    assert layers[0].out_features == 16
 
 
 @pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])

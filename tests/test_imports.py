@@ -48,5 +48,5 @@ def test_noisyfit_imports_nothing_that_is_needed_only_later():
 
 def test_no_fit_imports_torchvision():
     found = [line.split() for line in lines(FIT)]
-    assert len(found) == 10
+    assert len(found) == 12
     assert [line for line in found if line[-1] != "False"] == []

@@ -31,6 +31,7 @@ from test_common import assert_contract, assert_same_fit, global_state, planted_
 from torch import nn
 
 from noisyfit import (
+    DivideMixClassifier,
     DLTClassifier,
     DynamicsLSTMDetector,
     MetaRelabelClassifier,
@@ -45,6 +46,7 @@ BRIEF = [
     DLTClassifier(noise_rate=0.2, max_epochs=3, random_state=0),
     DynamicsLSTMDetector(max_epochs=3, random_state=0),
     MetaRelabelClassifier(warmup_epochs=1, max_epochs=3, random_state=0),
+    DivideMixClassifier(noise_rate=0.2, max_epochs=3, random_state=0),
 ]
 # Its bootstrap takes the better part of a second, so that it has fewer examples.
 ESTIMATING = DLTClassifier(estimation_epochs=2, max_epochs=3, random_state=0)

@@ -227,6 +227,14 @@ class FitTask:
         return float(self.judged[~self.unlabeled].mean())
 
     @property
+    def class_frequencies(self) -> np.ndarray:
+        """Share of each class in the given labels, by the weights of the rows: (n_classes,)."""
+        labeled = ~self.unlabeled
+        weight = None if self.rows.weight is None else self.rows.weight.cpu().numpy()[labeled]
+        counts = np.bincount(self.y[labeled], weight, minlength=self.n_classes)
+        return counts / counts.sum()
+
+    @property
     def balanced_rows(self) -> Rows:
         """The rows, of which those with a label are repeated until they are about a half.
 

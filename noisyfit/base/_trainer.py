@@ -22,6 +22,8 @@ from noisyfit.training import EarlyLearningNet, EpochProgress, NoisyNet, resolve
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from torch import nn
+
     from noisyfit.base._classifier import BaseNoisyClassifier
     from noisyfit.base._fit_task import FitTask
     from noisyfit.data import Rows, View
@@ -206,6 +208,24 @@ class Trainer:
         if "views" in self.nested("iterator_train"):
             raise ValueError(f"iterator_train__views is set by the method itself: {how}")
 
+    def views_to_learn_from(self, n_views: int) -> tuple[View | None, ...]:
+        """Return the standard view, and views that differ from each other in every kind of rows.
+
+        Parameters
+        ----------
+        n_views : int
+            Number of these.
+
+        Returns
+        -------
+        tuple of 1 + n_views callables or None
+            Tables stay as they are in the standard view; the others mask and jitter features.
+        """
+        view = self.view
+        if self._est.augment == "auto" and self.feature_std is not None:
+            view = weak_view(self.row_shape, self.feature_std)
+        return (self.view, *(view,) * n_views)
+
     @property
     def name(self) -> str:
         """Name of the estimator, with which its progress bars begin."""
@@ -242,6 +262,27 @@ class Trainer:
         if loss == "cross_entropy":
             return {}
         return {"net_class": EarlyLearningNet, "n_source": len(self._task.rows.source)}
+
+    def make_module(self, number: int = 0) -> nn.Module:
+        """Return a new network, as the user's parameters say.
+
+        Parameters
+        ----------
+        number : int, default=0
+            Of several networks with weights of their own. All nets of a fit start from those of 0,
+            unless they get a module.
+
+        Returns
+        -------
+        torch.nn.Module
+        """
+        with seeded(self._task.streams.init + number, self._task.device):
+            return build_module(
+                self._est.module,
+                self.nested("module"),
+                example=self._example,
+                n_classes=self._task.n_classes,
+            )
 
     @overload
     def make_net(self, callbacks: list[Any] = ..., **settings: Any) -> NoisyNet: ...
@@ -281,14 +322,7 @@ class Trainer:
             All nets of a fit start from the same weights.
         """
         est, task = self._est, self._task
-        if module is None:
-            with seeded(task.streams.init, task.device):
-                module = build_module(
-                    est.module,
-                    self.nested("module"),
-                    example=self._example,
-                    n_classes=task.n_classes,
-                )
+        module = self.make_module() if module is None else module
         own: dict[str, Any] = {
             **self.sgd_defaults,
             "optimizer": est.optimizer,

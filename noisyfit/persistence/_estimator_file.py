@@ -15,7 +15,7 @@ from skorch.history import History
 from torch import nn
 
 from noisyfit._nested_params import NestedParams, nested_params
-from noisyfit.modules import module_call
+from noisyfit.modules import MeanNetwork, module_call
 from noisyfit.persistence._object_tree import Decoder, Encoder, import_name, import_value
 from noisyfit.persistence._replace import check_replaceable, is_tensor_file
 from noisyfit.persistence._tensor_file import read_tensors, write_tensors
@@ -51,11 +51,18 @@ def save_estimator(est: Any, path: str | Path) -> None:
             "class": import_name(type(net)),
             "settings": encoder.encode(settings, "net_"),
             "history": encoder.encode(list(net.history), "net_.history"),
-            "module": encoder.encode_module(net.module_, factory, arguments, "module"),
+            "module": _encoded_module(net.module_, encoder, factory, arguments),
         },
     }
     check_replaceable(path, is_tensor_file, "an estimator")
     write_tensors(path, FORMAT, VERSION, encoder.tensors, header)
+
+
+def _encoded_module(module: nn.Module, encoder: Encoder, factory: Any, arguments: dict) -> Any:
+    """Encode a network, or each of those whose mean predicts."""
+    if not isinstance(module, MeanNetwork):
+        return encoder.encode_module(module, factory, arguments, "module")
+    return [encoder.encode_module(one, factory, arguments, "module") for one in module.networks]
 
 
 def load(path: str | Path, *, trusted: Iterable[str] = ()) -> Any:
@@ -126,6 +133,7 @@ def _load_net(stored: dict[str, Any], decoder: Decoder, n_classes: int) -> Noisy
     if not (isinstance(cls, type) and issubclass(cls, NoisyNet)):
         raise ValueError(f"It holds {stored['class']!r} where a net belongs.")
     module = decoder.decode(stored["module"])
+    module = MeanNetwork(module) if isinstance(module, list) else module
     settings["n_classes"] = n_classes  # files of the first version do not say it
     # What a net cannot be made without, though only its training needs it.
     for name, parameter in inspect.signature(cls).parameters.items():

@@ -10,6 +10,7 @@ from __future__ import annotations
 CLASSES = {
     "noisyfit.mild:MILDSelector": "noisyfit.methods.mild._selector",
     "noisyfit.dlt:DLTClassifier": "noisyfit.methods.dlt._classifier",
+    "noisyfit.dividemix:DivideMixClassifier": "noisyfit.methods.dividemix._classifier",
     "noisyfit.dynamics_lstm:DynamicsLSTMDetector": "noisyfit.methods.dynamics_lstm._estimator",
     "noisyfit.meta_relabel:MetaRelabelClassifier": "noisyfit.methods.meta_relabel._classifier",
     "noisyfit.ensemble:ConsensusClassifier": "noisyfit.ensemble._consensus",
@@ -17,6 +18,7 @@ CLASSES = {
     "noisyfit.engine:NoisyNet": "noisyfit.training._net",
     "noisyfit.training:EarlyLearningNet": "noisyfit.training._early_learning",
     "noisyfit.threshold_net:ThresholdNet": "noisyfit.methods.dlt._net",
+    "noisyfit.dividemix:DivideNet": "noisyfit.methods.dividemix._net",
     "noisyfit.meta_net:MetaNet": "noisyfit.methods.meta_relabel._net",
     "noisyfit.mild:Round": "noisyfit.methods.mild._rounds",
     "noisyfit.audit:AppliedAudit": "noisyfit.audit._applied",
@@ -52,8 +54,8 @@ STATES = {
     "noisyfit.scaling:ImageScaler": "noisyfit.data._scaling",
     "noisyfit.scaling:TableScaler": "noisyfit.data._scaling",
     "noisyfit.debias:MarginalDistribution": "noisyfit.methods.dlt._debias",
-    "noisyfit.thresholds:LastEpoch": "noisyfit.methods.dlt._thresholds",
-    "noisyfit.thresholds:SlidingWindow": "noisyfit.methods.dlt._thresholds",
+    "noisyfit.thresholds:LastEpoch": "noisyfit.training._loss_thresholds",
+    "noisyfit.thresholds:SlidingWindow": "noisyfit.training._loss_thresholds",
 }
 """Identifier -> module, of classes that hold numbers and settings only: they may be made without
 ``__init__`` and given attributes."""

@@ -3,6 +3,14 @@
 from noisyfit.training._class_softmax import class_log_softmax, class_softmax, predicted_class
 from noisyfit.training._device import resolve_device, resolve_precision
 from noisyfit.training._early_learning import EarlyLearningNet
+from noisyfit.training._loss_thresholds import (
+    NO_LABEL,
+    LastEpoch,
+    SlidingWindow,
+    selection_proportion,
+    threshold_schedule,
+    window_length,
+)
 from noisyfit.training._losses import (
     class_prior_penalty,
     consistency,
@@ -20,6 +28,15 @@ from noisyfit.training._net import NoisyNet
 from noisyfit.training._prediction import map_logits, predict_classes, predict_logits
 from noisyfit.training._progress import EpochProgress
 from noisyfit.training._schedule import StageSchedule
+from noisyfit.training._semi_supervised import (
+    auto_guessed_weight,
+    guess_labels,
+    linear_ramp,
+    mixmatch_loss,
+    mixup_factor,
+    refine_labels,
+    without_unlabeled,
+)
 
 __all__ = [
     "EpochProgress",

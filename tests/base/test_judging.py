@@ -7,7 +7,13 @@ import pytest
 from scipy import sparse
 from sklearn.datasets import load_digits, make_classification
 
-from noisyfit import DLTClassifier, DynamicsLSTMDetector, MetaRelabelClassifier, MILDSelector
+from noisyfit import (
+    DivideMixClassifier,
+    DLTClassifier,
+    DynamicsLSTMDetector,
+    MetaRelabelClassifier,
+    MILDSelector,
+)
 from noisyfit.base import Verdict
 from noisyfit.base._decisions import relabeled_rows
 from noisyfit.label_quality import NoiseRateEstimate, held_out_noise_rate, with_loss_gap
@@ -68,7 +74,9 @@ def test_b08_nothing_is_wrong_with_clean_labels():
     assert est.doubts_ == []
 
 
-@pytest.mark.parametrize("kind", [MILDSelector, DynamicsLSTMDetector, DLTClassifier])
+@pytest.mark.parametrize(
+    "kind", [MILDSelector, DynamicsLSTMDetector, DLTClassifier, DivideMixClassifier]
+)
 @pytest.mark.parametrize("told", ["noise", "constant"])
 def test_b09_where_nothing_can_be_told_nothing_is_changed(kind, told):
     _, y = easy(300)
@@ -96,6 +104,7 @@ def test_the_rate_of_all_methods_is_that_of_the_judges():
     given = flipped(y, "symmetric", 0.3)
     for est in (
         DLTClassifier(max_epochs=6, random_state=0),
+        DivideMixClassifier(max_epochs=6, random_state=0),
         MetaRelabelClassifier(max_epochs=4, random_state=0),
     ):
         trusted = np.arange(300) < 30

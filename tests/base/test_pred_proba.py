@@ -18,6 +18,7 @@ from torch.utils.data import TensorDataset
 
 from noisyfit import (
     ConsensusClassifier,
+    DivideMixClassifier,
     DLTClassifier,
     DynamicsLSTMDetector,
     MetaRelabelClassifier,
@@ -48,6 +49,7 @@ ALL = [
     DLTClassifier(max_epochs=4, judge_epochs=0, random_state=0),
     DynamicsLSTMDetector(max_epochs=4, judge_epochs=0, random_state=0),
     MetaRelabelClassifier(max_epochs=2, judge_epochs=0, random_state=0),
+    DivideMixClassifier(max_epochs=4, judge_epochs=0, random_state=0),
 ]
 
 

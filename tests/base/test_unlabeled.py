@@ -5,7 +5,7 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from noisyfit import DLTClassifier, MetaRelabelClassifier, debug_labels
+from noisyfit import DivideMixClassifier, DLTClassifier, MetaRelabelClassifier, debug_labels
 from noisyfit.review import label_report, review_page
 
 X, Y = load_digits(return_X_y=True)
@@ -21,6 +21,7 @@ for c in range(10):
 ESTIMATORS = [
     DLTClassifier(unlabeled=-1, max_epochs=12, random_state=0),
     MetaRelabelClassifier(unlabeled=-1, max_epochs=8, random_state=0),
+    DivideMixClassifier(unlabeled=-1, division="dlt", max_epochs=12, random_state=0),
 ]
 NAMES = [type(est).__name__ for est in ESTIMATORS]
 

@@ -10,7 +10,13 @@ from sklearn.ensemble import AdaBoostClassifier, VotingClassifier
 from sklearn.multioutput import MultiOutputClassifier
 from torch import nn
 
-from noisyfit import DLTClassifier, DynamicsLSTMDetector, MetaRelabelClassifier, MILDSelector
+from noisyfit import (
+    DivideMixClassifier,
+    DLTClassifier,
+    DynamicsLSTMDetector,
+    MetaRelabelClassifier,
+    MILDSelector,
+)
 from noisyfit.base._row_choices import row_weights
 
 NAMES = [type(est).__name__ for est in QUICK]
@@ -52,10 +58,13 @@ WHOLE_BATCHES = [
     MILDSelector(rounds=1),
     DLTClassifier(noise_rate=0.0, mixup_alpha=0.0, lambda_prior=0.0, augment=None),
     DynamicsLSTMDetector(remove=0.0),
+    DivideMixClassifier(
+        division="dlt", noise_rate=0.0, mixup_alpha=0.0, lambda_prior=0.0, augment=None
+    ),
 ]
 
 
-@pytest.mark.parametrize("est", WHOLE_BATCHES, ids=NAMES[:3])
+@pytest.mark.parametrize("est", WHOLE_BATCHES, ids=[*NAMES[:3], NAMES[-1]])
 def test_a_weight_of_two_is_a_row_that_is_there_twice(est):
     """scikit-learn's equivalence, exact where all rows are one batch, as in every method but the
     meta step, which compares the rows of a batch with each other."""
@@ -78,7 +87,9 @@ def test_rows_without_weight_teach_nothing(est):
     given = np.where(wrong, (y + 1) % 3, y)
     params = {"max_epochs": 20, "batch_size": 16}
     assert fitted(est, X, given, (~wrong).astype(float), **params).score(X, y) > 0.9
-    if isinstance(est, (MetaRelabelClassifier, DLTClassifier)):  # which find the right half
+    if isinstance(
+        est, (MetaRelabelClassifier, DLTClassifier, DivideMixClassifier)
+    ):  # which find the right half
         return
     assert fitted(est, X, given, **params).score(X, y) < 0.8
 

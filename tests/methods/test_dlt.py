@@ -452,7 +452,7 @@ def test_trusted_wrong_rows_keep_their_label_in_the_split():
     [{"record": ("bogus",)}, {"callbacks": [SelectionQuality(np.ones(N - 1, dtype=bool))]}],
 )
 def test_what_is_wrong_is_said_before_the_estimation(params, monkeypatch):
-    monkeypatch.setattr(DLTClassifier, "_estimate", None)
+    monkeypatch.setattr("noisyfit.methods.dlt._classifier.train_plainly", None)
     est = DLTClassifier(max_epochs=2, **params)
     if "callbacks" in params:
         est.set_params(noise_rate=0.1)  # needs the rows, which it sees when training begins

@@ -17,7 +17,13 @@ from sklearn.datasets import make_blobs
 from skorch.callbacks import Callback
 from torch.utils.data import TensorDataset
 
-from noisyfit import DLTClassifier, DynamicsLSTMDetector, MetaRelabelClassifier, MILDSelector
+from noisyfit import (
+    DivideMixClassifier,
+    DLTClassifier,
+    DynamicsLSTMDetector,
+    MetaRelabelClassifier,
+    MILDSelector,
+)
 from noisyfit.dynamics import DynamicsRecorder, SelectionQuality
 from noisyfit.modules import MLP
 from noisyfit.persistence._checkpoint import FitCheckpoint
@@ -37,13 +43,15 @@ FITS = {
     "DLT": DLTClassifier(estimation_epochs=3, max_epochs=5),
     "DLT debiased": DLTClassifier(debias=1.0, noise_rate=0.2, max_epochs=5),
     "DLT last epoch": DLTClassifier(strategy="last_epoch", noise_rate=0.2, max_epochs=5),
+    "DivideMix": DivideMixClassifier(estimation_epochs=3, max_epochs=5, warmup_epochs=2),
+    "DivideMix thresholds": DivideMixClassifier(division="dlt", noise_rate=0.2, max_epochs=5),
     "LSTM": DynamicsLSTMDetector(max_epochs=4),
     "Meta": MetaRelabelClassifier(max_epochs=4, warmup_epochs=2),
     "Meta weights": MetaRelabelClassifier(
         meta_gradient="double_backward", relabel=False, ema_decay=0, max_epochs=3, warmup_epochs=2
     ),
 }
-ONE_OF_EACH_STEP = {"MILD", "MILD Adam", "DLT debiased", "LSTM", "Meta"}
+ONE_OF_EACH_STEP = {"MILD", "MILD Adam", "DLT debiased", "DivideMix", "LSTM", "Meta"}
 
 
 class Stopper:

@@ -1,6 +1,6 @@
 """Dynamic loss thresholds (Yang et al. 2021)."""
 
 from noisyfit.methods.dlt._classifier import DLTClassifier
-from noisyfit.methods.dlt._thresholds import LastEpoch, SlidingWindow, selection_proportion
+from noisyfit.training import LastEpoch, SlidingWindow, selection_proportion
 
 __all__ = ["DLTClassifier", "LastEpoch", "SlidingWindow", "selection_proportion"]

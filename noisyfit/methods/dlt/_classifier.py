@@ -6,29 +6,31 @@ from contextlib import closing
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 import torch
 
 from noisyfit._sklearn import Interval, StrOptions
-from noisyfit.augment import weak_view
 from noisyfit.base import (
     BaseNoisyClassifier,
     FitResult,
     FitTask,
+    PlainRun,
     Trainer,
     noise_scores,
-    plain_settings,
     ranked_by_both,
+    train_plainly,
 )
-from noisyfit.data import View, batch_sizes
+from noisyfit.data import batch_sizes
 from noisyfit.dynamics import DynamicsRecorder
 from noisyfit.methods.dlt._net import ThresholdNet, ThresholdSettings
-from noisyfit.training import EpochProgress, predict_classes
+from noisyfit.training import (
+    auto_guessed_weight,
+    predict_classes,
+    threshold_schedule,
+    window_length,
+)
 
 if TYPE_CHECKING:
-    from noisyfit.label_quality import NoiseRateEstimate
-
-_N_BOOTSTRAP = 100
+    import numpy as np
 
 
 class DLTClassifier(BaseNoisyClassifier):
@@ -204,6 +206,7 @@ class DLTClassifier(BaseNoisyClassifier):
     --------
     noisyfit.label_quality.estimate_noise_rate : How the noise rate is estimated.
     MILDSelector : Quicker; trains on the kept rows alone.
+    DivideMixClassifier : Two networks that divide the labels for each other.
 
     Notes
     -----
@@ -373,7 +376,7 @@ class DLTClassifier(BaseNoisyClassifier):
         self.debias = debias
 
     def _fit(self, task: FitTask, trainer: Trainer) -> FitResult:
-        warmup, ramp = self._schedule()
+        warmup, ramp = threshold_schedule(self.warmup_epochs, self.ramp_epochs, self.max_epochs)
         trainer.refuse_views(
             "one standard view and n_views others. Use augment to say how they are made."
         )
@@ -385,12 +388,13 @@ class DLTClassifier(BaseNoisyClassifier):
         given_rate = 0.0 if self.noise_rate == "auto" else float(self.noise_rate)
         progress = trainer.progress(self.max_epochs + asked * self.estimation_epochs)
         with closing(progress):
-            gap, early, plain = (
-                self._estimate(task, trainer, progress) if asked else (None, None, None)
-            )
-            estimate = None if gap is None else _of_all(gap, task.judged_share)
+            plain = PlainRun()
+            if asked:
+                epochs, folder = self.estimation_epochs, self.record_folder
+                plain = train_plainly(task, trainer, progress, epochs, folder)
+            estimate = plain.estimate
             noise_rate = estimate.rate if estimate else given_rate
-            noise_rate = task.noise_rate(noise_rate, gap) if asked else noise_rate
+            noise_rate = task.noise_rate(noise_rate, plain.gap) if asked else noise_rate
             settings = self._settings(task, trainer, noise_rate, warmup, ramp)
             progress.stage(type(self).__name__)
             net = trainer.make_net(
@@ -399,7 +403,7 @@ class DLTClassifier(BaseNoisyClassifier):
                 settings=settings,
                 trusted=task.trusted,
                 unlabeled=task.unlabeled if task.unlabeled.any() else None,
-                iterator_train__views=self._views(trainer),
+                iterator_train__views=trainer.views_to_learn_from(self.n_views),
             )
             net.train_stage(task.balanced_rows, self.max_epochs, validation=task.held_back)
         interval = {"noise_rate_interval_": None if estimate is None else estimate.interval}
@@ -419,59 +423,20 @@ class DLTClassifier(BaseNoisyClassifier):
                 "noise_rate_estimate_": estimate,
                 **({} if asked and task.verdict is not None else interval),
             },
-            early_agreement=early,
+            early_agreement=plain.early_agreement,
             predicted=predicted,
-            plain_predicted=plain,
-            loss_gap=gap,
+            plain_predicted=plain.predicted,
+            loss_gap=plain.gap,
         )
-
-    def _estimate(
-        self, task: FitTask, trainer: Trainer, progress: EpochProgress
-    ) -> tuple[NoiseRateEstimate | None, float | None, np.ndarray | None]:
-        """Train plainly; return the rate, the early agreement, and what it predicts if judged."""
-        progress.stage(f"{type(self).__name__} noise rate")
-        recorder = DynamicsRecorder(task.n_samples, ("loss", "correct"), folder=self.record_folder)
-        settings = plain_settings(trainer, int((~task.unlabeled).sum()))
-        if task.verdict is None:  # nobody to be compared with: the method's own weight decay
-            settings = {"batch_size": settings["batch_size"]}
-        net = trainer.make_net([("dynamics", recorder), ("progress", progress)], **settings)
-        labeled = task.rows.subset(~task.unlabeled)
-        net.train_stage(labeled, self.estimation_epochs, "noise rate", task.held_back)
-        dynamics = recorder.dynamics_
-        gap = task.loss_gap(dynamics, n_bootstrap=_N_BOOTSTRAP, random_state=task.streams.split)
-        if gap is None and task.verdict is None:
-            raise ValueError(
-                "noise_rate='auto' needs a row that is neither trusted nor held back to validate "
-                "on. Got none: lower validation_fraction, or give the noise rate."
-            )
-        plain = None if task.verdict is None else predict_classes(net, task.rows)
-        return gap, dynamics.early_agreement(task.judged), plain
-
-    def _schedule(self) -> tuple[int, int]:
-        """Return the epochs of warm-up and ramp."""
-        warmup, ramp = self.warmup_epochs, self.ramp_epochs
-        warmup = max(1, round(self.max_epochs / 5)) if warmup == "auto" else int(warmup)
-        longest = max(0, self.max_epochs - warmup)
-        ramp = min(round(self.max_epochs / 5), longest) if ramp == "auto" else int(ramp)
-        if warmup + ramp > self.max_epochs:
-            raise ValueError(
-                f"warmup_epochs + ramp_epochs must not exceed max_epochs. Got {warmup} + {ramp} > "
-                f"{self.max_epochs}; raise max_epochs or lower them."
-            )
-        return warmup, ramp
 
     def _settings(
         self, task: FitTask, trainer: Trainer, noise_rate: float, warmup: int, ramp: int
     ) -> ThresholdSettings:
         n_trained = len(task.balanced_rows.subset(~task.validation))
         n_batches = len(batch_sizes(n_trained, trainer.batch_size))
-        window = min(200, -(-n_batches // 2)) if self.window == "auto" else int(self.window)
-        window = min(window, n_batches * self.max_epochs)  # no more are ever seen
-        labeled = ~task.unlabeled
-        rejected = 1 - (1 - noise_rate) * labeled.mean()
-        lambda_noisy = 0.0 if rejected < 0.25 else min(150.0, 2.5 * task.n_classes)
-        weight = None if task.rows.weight is None else task.rows.weight.cpu().numpy()[labeled]
-        counts = np.bincount(task.y[labeled], weight, minlength=task.n_classes)
+        rejected = 1 - (1 - noise_rate) * (~task.unlabeled).mean()
+        lambda_noisy = auto_guessed_weight(rejected, task.n_classes)
+        window = window_length(self.window, n_batches, self.max_epochs)
         return ThresholdSettings(
             noise_rate=noise_rate,
             warmup_epochs=warmup,
@@ -483,20 +448,6 @@ class DLTClassifier(BaseNoisyClassifier):
             lambda_noisy=lambda_noisy if self.lambda_noisy == "auto" else float(self.lambda_noisy),
             lambda_ramp_epochs=self.lambda_ramp_epochs,
             lambda_prior=self.lambda_prior,
-            prior=counts / counts.sum() if self.class_prior == "given" else None,
+            prior=task.class_frequencies if self.class_prior == "given" else None,
             debias=float(self.debias),
         )
-
-    def _views(self, trainer: Trainer) -> tuple[View | None, ...]:
-        """Return the standard view, which the losses are taken from, and K to learn from."""
-        view = trainer.view
-        if self.augment == "auto" and trainer.feature_std is not None:
-            view = weak_view(trainer.row_shape, trainer.feature_std)
-        return (trainer.view, *(view,) * self.n_views)
-
-
-def _of_all(found: NoiseRateEstimate, judged_share: float) -> NoiseRateEstimate:
-    """Make proportions of all labels of those of the judged ones: trusted labels are right."""
-    low, high = found.interval
-    interval = (judged_share * low, judged_share * high)
-    return found._replace(rate=judged_share * found.rate, interval=interval)

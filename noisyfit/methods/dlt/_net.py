@@ -3,36 +3,33 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
-from torch.distributions import Beta
 from torch.nn.functional import one_hot
 
 from noisyfit.data import batch_sizes
 from noisyfit.methods.dlt._debias import MarginalDistribution
-from noisyfit.methods.dlt._thresholds import LastEpoch, SlidingWindow, selection_proportion
 from noisyfit.training import (
+    NO_LABEL,
+    LastEpoch,
     NoisyNet,
-    class_prior_penalty,
+    SlidingWindow,
     class_softmax,
     clean_partner,
     frozen_batch_statistics,
-    masked_mean,
+    guess_labels,
+    linear_ramp,
+    mixmatch_loss,
     mixup,
-    row_weighted,
-    sharpen,
-    soft_cross_entropy,
-    squared_error,
+    mixup_factor,
+    selection_proportion,
+    without_unlabeled,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-_NO_LABEL = 1e30
 
 
 class ThresholdSettings(NamedTuple):
@@ -144,8 +141,8 @@ class ThresholdNet(NoisyNet):
             ramp_epochs=at.ramp_epochs,
         )
         self.share_ *= self.labeled_share_
-        risen = (epoch - at.warmup_epochs) / max(at.lambda_ramp_epochs, 1)
-        self.lambda_noisy_ = at.lambda_noisy * min(1.0, max(0.0, risen))
+        risen = linear_ramp(epoch, at.warmup_epochs, at.lambda_ramp_epochs)
+        self.lambda_noisy_ = at.lambda_noisy * risen
 
     def on_batch_end(
         self, net: Any, batch: Any = None, training: bool = False, **step: Any
@@ -161,7 +158,7 @@ class ThresholdNet(NoisyNet):
         if self.marginal_ is not None:
             self.marginal_.push(step["y_pred"])
         if self.unlabeled_ is not None:  # above every threshold
-            losses = losses.masked_fill(self.unlabeled_[batch[0]["index"]], _NO_LABEL)
+            losses = losses.masked_fill(self.unlabeled_[batch[0]["index"]], NO_LABEL)
         self.memory_.push(losses)
         if "kept" in step:
             self.kept_[batch[0]["index"]] = step["kept"]
@@ -177,27 +174,22 @@ class ThresholdNet(NoisyNet):
     def training_loss(self, X: dict[str, Any], y: torch.Tensor) -> dict[str, torch.Tensor]:
         """Loss of one batch: plain cross-entropy in the warm-up, Eq. 6 afterwards."""
         if len(self.history) <= self.settings.warmup_epochs:
-            return super().training_loss(*self._labeled(X, y))
+            return super().training_loss(without_unlabeled(X, self.unlabeled_), y)
         split = self.split(X, y)
         views = X.get("views") or (X["x"],)
         inputs = torch.cat(views)
         pseudo = self.pseudo_labels(inputs, len(views))
-        logits, target, clean = self._mixed(inputs, y, pseudo, split["kept"])
-        weighted = partial(row_weighted, batch=X, n_views=len(views))
-        loss_clean = masked_mean(weighted(soft_cross_entropy(logits, target)), clean)
-        loss_noisy = masked_mean(weighted(squared_error(logits, target)), ~clean)
-        weight = X["sample_weight"].repeat(len(views)) if "sample_weight" in X else None
-        penalty = class_prior_penalty(class_softmax(logits), self.prior_, weight)
-        loss = loss_clean + self.lambda_noisy_ * loss_noisy + self.settings.lambda_prior * penalty
+        logits, target = self._mixed(inputs, y, pseudo, split["kept"])
+        loss = mixmatch_loss(
+            logits,
+            target,
+            split["kept"],
+            X,
+            guessed_weight=self.lambda_noisy_,
+            prior_weight=self.settings.lambda_prior,
+            prior=self.prior_,
+        )
         return {"loss": loss, **split}
-
-    def _labeled(self, X: dict[str, Any], y: torch.Tensor) -> tuple[dict[str, Any], torch.Tensor]:
-        """Take the weight from rows without a label, so that plain training leaves them out."""
-        if self.unlabeled_ is None:
-            return X, y
-        weight = (~self.unlabeled_[X["index"]]).float()
-        weight *= len(weight) / weight.sum().clamp_min(1)
-        return {**X, "sample_weight": row_weighted(weight, X)}, y
 
     def split(self, X: dict[str, Any], y: torch.Tensor) -> dict[str, torch.Tensor]:
         """Divide a batch by its given labels' losses in the standard view.
@@ -248,24 +240,20 @@ class ThresholdNet(NoisyNet):
         """
         with torch.no_grad(), self._without_traces("training"):
             predicted = class_softmax(self.infer(inputs))
-        mean = predicted.reshape(n_views, -1, predicted.shape[1]).mean(0)
-        return sharpen(mean, self.settings.temperature)
+        by_view = predicted.reshape(n_views, -1, predicted.shape[1])
+        return guess_labels(by_view, self.settings.temperature)
 
     def _mixed(
         self, inputs: torch.Tensor, y: torch.Tensor, pseudo: torch.Tensor, kept: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         n_views = len(inputs) // len(y)
         given = one_hot(y, pseudo.shape[1]).to(pseudo.dtype)
         target = torch.where(kept.unsqueeze(1), given, pseudo).repeat(n_views, 1)
-        clean = kept.repeat(n_views)
-        alpha = self.settings.mixup_alpha
-        if alpha > 0:
-            # One factor a batch, at least one half, so that the row itself stays the larger part;
-            # drawn on the host, where it is needed.
-            factor = float(Beta(alpha, alpha, validate_args=False).sample())
-            factor = max(factor, 1 - factor)
-            inputs, target = mixup(inputs, target, clean_partner(clean), factor)
-        return self.infer(inputs), target, clean
+        if self.settings.mixup_alpha > 0:
+            factor = mixup_factor(self.settings.mixup_alpha)
+            partner = clean_partner(kept.repeat(n_views))
+            inputs, target = mixup(inputs, target, partner, factor)
+        return self.infer(inputs), target
 
     def stage_state(self) -> dict[str, Any]:
         """Return the memory of the losses, and what was kept by which thresholds."""

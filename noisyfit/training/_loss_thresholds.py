@@ -12,6 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+NO_LABEL = 1e30
+"""What stands for the loss of a row without a label: it is above every threshold."""
+
 
 def selection_proportion(
     epoch: int, *, noise_rate: float, warmup_epochs: int, ramp_epochs: int
@@ -43,6 +46,69 @@ def selection_proportion(
     if epoch <= warmup_epochs:
         return 1.0
     return 1 - noise_rate * min(1.0, (epoch - warmup_epochs) / max(ramp_epochs, 1))
+
+
+def threshold_schedule(
+    warmup_epochs: int | str, ramp_epochs: int | str, max_epochs: int
+) -> tuple[int, int]:
+    """Settle the epochs before the first threshold, and those over which the share falls.
+
+    Parameters
+    ----------
+    warmup_epochs, ramp_epochs : int or "auto"
+        ``"auto"``: a fifth of `max_epochs`.
+    max_epochs : int
+        Length of the training.
+
+    Returns
+    -------
+    tuple of two ints
+
+    Raises
+    ------
+    ValueError
+        If both are longer than the training.
+
+    Examples
+    --------
+    >>> threshold_schedule("auto", 4, max_epochs=50)
+    (10, 4)
+    """
+    warmup = max(1, round(max_epochs / 5)) if warmup_epochs == "auto" else int(warmup_epochs)
+    longest = max(0, max_epochs - warmup)
+    ramp = min(round(max_epochs / 5), longest) if ramp_epochs == "auto" else int(ramp_epochs)
+    if warmup + ramp > max_epochs:
+        raise ValueError(
+            f"warmup_epochs + ramp_epochs must not exceed max_epochs. Got {warmup} + {ramp} > "
+            f"{max_epochs}; raise max_epochs or lower them."
+        )
+    return warmup, ramp
+
+
+def window_length(window: int | str, n_batches: int, max_epochs: int) -> int:
+    """Settle the length of a sliding window.
+
+    Parameters
+    ----------
+    window : int or "auto"
+        ``"auto"``: half an epoch, 200 at most.
+    n_batches : int
+        Batches of an epoch.
+    max_epochs : int
+        Length of the training, beyond which there are no batches to remember.
+
+    Returns
+    -------
+    int
+        In batches.
+
+    Examples
+    --------
+    >>> window_length("auto", 31, 10), window_length("auto", 800, 10), window_length(99, 3, 10)
+    (16, 200, 30)
+    """
+    length = min(200, -(-n_batches // 2)) if window == "auto" else int(window)
+    return min(length, n_batches * max_epochs)
 
 
 def quantile(values: Tensor, q: float, n_values: int | None = None) -> Tensor:

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noisyfit.methods.dlt import LastEpoch, SlidingWindow, selection_proportion
-from noisyfit.methods.dlt._thresholds import _by_partition, _by_topk, quantile
+from noisyfit.training import LastEpoch, SlidingWindow, selection_proportion
+from noisyfit.training._loss_thresholds import _by_partition, _by_topk, quantile
 
 
 def test_schedule_of_the_fact_sheet():
