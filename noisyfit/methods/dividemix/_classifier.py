@@ -124,6 +124,11 @@ class DivideMixClassifier(BaseNoisyClassifier):
         ``"auto"``: as many as `max_epochs`, at most 30. 0: no such networks, which is quicker;
         without ``pred_proba`` in `fit`, the rate is then the method's own, which is wrong more
         often. Callbacks do not see them.
+    min_share_of_class : float, default=0.1
+        Smallest share of the rows of each given label that are kept, those that look best, however
+        suspicious they are, in [0, 1). 0: a class may lose all its rows, as in the papers. It stays
+        in ``classes_``, but a network that is trained after that has no row of it. Whatever this
+        is, a class that hardly any row is predicted as by the networks of `judge_epochs` keeps all.
     standardize : bool, default=True
         Standardise the columns of a table and the channels of ``uint8`` images.
     augment : callable, "auto" or None, default="auto"
@@ -318,6 +323,7 @@ class DivideMixClassifier(BaseNoisyClassifier):
         class_weight: Any = None,
         validation_fraction: float | None = None,
         judge_epochs: int | str = "auto",
+        min_share_of_class: float = 0.1,
         standardize: bool = True,
         augment: Any = "auto",
         precision: str = "auto",
@@ -339,6 +345,7 @@ class DivideMixClassifier(BaseNoisyClassifier):
             class_weight=class_weight,
             validation_fraction=validation_fraction,
             judge_epochs=judge_epochs,
+            min_share_of_class=min_share_of_class,
             standardize=standardize,
             augment=augment,
             precision=precision,
