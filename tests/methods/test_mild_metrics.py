@@ -206,7 +206,9 @@ def test_a_network_without_such_a_layer_is_refused(module, found):
         {"metric": "small_loss", "rounds": "auto"},
         {"metric": lambda dynamics, y: -dynamics.aum(), "rounds": 3},
     ],
-    ids=str,
+    ids=lambda params: " ".join(
+        getattr(value, "__name__", str(value)) for value in params.values()
+    ),
 )
 def test_other_metrics_find_the_wrong_labels(params):
     est = quick(**params).fit(X, GIVEN)
