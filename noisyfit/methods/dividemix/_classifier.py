@@ -243,10 +243,7 @@ class DivideMixClassifier(BaseNoisyClassifier):
     believe a label. A logistic curve, fitted to whether the mean prediction contradicts the label
     and shifted to the noise rate, makes a probability of it.
 
-    The paper's setting for CIFAR-10 is ``DivideMixClassifier(PreActResNet18, max_epochs=300,
-    warmup_epochs=10, mixup_alpha=4, lambda_noisy=25, lr=0.02, batch_size=128,
-    class_prior="uniform")``, with ``warmup_epochs=30`` for CIFAR-100, and `lambda_noisy` chosen
-    among 0, 25, 50 and 150. DLT* is the same with ``division="dlt", ramp_epochs=10, window=200``.
+    The paper's setting for CIFAR-10 is `noisyfit.presets.dividemix_cifar10`.
 
     *Judges* (no part of the method). As those of `DLTClassifier`.
 

@@ -240,10 +240,7 @@ class DLTClassifier(BaseNoisyClassifier):
     ranks the rows; a logistic curve, fitted to whether the final network contradicts the label and
     shifted to the noise rate, makes a probability of it.
 
-    The paper's setting for CIFAR-10 is ``DLTClassifier(PreActResNet18, max_epochs=300,
-    warmup_epochs=10, ramp_epochs=10, window=200, mixup_alpha=4, lr=0.02, batch_size=128,
-    estimation_epochs=300, class_prior="uniform", judge_epochs=0)``, but for `ramp_epochs`, which it
-    does not give.
+    The paper's setting for CIFAR-10 is `noisyfit.presets.dlt_cifar10`.
 
     *Judges* (no part of the method). Networks in cross-validation give the noise rate, its
     interval, half of the ranking and the scale of the scores; a class that hardly any row is

@@ -267,9 +267,7 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
     halved; without `relabel` it goes by the given label. Rows that stand in for trusted ones are
     also learned from. The look-ahead has one step size for all parameter groups.
 
-    The paper's setting for CIFAR-10 is ``MetaRelabelClassifier(WideResNet, max_epochs=200, lr=0.1,
-    batch_size=100, ramp_epochs=0, strong_augment="autoaugment", judge_epochs=0)``; the number of
-    epochs is that of the published code.
+    The paper's setting for CIFAR-10 is `noisyfit.presets.meta_relabel_cifar10`.
 
     *Judges* (no part of the method). Networks in cross-validation give the noise rate, its interval
     and the scale of the scores; a class that hardly any row is predicted as keeps its rows. They

@@ -229,8 +229,7 @@ class MILDSelector(BaseNoisyClassifier):
     network contradicts, and moves it towards the noisy component's weight in the first round the
     harder the rows of the clean component were to learn. The curve is shifted to that mean.
 
-    The paper's setting for CIFAR-10 is ``MILDSelector(CIFARResNet34, rounds=27, first_epochs=70,
-    max_epochs=20, lr=0.01, batch_size=128)``.
+    The paper's setting for CIFAR-10 is `noisyfit.presets.mild_cifar10`.
 
     *Other metrics* (Table 5: 20 % of the labels wrong at random; precision and recall of the rows
     kept, and test accuracy, in per cent). The mixture, its threshold and the rounds are those of
