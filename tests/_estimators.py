@@ -17,7 +17,9 @@ QUICK = [
     DynamicsLSTMDetector(max_epochs=8, judge_epochs=0, random_state=0),
     MetaRelabelClassifier(warmup_epochs=3, max_epochs=8, judge_epochs=0, random_state=0),
     ConsensusClassifier(judge=None, max_epochs=8, judge_epochs=5, random_state=0),
-    DivideMixClassifier(estimation_epochs=4, max_epochs=8, judge_epochs=0, random_state=0),
+    DivideMixClassifier(
+        division="dlt", estimation_epochs=4, n_views=1, max_epochs=8, judge_epochs=0, random_state=0
+    ),
 ]
 """One instance of each estimator, for our own checks; tests fit clones."""
 
@@ -39,8 +41,8 @@ AS_THEY_COME = [
     DLTClassifier(max_epochs=8),
     DynamicsLSTMDetector(max_epochs=8),
     MetaRelabelClassifier(max_epochs=10),  # its steps take ten times as long as plain ones
-    ConsensusClassifier(max_epochs=8),
     DivideMixClassifier(max_epochs=8),
+    ConsensusClassifier(max_epochs=8),
 ]
 """But for fewer epochs: instances for those of scikit-learn's checks that settings may matter to.
 
@@ -55,7 +57,7 @@ CHECKED = [
         relabel=False, consistency=1.0, meta_gradient="double_backward", judge_epochs=0, **SMALL
     ),
     ConsensusClassifier(judge=None, loss="early_learning", judge_epochs=2, **SMALL),
-    DivideMixClassifier(division="dlt", noise_rate=0.1, judge_epochs=0, **SMALL),
+    DivideMixClassifier(noise_rate=0.1, judge_epochs=0, **SMALL),
 ]
 """Instances for scikit-learn's checks: other choices of each method than the default ones, with
 a small network, a few epochs, and parameters that belong to the network and the optimizer."""
