@@ -9,6 +9,7 @@ from noisyfit.noise._label_noise import (
     transition_matrix,
 )
 from noisyfit.noise._open_set import OpenSetRows, open_set_noise
+from noisyfit.noise._semantic import semantic_noise
 
 __all__ = [
     "CorruptedLabels",
@@ -18,5 +19,6 @@ __all__ = [
     "instance_dependent_noise",
     "noise_generator",
     "open_set_noise",
+    "semantic_noise",
     "transition_matrix",
 ]
