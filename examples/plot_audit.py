@@ -100,7 +100,7 @@ plt.show()
 # %%
 # An estimator can speak from the audit: a copy with the audit's rate, its interval, and
 # recalibrated scores.
-print(*audit.apply(est).summary().splitlines()[:6], sep="\n")
+print(*audit.apply(est).summary().splitlines()[:5], sep="\n")
 
 # %%
 # The verified labels go into the next fit, as trusted ones. That it is better is likely, not
