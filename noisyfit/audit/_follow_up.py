@@ -35,9 +35,9 @@ class FollowUp(Rates):
         Notes
         -----
         Logistic regression on the logit of the score (Platt's) and on the score itself, with the
-        sampling weights, and coefficients that are not negative. Isotonic regression was tried on
-        26 sets of scores to choose by, and was worse with 50 and with 200 verified rows, and no
-        better with 500.
+        sampling weights, and coefficients that are not negative. Isotonic regression was tried, in
+        a script that is not kept, on 26 sets of scores to choose by: it was worse with 60 and with
+        200 verified rows, and no better with 500.
 
         Examples
         --------
@@ -127,10 +127,11 @@ class FollowUp(Rates):
         estimator
             A copy, which predicts as before. Its ``noise_scores_`` are `recalibrated_scores`, its
             ``noise_rate_`` and ``noise_rate_interval_`` are the audit's, ``clean_mask_`` keeps
-            labels whose score is one half at most, and `min_share_of_class` of each class;
-            ``corrected_labels_`` have the right label of each verified row, and elsewhere what they
-            had, where it is still rejected. ``summary()`` says so, and ``audit_`` is an
-            `AppliedAudit`. A further `fit` forgets it.
+            labels whose score is one half at most, `min_share_of_class` of each class, and what is
+            not verified of a class that hardly any row is predicted as; ``corrected_labels_`` have
+            the right label of each verified row, and elsewhere what they had, where it is still
+            rejected. ``summary()`` says so, and ``audit_`` is an `AppliedAudit`. A further `fit`
+            forgets it.
 
         Raises
         ------
@@ -190,8 +191,9 @@ class FollowUp(Rates):
             (number[0] + known) / n_rejected if n_rejected else np.nan
             for number in unseen_errors(inside, self._tail)
         ]
-        low, high = found_share(inside, outside, self._tail, outside.wrong)
-        found = (inside.size * inside.share + outside.wrong)[0]
+        moved = known - inside.wrong  # rejected by what was found, and not by the score
+        low, high = found_share(inside, outside, self._tail, moved)
+        found = (inside.size * inside.share + moved)[0]
         total = (inside.size * inside.share + outside.size * outside.share)[0]
         recall = as_estimate(found / total if total > 0 else np.nan, low[0], high[0])
         if not n_rejected:
@@ -215,5 +217,8 @@ class FollowUp(Rates):
             verified[labeled],
             getattr(est, "min_share_of_class", MIN_SHARE_OF_CLASS),
         )
+        hard = getattr(est, "_unpredicted", None)
+        if hard is not None:  # what the judges cannot tell, a map for all classes cannot either
+            rejected[hard] = False
         rejected[self._verified.rows] = self._verified.wrong > 0.5
         return rejected

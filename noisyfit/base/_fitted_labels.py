@@ -126,7 +126,7 @@ class FittedLabels:
             self.__dict__.get("_early_agreement"),
             self._rate_interval(),
             self.__dict__.get("held_out_noise_rate_"),
-            self._hard_classes() if self._applied_audit() is None else (),
+            self._hard_classes(),
             self.__dict__.get("_astray"),
             self._lost_to_plain(),
             audited=self._applied_audit() is not None,

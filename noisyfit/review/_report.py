@@ -43,7 +43,8 @@ def label_report(est: BaseNoisyClassifier, X: Any, y: Any = None) -> pd.DataFram
 
     Notes
     -----
-    Needs pandas.
+    Needs pandas. Of an estimator that speaks from an audit (`noisyfit.audit.Audit.apply`) the rows
+    that were verified come last, and what was found to be right is suggested for them.
 
     Examples
     --------
@@ -66,11 +67,12 @@ def label_report(est: BaseNoisyClassifier, X: Any, y: Any = None) -> pd.DataFram
     rows, given_code = np.arange(len(given)), np.zeros(len(given), dtype=np.int64)
     given_code[labeled], _ = encode_labels(given[labeled], est.classes_)
     predicted, suggested = proba.argmax(axis=1), est.classes_[proba.argmax(axis=1)]
-    audit, verified = getattr(est, "audit_", None), np.zeros(len(given), dtype=bool)
+    audit, trusted = getattr(est, "audit_", None), est.trusted_mask_.copy()
+    verified = np.zeros(len(given), dtype=bool)
     if audit is not None:  # whoever has seen a row need not see it again
         known = audit.right_codes >= 0
         suggested[audit.rows[known]] = est.classes_[audit.right_codes[known]]
-        verified[audit.rows] = True
+        verified[audit.rows], trusted[audit.rows[known]] = True, True
     order = np.lexsort((rows, -est.noise_scores_, verified))
     order = order[labeled[order]]
     index = row_index(y, X)  # first that of y, which apply_review compares
@@ -84,19 +86,21 @@ def label_report(est: BaseNoisyClassifier, X: Any, y: Any = None) -> pd.DataFram
             "given_proba": proba[rows, given_code],
             "noise_score": est.noise_scores_,
             "kept": est.clean_mask_,
-            "trusted": est.trusted_mask_ | verified,
+            "trusted": trusted,
         }
     ).iloc[order]
     report.insert(report.columns.get_loc("kept"), "rank", np.arange(1, len(report) + 1))
-    report["reason"] = [_reason(line) for line in report.itertuples()]
+    report["reason"] = [_reason(line, verified[line.row]) for line in report.itertuples()]
     return report.reset_index(drop=True)
 
 
-def _reason(line: Any) -> str:
+def _reason(line: Any, verified: bool) -> str:
     """Explain in words the score of a label, given its line of the report."""
+    if verified and not line.trusted:
+        return "verified: wrong, and what is right is not known"
     if line.trusted:
-        right = line.kept or line.given == line.suggested
-        return "verified: taken as right" if right else f"verified: {line.suggested} is right"
+        confirmed = not verified or line.given == line.suggested
+        return "verified: taken as right" if confirmed else f"verified as {line.suggested}"
     if line.suggested != line.given:
         says = f"the network says {line.suggested} ({line.suggested_proba:.0%})"
         gets = f"the given label {line.given} gets {line.given_proba:.0%}"

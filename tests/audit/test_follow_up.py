@@ -217,8 +217,35 @@ def test_the_report_puts_verified_rows_last_and_says_what_was_found(fitted, audi
     assert (last.suggested == true[last.row]).all()
     assert not report.head(220).trusted.any()
     wrong = last[last.given != last.suggested]
-    assert wrong.reason.tolist() == [f"verified: {name} is right" for name in wrong.suggested]
+    assert wrong.reason.tolist() == [f"verified as {name}" for name in wrong.suggested]
     assert set(last.reason) - set(wrong.reason) == {"verified: taken as right"}
+
+
+def test_of_a_wrong_label_without_a_right_one_the_report_claims_none(fitted):
+    est, X, given, true = fitted
+    rows = np.arange(60)
+    after = Audit(est, None, (given != true)[rows], rows=rows).apply(est)
+    report = label_report(after, X, given).set_index("row").loc[rows]
+    wrong = (given != true)[rows]
+    assert set(report.reason[wrong]) == {"verified: wrong, and what is right is not known"}
+    assert set(report.reason[~wrong]) == {"verified: taken as right"}
+    assert (report.trusted == ~wrong).all()
+
+
+def test_a_class_that_nobody_predicts_is_not_rejected_by_the_scores():
+    labels = np.r_[np.ones(1900, int), np.full(100, 2)]
+    scores = np.r_[SCORES[:1900] / 4, np.full(100, 0.8)]
+    wrong = np.r_[TRUTH[:1900], np.zeros(100, bool)]
+    wrong[1900:1910] = True  # of ten in a hundred rows of the rare class it is true
+    est = estimator(scores, labels)
+    est.clean_mask_ = est.noise_scores_ < 2
+    rows = np.r_[0:100, 1900:1905]
+    audit = Audit(est, None, wrong[rows], rows=rows)
+    rejected = ~audit.apply(est).clean_mask_[1900:]
+    assert rejected.mean() > 0.8, "the map says so of all classes"
+    est._unpredicted = np.arange(1900, 2000)
+    rejected = ~audit.apply(est).clean_mask_[1900:]
+    assert rejected.tolist() == [True] * 5 + [False] * 95, "but for those that were seen"
 
 
 def test_what_is_not_of_the_estimator_is_refused(fitted, audited):
