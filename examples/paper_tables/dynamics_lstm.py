@@ -179,7 +179,8 @@ class OfRecords(DynamicsLSTMDetector):
     """The estimator with records of an earlier run, `records`, in place of a run of its own."""
 
     def _record(self, *args, **kwargs):
-        return SimpleNamespace(dynamics=self.records, history=list)
+        agreement = self.records.early_agreement
+        return SimpleNamespace(dynamics=self.records, history=list, early_agreement=agreement)
 
 
 def estimator(
