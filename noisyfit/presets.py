@@ -10,11 +10,10 @@ from __future__ import annotations
 from numbers import Real
 from typing import Any
 
-from skorch.callbacks import LRScheduler
-
 from noisyfit._sklearn import Interval, StrOptions, validate_parameter_constraints
 from noisyfit.augment import RandomCropFlip
 from noisyfit.modules import CIFARResNet34, PreActResNet18, ResNet32, WideResNet
+from noisyfit.training import StepSchedule
 
 __all__ = [
     "dividemix_cifar10",
@@ -256,7 +255,7 @@ def _dividemix(warmup_epochs: int, weight: float) -> dict[str, Any]:
         "lr": 0.02,  # [P]
         "batch_size": 128,  # [P]; DivideMix: 64 believed and 64 rejected rows
         "optimizer__weight_decay": 5e-4,  # [P]
-        "callbacks": _steps(150),  # [P]
+        "schedule": "step",  # [P]: a tenth from epoch 150 on
         "augment": RandomCropFlip(padding=4),  # [D]
         **_AS_IN_THE_PAPERS,
     }
@@ -303,7 +302,7 @@ def dynamics_lstm_cifar10(rate: float = 0.2) -> dict[str, Any]:
         "optimizer__momentum": 0.9,  # [C]
         "optimizer__nesterov": True,  # [C]
         "optimizer__weight_decay": 1e-4,  # [C]
-        "callbacks": _steps(100, 150),  # [C]
+        "schedule": StepSchedule((0.5, 0.75)),  # [C]: after 100 and 150 epochs
         "augment": RandomCropFlip(padding=4),  # [C]
         "recording": "evaluation",  # [C]
         "remove": rate,  # [C]
@@ -347,17 +346,6 @@ def meta_relabel_cifar10() -> dict[str, Any]:
 
 
 _AS_IN_THE_PAPERS: dict[str, Any] = {"judge_epochs": 0, "min_share_of_class": 0.0}
-
-
-def _steps(*milestones: int) -> list[Any]:
-    """Return the schedule that divides the learning rate by ten after these epochs."""
-    # skorch passes on what its signature does not name.
-    steps: dict[str, Any] = {
-        "policy": "MultiStepLR",
-        "milestones": list(milestones),
-        "gamma": 0.1,
-    }
-    return [LRScheduler(**steps)]
 
 
 def _check(noise: str, rate: float, caller: str) -> None:

@@ -5,7 +5,6 @@ import inspect
 import numpy as np
 import pytest
 from sklearn.base import clone
-from skorch.callbacks import LRScheduler
 
 from noisyfit import (
     DivideMixClassifier,
@@ -17,6 +16,7 @@ from noisyfit import (
 )
 from noisyfit.augment import RandomCropFlip
 from noisyfit.modules import CIFARResNet34, ConvNet, PreActResNet18, ResNet32, WideResNet
+from noisyfit.training import StepSchedule
 
 ESTIMATORS = {
     "mild": MILDSelector,
@@ -120,12 +120,17 @@ def test_the_numbers_of_the_fact_sheets(name, options, expected):
 
 @pytest.mark.parametrize(
     ("name", "milestones"),
-    [("dlt_cifar10", [150]), ("dividemix_cifar10", [150]), ("dynamics_lstm_cifar10", [100, 150])],
+    [
+        ("dlt_cifar10", [150]),
+        ("dividemix_cifar10", [150]),
+        ("dynamics_lstm_cifar10", [100, 150]),
+    ],
 )
 def test_the_learning_rate_falls_in_steps(name, milestones):
-    (schedule,) = getattr(presets, name)()["callbacks"]
-    assert isinstance(schedule, LRScheduler)
-    assert (schedule.kwargs["milestones"], schedule.kwargs["gamma"]) == (milestones, 0.1)
+    preset = getattr(presets, name)()
+    steps = preset["schedule"]
+    steps = StepSchedule() if steps == "step" else steps
+    assert (steps.first_epochs(preset["max_epochs"]), steps.factor) == (milestones, 0.1)
 
 
 def test_crops_are_of_four_pixels_and_of_two_in_meta_relabelling():

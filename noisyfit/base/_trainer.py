@@ -13,7 +13,7 @@ from skorch.callbacks import EarlyStopping
 from noisyfit._nested_params import nested_params
 from noisyfit._random import seeded
 from noisyfit.augment import weak_view
-from noisyfit.base._callbacks import check_callback
+from noisyfit.base._callbacks import check_callback, check_schedule_alone
 from noisyfit.dynamics import RecordedRun
 from noisyfit.modules import build_module
 from noisyfit.persistence import StageCheckpoint
@@ -62,6 +62,8 @@ class Trainer:
     ------
     TypeError
         For what is no callback, and for rows of several inputs where the method takes one.
+    ValueError
+        If both `schedule` and a callback say how the learning rate goes on.
 
     Examples
     --------
@@ -117,6 +119,7 @@ class Trainer:
         self.precision = resolve_precision(est.precision, task.device, self.is_image)
         validates = est.validation_fraction is not None
         self.user_callbacks = [check_callback(item, validates) for item in est.callbacks or []]
+        check_schedule_alone(est.schedule, self.user_callbacks)
 
     @property
     def is_image(self) -> bool:
@@ -311,8 +314,9 @@ class Trainer:
         module : torch.nn.Module or None, default=None
             Network to train; None: a new one.
         for_users : bool, default=True
-            Whether the user's callbacks see the net, and whether it is validated on rows that were
-            held back. Not so where it only judges the rows.
+            Whether the user's callbacks see the net, whether `schedule` leads its learning rate,
+            and whether it is validated on rows that were held back. Not so where it only judges the
+            rows.
         **settings : object
             Parameters of the net, which overrule those of the estimator.
 
@@ -331,6 +335,7 @@ class Trainer:
             "device": task.device,
             "precision": self.precision,
             "n_classes": task.n_classes,
+            "schedule": est.schedule if for_users else "auto",
             "checkpoint": task.checkpoint,
             "validates": for_users and est.validation_fraction is not None,
             "verbose": int(est.verbose > 1),
