@@ -283,15 +283,14 @@ def dynamics_lstm_cifar10(rate: float = 0.2) -> dict[str, Any]:
     -----
     The recorded training and the last one are alike here, with 200 epochs; the code trains the last
     one for 300, with batches that are smaller by the share removed and one step of the learning
-    rate. It records in evaluation mode, on augmented images; ``recording="evaluation"`` does so on
-    the images as they are.
+    rate.
 
     Examples
     --------
     >>> from noisyfit import DynamicsLSTMDetector, presets
     >>> est = DynamicsLSTMDetector(**presets.dynamics_lstm_cifar10(0.4), random_state=0)
     >>> est.remove, est.recording
-    (0.4, 'evaluation')
+    (0.4, 'evaluation_augmented')
     """
     _check("symmetric", rate, "dynamics_lstm_cifar10")
     return {
@@ -304,7 +303,7 @@ def dynamics_lstm_cifar10(rate: float = 0.2) -> dict[str, Any]:
         "optimizer__weight_decay": 1e-4,  # [C]
         "schedule": StepSchedule((0.5, 0.75)),  # [C]: after 100 and 150 epochs
         "augment": RandomCropFlip(padding=4),  # [C]
-        "recording": "evaluation",  # [C]
+        "recording": "evaluation_augmented",  # [C]
         "remove": rate,  # [C]
         **_AS_IN_THE_PAPERS,
     }

@@ -89,7 +89,7 @@ def estimator_of(name, **options):
                 "batch_size": 128,
                 "optimizer__nesterov": True,
                 "optimizer__weight_decay": 1e-4,
-                "recording": "evaluation",
+                "recording": "evaluation_augmented",
                 "remove": 0.4,
             },
         ),

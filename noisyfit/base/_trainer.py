@@ -14,7 +14,7 @@ from noisyfit._nested_params import nested_params
 from noisyfit._random import seeded
 from noisyfit.augment import weak_view
 from noisyfit.base._callbacks import check_callback, check_schedule_alone
-from noisyfit.dynamics import RecordedRun
+from noisyfit.dynamics import RecordedRun, view_to_record
 from noisyfit.modules import build_module
 from noisyfit.persistence import StageCheckpoint
 from noisyfit.training import EarlyLearningNet, EpochProgress, NoisyNet, resolve_precision
@@ -63,7 +63,8 @@ class Trainer:
     TypeError
         For what is no callback, and for rows of several inputs where the method takes one.
     ValueError
-        If both `schedule` and a callback say how the learning rate goes on.
+        If both `schedule` and a callback say how the learning rate goes on, and if views are to be
+        recorded where there are none.
 
     Examples
     --------
@@ -120,6 +121,8 @@ class Trainer:
         validates = est.validation_fraction is not None
         self.user_callbacks = [check_callback(item, validates) for item in est.callbacks or []]
         check_schedule_alone(est.schedule, self.user_callbacks)
+        if getattr(est, "recording", None) == "evaluation_augmented":  # said before any training
+            view_to_record(self.nested("iterator_train").get("views", (self.view,)))
 
     @property
     def is_image(self) -> bool:
@@ -367,7 +370,7 @@ class Trainer:
 
         Parameters
         ----------
-        recording : {"training", "evaluation", "held_out"}
+        recording : {"training", "evaluation", "evaluation_augmented", "held_out"}
             Where the records come from, see `RecordedRun`.
         quantities : iterable of {"correct", "given_prob", "margin", "loss"}
             What to record.

@@ -56,13 +56,14 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
     detector : "pretrained" or DynamicsLSTM, default="pretrained"
         The detector that ships, or one of your own that has learned from relative probabilities,
         see Notes, as `fit_detector` teaches it.
-    recording : {"auto", "training", "evaluation", "held_out"}, default="auto"
+    recording : str, default="auto"
         Where the dynamics come from. ``"auto"``: as ``"training"``, and the ranking is averaged
         with that of the networks that judge, see `judge_epochs`. ``"training"``: from the training
-        step itself, at no cost. ``"evaluation"``: from a pass of its own each epoch.
-        ``"held_out"``: from five networks in cross-validation, each row's from the one that does
-        not train on it; that costs five times as much, and pays where few rows are memorised at
-        once, see Notes.
+        step itself, at no cost. ``"evaluation"``: from a pass of its own each epoch, over the rows
+        as they are; ``"evaluation_augmented"``: over the views of `augment`, as in the published
+        code. ``"held_out"``: from five networks in cross-validation, each row's from the one that
+        does not train on it; that costs five times as much, and pays where few rows are memorised
+        at once, see Notes.
     loss : {"auto", "cross_entropy", "early_learning"}, default="auto"
         Loss of the networks. ``"auto"``: early-learning regularization [2]_ where, among the
         networks that judge (see `judge_epochs`), its own predict the given labels of rows that they
@@ -169,8 +170,8 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         The loss that was taken.
     detector_ : DynamicsLSTM
         The detector that was used.
-    recording_ : {"both", "training", "evaluation", "held_out"}
-        What the scores rank by.
+    recording_ : str
+        What the scores rank by: a `recording`, or ``"both"``, in sample and out of fold.
     recording_reason_ : str
         Why.
     classes_ : ndarray of shape (n_classes,)

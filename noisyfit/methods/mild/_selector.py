@@ -74,12 +74,13 @@ class MILDSelector(BaseNoisyClassifier):
         as in the paper. ``"crossing"``: from where the components' densities cross. A float in
         (0, 1): all but this share of the rows with the smallest metric, the fixed ratio R of the
         paper's ablation. ``"scale_raw"`` repeats the published code, see Notes.
-    recording : {"auto", "training", "evaluation", "held_out"}, default="auto"
-        Take predictions from the training step itself, from a pass of their own each epoch, or
-        from five further nets, each row's from the one that does not train on it; that costs five
-        times as much, and helps where wrong labels are learned at once. ``"auto"``: as
-        ``"training"``, and the scores are averaged with the ranking of the networks that judge,
-        see `judge_epochs`.
+    recording : str, default="auto"
+        Where predictions come from. ``"training"``: the training step itself. ``"evaluation"``: a
+        pass of their own each epoch, over the rows as they are; ``"evaluation_augmented"``: over
+        the views of `augment`. ``"held_out"``: five further nets, each row's from the one that does
+        not train on it; that costs five times as much, and helps where wrong labels are learned at
+        once. ``"auto"``: as ``"training"``, and the scores are averaged with the ranking of the
+        networks that judge, see `judge_epochs`.
     loss : {"auto", "cross_entropy", "early_learning"}, default="auto"
         Loss of the networks. ``"auto"``: early-learning regularization [2]_ where, among the
         networks that judge (see `judge_epochs`), its own predict the given labels of rows that they
@@ -188,8 +189,8 @@ class MILDSelector(BaseNoisyClassifier):
         Rounds trained.
     termination_ : str
         Why the rounds ended.
-    recording_ : {"both", "training", "evaluation", "held_out"}
-        What the scores rank by.
+    recording_ : str
+        What the scores rank by: a `recording`, or ``"both"``, in sample and out of fold.
     recording_reason_ : str
         Why.
     classes_ : ndarray of shape (n_classes,)
