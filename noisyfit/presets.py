@@ -21,6 +21,7 @@ __all__ = [
     "dlt_cifar10",
     "dlt_cifar100",
     "dynamics_lstm_cifar10",
+    "learning_to_reweight_cifar10",
     "meta_relabel_cifar10",
     "mild_cifar10",
     "mild_cifar100",
@@ -340,6 +341,50 @@ def meta_relabel_cifar10() -> dict[str, Any]:
         "warmup_epochs": 0,  # [P]
         "augment": RandomCropFlip(padding=2),  # [C]
         "strong_augment": "autoaugment",  # [P]
+        **_AS_IN_THE_PAPERS,
+    }
+
+
+def learning_to_reweight_cifar10() -> dict[str, Any]:
+    """Return the setting of learning to reweight on CIFAR-10, for `MetaRelabelClassifier`.
+
+    It is the method that meta re-labelling extends, and M-1 of its ablations (Ren et al., "Learning
+    to Reweight Examples for Robust Deep Learning", ICML 2018).
+
+    Returns
+    -------
+    dict
+        Keyword arguments.
+
+    Notes
+    -----
+    Numbers are those of the published code: 60,000 steps with 100 of 50,000 images, and a tenth of
+    the learning rate from step 40,000 and again from 50,000 on. Its network also has dropout. The
+    look-ahead goes from weights of 0 without momentum, so that its step size does not matter but
+    for the weight decay.
+
+    Examples
+    --------
+    >>> from noisyfit import MetaRelabelClassifier, presets
+    >>> est = MetaRelabelClassifier(**presets.learning_to_reweight_cifar10(), random_state=0)
+    >>> est.schedule.first_epochs(est.max_epochs)
+    [80, 100]
+    """
+    return {
+        "module": WideResNet,  # [C]
+        "max_epochs": 120,  # [C]
+        "lr": 0.1,  # [C]
+        "schedule": StepSchedule((2 / 3, 5 / 6)),  # [C]
+        "batch_size": 100,  # [C], and as many trusted rows
+        "optimizer__weight_decay": 2e-4,  # [C]
+        "relabel": False,  # [P]
+        "consistency": 0.0,  # [P]
+        "pool_loss": False,  # [P]
+        "weigh_equally": False,  # [P]: epsilon is 0
+        "look_ahead_momentum": False,  # [P]
+        "ema_decay": 0.0,  # [P]
+        "warmup_epochs": 0,  # [P]
+        "augment": RandomCropFlip(padding=4),  # [N]
         **_AS_IN_THE_PAPERS,
     }
 

@@ -24,12 +24,16 @@ ESTIMATORS = {
     "dividemix": DivideMixClassifier,
     "dynamics_lstm": DynamicsLSTMDetector,
     "meta_relabel": MetaRelabelClassifier,
+    "learning_to_reweight": MetaRelabelClassifier,
 }
 
 
+def method_of(name):
+    return name.rsplit("_", 1)[0]
+
+
 def estimator_of(name, **options):
-    method = name.rsplit("_", 1)[0]
-    return ESTIMATORS[method](**getattr(presets, name)(**options))
+    return ESTIMATORS[method_of(name)](**getattr(presets, name)(**options))
 
 
 @pytest.mark.parametrize(
@@ -94,6 +98,21 @@ def estimator_of(name, **options):
             },
         ),
         (
+            "learning_to_reweight_cifar10",
+            {},
+            {
+                "module": WideResNet,
+                "max_epochs": 120,
+                "lr": 0.1,
+                "batch_size": 100,
+                "optimizer__weight_decay": 2e-4,
+                "relabel": False,
+                "weigh_equally": False,
+                "look_ahead_momentum": False,
+                "ema_decay": 0,
+            },
+        ),
+        (
             "meta_relabel_cifar10",
             {},
             {
@@ -121,6 +140,7 @@ def test_the_numbers_of_the_fact_sheets(name, options, expected):
 @pytest.mark.parametrize(
     ("name", "milestones"),
     [
+        ("learning_to_reweight_cifar10", [80, 100]),
         ("dlt_cifar10", [150]),
         ("dividemix_cifar10", [150]),
         ("dynamics_lstm_cifar10", [100, 150]),
@@ -150,7 +170,8 @@ def test_each_is_a_setting_that_trains(name):
     est = estimator_of(name)
     few = {key: value for key, value in few.items() if key in est.get_params()}
     est.set_params(module=ConvNet, module__width=4, batch_size=10, **few, random_state=0)
-    trusted = {"trusted": np.arange(40) < 10} if name.startswith("meta") else {}
+    has_trusted = isinstance(est, MetaRelabelClassifier)
+    trusted = {"trusted": np.arange(40) < 10} if has_trusted else {}
     est.fit(X, y, **trusted)
     assert est.predict(X).shape == (40,)
 

@@ -60,7 +60,7 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
     relabel : bool, default=True
         Whether to learn from the re-labelled rows, :math:`L_{\lambda^*}`. Without, the given labels
         are the targets of the meta step. Without both, the labels of rows that are not trusted are
-        never used: MixMatch-KL.
+        never used, see Notes.
     consistency : float or "auto", default="auto"
         k, weight of the consistency loss (Eq. 4). ``"auto"``: the paper's 20 with one of the two
         policies as strong view; else 2 for images, and for tables the number of classes less one, 5
@@ -244,9 +244,13 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
     Notes
     -----
     *Baselines from the same pieces*. Learning to reweight (Ren et al., ICML 2018) is
-    ``MetaRelabelClassifier(relabel=False, consistency=0, pool_loss=False, weigh_equally=False,
-    look_ahead_momentum=False)``; MixMatch-KL, which ignores the labels of all rows that are not
-    trusted, is ``MetaRelabelClassifier(reweight=False, relabel=False)``.
+    ``relabel=False, consistency=0, pool_loss=False, weigh_equally=False,
+    look_ahead_momentum=False``, with ``ema_decay=0`` and steps of the learning rate as in
+    `noisyfit.presets.learning_to_reweight_cifar10`; with the cosine cycles and averaged weights of
+    the default it is a relative. ``reweight=False, relabel=False`` ignores the labels of all rows
+    that are not trusted. It is a relative of the paper's MixMatch-KL: guesses are learned by
+    cross-entropy of scaled logits, where MixMatch has squared error of probabilities and a ramp of
+    its own.
 
     *Paper and code*. The authors' code differs from the paper, and is followed: weights are
     the clipped negative gradient, normalised, where the paper's :math:`\omega_0 - \nabla` hardly
