@@ -129,6 +129,25 @@ def seeded(seed: int, device: str | torch.device) -> Iterator[None]:
             set_states_beside_torch(before)
 
 
+def derived_seed(number: int) -> int:
+    """Derive a seed from the state of torch's global generator, which stays where it is.
+
+    Parameters
+    ----------
+    number : int
+        Of several seeds by the same state; from 0 on.
+
+    Returns
+    -------
+    int
+        For `seeded`.
+    """
+    copy = torch.Generator()
+    copy.set_state(torch.default_generator.get_state())
+    drawn = int(torch.randint(2**62, (), generator=copy))
+    return _seed(np.random.SeedSequence([drawn, number]))
+
+
 def states_beside_torch() -> tuple[Any, Any]:
     """Return the states of numpy's and of Python's global generators."""
     return np.random.get_state(), random.getstate()  # noqa: NPY002

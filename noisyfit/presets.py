@@ -10,11 +10,10 @@ from __future__ import annotations
 from numbers import Real
 from typing import Any
 
-from skorch.callbacks import LRScheduler
-
 from noisyfit._sklearn import Interval, StrOptions, validate_parameter_constraints
 from noisyfit.augment import RandomCropFlip
 from noisyfit.modules import CIFARResNet34, PreActResNet18, ResNet32, WideResNet
+from noisyfit.training import StepSchedule
 
 __all__ = [
     "dividemix_cifar10",
@@ -22,6 +21,7 @@ __all__ = [
     "dlt_cifar10",
     "dlt_cifar100",
     "dynamics_lstm_cifar10",
+    "learning_to_reweight_cifar10",
     "meta_relabel_cifar10",
     "mild_cifar10",
     "mild_cifar100",
@@ -256,7 +256,7 @@ def _dividemix(warmup_epochs: int, weight: float) -> dict[str, Any]:
         "lr": 0.02,  # [P]
         "batch_size": 128,  # [P]; DivideMix: 64 believed and 64 rejected rows
         "optimizer__weight_decay": 5e-4,  # [P]
-        "callbacks": _steps(150),  # [P]
+        "schedule": "step",  # [P]: a tenth from epoch 150 on
         "augment": RandomCropFlip(padding=4),  # [D]
         **_AS_IN_THE_PAPERS,
     }
@@ -284,15 +284,14 @@ def dynamics_lstm_cifar10(rate: float = 0.2) -> dict[str, Any]:
     -----
     The recorded training and the last one are alike here, with 200 epochs; the code trains the last
     one for 300, with batches that are smaller by the share removed and one step of the learning
-    rate. It records in evaluation mode, on augmented images; ``recording="evaluation"`` does so on
-    the images as they are.
+    rate.
 
     Examples
     --------
     >>> from noisyfit import DynamicsLSTMDetector, presets
     >>> est = DynamicsLSTMDetector(**presets.dynamics_lstm_cifar10(0.4), random_state=0)
     >>> est.remove, est.recording
-    (0.4, 'evaluation')
+    (0.4, 'evaluation_augmented')
     """
     _check("symmetric", rate, "dynamics_lstm_cifar10")
     return {
@@ -303,9 +302,9 @@ def dynamics_lstm_cifar10(rate: float = 0.2) -> dict[str, Any]:
         "optimizer__momentum": 0.9,  # [C]
         "optimizer__nesterov": True,  # [C]
         "optimizer__weight_decay": 1e-4,  # [C]
-        "callbacks": _steps(100, 150),  # [C]
+        "schedule": StepSchedule((0.5, 0.75)),  # [C]: after 100 and 150 epochs
         "augment": RandomCropFlip(padding=4),  # [C]
-        "recording": "evaluation",  # [C]
+        "recording": "evaluation_augmented",  # [C]
         "remove": rate,  # [C]
         **_AS_IN_THE_PAPERS,
     }
@@ -346,18 +345,51 @@ def meta_relabel_cifar10() -> dict[str, Any]:
     }
 
 
-_AS_IN_THE_PAPERS: dict[str, Any] = {"judge_epochs": 0, "min_share_of_class": 0.0}
+def learning_to_reweight_cifar10() -> dict[str, Any]:
+    """Return the setting of learning to reweight on CIFAR-10, for `MetaRelabelClassifier`.
 
+    It is the method that meta re-labelling extends, and M-1 of its ablations (Ren et al., "Learning
+    to Reweight Examples for Robust Deep Learning", ICML 2018).
 
-def _steps(*milestones: int) -> list[Any]:
-    """Return the schedule that divides the learning rate by ten after these epochs."""
-    # skorch passes on what its signature does not name.
-    steps: dict[str, Any] = {
-        "policy": "MultiStepLR",
-        "milestones": list(milestones),
-        "gamma": 0.1,
+    Returns
+    -------
+    dict
+        Keyword arguments.
+
+    Notes
+    -----
+    Numbers are those of the published code: 60,000 steps with 100 of 50,000 images, and a tenth of
+    the learning rate from step 40,000 and again from 50,000 on. Its network also has dropout. The
+    look-ahead goes from weights of 0 without momentum, so that its step size does not matter but
+    for the weight decay.
+
+    Examples
+    --------
+    >>> from noisyfit import MetaRelabelClassifier, presets
+    >>> est = MetaRelabelClassifier(**presets.learning_to_reweight_cifar10(), random_state=0)
+    >>> est.schedule.first_epochs(est.max_epochs)
+    [80, 100]
+    """
+    return {
+        "module": WideResNet,  # [C]
+        "max_epochs": 120,  # [C]
+        "lr": 0.1,  # [C]
+        "schedule": StepSchedule((2 / 3, 5 / 6)),  # [C]
+        "batch_size": 100,  # [C], and as many trusted rows
+        "optimizer__weight_decay": 2e-4,  # [C]
+        "relabel": False,  # [P]
+        "consistency": 0.0,  # [P]
+        "pool_loss": False,  # [P]
+        "weigh_equally": False,  # [P]: epsilon is 0
+        "look_ahead_momentum": False,  # [P]
+        "ema_decay": 0.0,  # [P]
+        "warmup_epochs": 0,  # [P]
+        "augment": RandomCropFlip(padding=4),  # [N]
+        **_AS_IN_THE_PAPERS,
     }
-    return [LRScheduler(**steps)]
+
+
+_AS_IN_THE_PAPERS: dict[str, Any] = {"judge_epochs": 0, "min_share_of_class": 0.0}
 
 
 def _check(noise: str, rate: float, caller: str) -> None:

@@ -5,7 +5,6 @@ import inspect
 import numpy as np
 import pytest
 from sklearn.base import clone
-from skorch.callbacks import LRScheduler
 
 from noisyfit import (
     DivideMixClassifier,
@@ -17,6 +16,7 @@ from noisyfit import (
 )
 from noisyfit.augment import RandomCropFlip
 from noisyfit.modules import CIFARResNet34, ConvNet, PreActResNet18, ResNet32, WideResNet
+from noisyfit.training import StepSchedule
 
 ESTIMATORS = {
     "mild": MILDSelector,
@@ -24,12 +24,16 @@ ESTIMATORS = {
     "dividemix": DivideMixClassifier,
     "dynamics_lstm": DynamicsLSTMDetector,
     "meta_relabel": MetaRelabelClassifier,
+    "learning_to_reweight": MetaRelabelClassifier,
 }
 
 
+def method_of(name):
+    return name.rsplit("_", 1)[0]
+
+
 def estimator_of(name, **options):
-    method = name.rsplit("_", 1)[0]
-    return ESTIMATORS[method](**getattr(presets, name)(**options))
+    return ESTIMATORS[method_of(name)](**getattr(presets, name)(**options))
 
 
 @pytest.mark.parametrize(
@@ -89,8 +93,23 @@ def estimator_of(name, **options):
                 "batch_size": 128,
                 "optimizer__nesterov": True,
                 "optimizer__weight_decay": 1e-4,
-                "recording": "evaluation",
+                "recording": "evaluation_augmented",
                 "remove": 0.4,
+            },
+        ),
+        (
+            "learning_to_reweight_cifar10",
+            {},
+            {
+                "module": WideResNet,
+                "max_epochs": 120,
+                "lr": 0.1,
+                "batch_size": 100,
+                "optimizer__weight_decay": 2e-4,
+                "relabel": False,
+                "weigh_equally": False,
+                "look_ahead_momentum": False,
+                "ema_decay": 0,
             },
         ),
         (
@@ -120,12 +139,18 @@ def test_the_numbers_of_the_fact_sheets(name, options, expected):
 
 @pytest.mark.parametrize(
     ("name", "milestones"),
-    [("dlt_cifar10", [150]), ("dividemix_cifar10", [150]), ("dynamics_lstm_cifar10", [100, 150])],
+    [
+        ("learning_to_reweight_cifar10", [80, 100]),
+        ("dlt_cifar10", [150]),
+        ("dividemix_cifar10", [150]),
+        ("dynamics_lstm_cifar10", [100, 150]),
+    ],
 )
 def test_the_learning_rate_falls_in_steps(name, milestones):
-    (schedule,) = getattr(presets, name)()["callbacks"]
-    assert isinstance(schedule, LRScheduler)
-    assert (schedule.kwargs["milestones"], schedule.kwargs["gamma"]) == (milestones, 0.1)
+    preset = getattr(presets, name)()
+    steps = preset["schedule"]
+    steps = StepSchedule() if steps == "step" else steps
+    assert (steps.first_epochs(preset["max_epochs"]), steps.factor) == (milestones, 0.1)
 
 
 def test_crops_are_of_four_pixels_and_of_two_in_meta_relabelling():
@@ -145,7 +170,8 @@ def test_each_is_a_setting_that_trains(name):
     est = estimator_of(name)
     few = {key: value for key, value in few.items() if key in est.get_params()}
     est.set_params(module=ConvNet, module__width=4, batch_size=10, **few, random_state=0)
-    trusted = {"trusted": np.arange(40) < 10} if name.startswith("meta") else {}
+    has_trusted = isinstance(est, MetaRelabelClassifier)
+    trusted = {"trusted": np.arange(40) < 10} if has_trusted else {}
     est.fit(X, y, **trusted)
     assert est.predict(X).shape == (40,)
 

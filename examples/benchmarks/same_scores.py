@@ -117,7 +117,7 @@ def estimators() -> Iterator[tuple[str, object]]:
         ),
     )
     yield (
-        "meta MixMatch-KL",
+        "meta guesses only",
         MetaRelabelClassifier(judge_epochs=0, reweight=False, relabel=False, **quick),
     )
     yield (

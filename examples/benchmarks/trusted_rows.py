@@ -8,10 +8,11 @@ rows and how well the wrong labels were found, for
   given labels, with DLTClassifier's optimizer settings and a single cosine;
 - trusted rows only: plain training on nothing else, for as many steps as plain training makes (not
   epochs); columns are standardised by all rows, which takes no label;
-- learning to reweight: MetaRelabelClassifier as the method that it extends (Ren et al. 2018),
-  weights only, from the parameters as they are;
-- MixMatch-KL: the given labels are not looked at, mixup and consistency remain (Section 6 of Zhang
-  et al. 2020);
+- weights only: a relative of learning to reweight, the method that MetaRelabelClassifier extends
+  (Ren et al. 2018): from the parameters as they are, but with cosine cycles and averaged weights;
+- guesses only: the given labels are not looked at, mixup and consistency remain; a relative of
+  MixMatch-KL (Section 5.4 of Zhang et al. 2020), with cross-entropy in place of MixMatch's squared
+  error;
 - without re-labelling, and MetaRelabelClassifier in full, with its defaults;
 - oracle: plain training on the true labels of all rows.
 
@@ -98,14 +99,14 @@ TITLES = {
 }
 FULL, NO_RELABELLING = "MetaRelabelClassifier", "without re-labelling"
 META = {
-    "learning to reweight": {
+    "weights only": {
         "relabel": False,
         "consistency": 0,
         "pool_loss": False,
         "weigh_equally": False,
         "look_ahead_momentum": False,
     },
-    "MixMatch-KL": {"reweight": False, "relabel": False},
+    "guesses only": {"reweight": False, "relabel": False},
     NO_RELABELLING: {"relabel": False},
     FULL: {},
 }

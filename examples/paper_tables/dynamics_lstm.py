@@ -32,8 +32,9 @@ Differences to the paper: a cosine instead of two steps of the learning rate; 45
 images, the same as in the other tables here; retraining like the recorded run, where the paper's
 takes 300 epochs of larger batches; the LSTM reads the probability of the given label relative to
 the strongest rival and is trained at a learning rate of 0.003, see `DynamicsLSTM`; dynamics are a
-by-product of training, as the paper says (its code records in passes of their own, as --recording
-evaluation does). AUM is that of the same run, without the threshold of its authors.
+by-product of training, as the paper says (its code records in passes of their own over augmented
+images, as --recording evaluation_augmented does). AUM is that of the same run, without the
+threshold of its authors.
 
 --small: 5,000 training and 2,000 test images, a small convolutional network (width 16), 20 epochs:
 a check that the script works, not a reproduction. Six settings take 31 trainings of a minute.
@@ -84,6 +85,7 @@ METHODS = {
 }
 RANKINGS = METHODS | {"standard": "mean probability"}
 FIGURES = (average_precision, auroc, precision_at_recall)
+RECORDINGS = ["training", "evaluation", "evaluation_augmented"]
 MODULES = {"ResNet32": ResNet32, "ConvNet": ConvNet}
 
 
@@ -386,7 +388,7 @@ def main() -> None:
     parser = cifar.command_line(__doc__, out="dynamics_lstm.jsonl", settings=list(PAPER))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--epochs", type=int, help="200 by default")
-    parser.add_argument("--recording", default="training", choices=["training", "evaluation"])
+    parser.add_argument("--recording", default="training", choices=RECORDINGS)
     parser.add_argument("--table", action="store_true", help="only print --out")
     parser.add_argument("--again", action="store_true", help="also what --out has already")
     args = cifar.parse(parser)

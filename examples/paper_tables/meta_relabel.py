@@ -13,8 +13,11 @@ epoch, the accuracy on the 10,000 test images and on 5,000 validation images.
 with 10, 9 are the ablations M-1 to M-10. **The paper's Table 9 is on CIFAR-100**; here the same
 ten methods run on CIFAR-10, and of the paper's figures only the order can be compared. Its L_KL,
 L_beta, PA and lambda are consistency, pool_loss, strong_augment and relabel; M-5 is the full
-method, M-9 and M-10 leave the pool unmixed, with 10 and with 1 trusted images a class. Without
-policy augmentation (PA) the strong view is flip, crop and cutout. --baseline adds plain training
+method, M-9 and M-10 leave the pool unmixed, with 10 and with 1 trusted images a class. M-1, which
+is learning to reweight in the paper, is a relative of it: what is left of the method, with its
+cosine cycles, averaged weights, first weights and momentum in the look-ahead;
+`noisyfit.presets.learning_to_reweight_cifar10` has the numbers of its authors. Without policy
+augmentation (PA) the strong view is flip, crop and cutout. --baseline adds plain training
 with the same optimizer.
 
 "Symmetric" draws from all ten classes, as the paper's uniform noise does: symmetric-0.4 makes 36 %

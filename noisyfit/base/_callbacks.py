@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from skorch.callbacks import Callback, InputShapeSetter
+from skorch.callbacks import Callback, InputShapeSetter, LRScheduler
 
 _OF_VALIDATION = ("valid_loss", "valid_acc", "valid_loss_best", "valid_acc_best")
 
@@ -50,3 +50,26 @@ def check_callback(item: Any, validates: bool) -> Any:
             "validate on. Set validation_fraction=, or another monitor, such as 'train_loss'."
         )
     return (item[0], made) if is_pair else made
+
+
+def check_schedule_alone(schedule: Any, callbacks: list[Any]) -> None:
+    """Refuse a `schedule` beside a callback that is one.
+
+    Parameters
+    ----------
+    schedule : object
+        The parameter of that name.
+    callbacks : list
+        What `check_callback` returned.
+
+    Raises
+    ------
+    ValueError
+        If there are two.
+    """
+    users = [item[1] if isinstance(item, tuple) else item for item in callbacks]
+    if schedule != "auto" and any(isinstance(callback, LRScheduler) for callback in users):
+        raise ValueError(
+            f"schedule={schedule!r} and the LRScheduler among the callbacks both say how the "
+            "learning rate goes on. Leave one of them out."
+        )

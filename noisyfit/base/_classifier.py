@@ -42,7 +42,14 @@ from noisyfit.data import (
 from noisyfit.dynamics import DynamicsRecorder
 from noisyfit.label_quality import MIN_SHARE_OF_CLASS
 from noisyfit.persistence import save_estimator
-from noisyfit.training import map_logits, predict_classes, predict_logits
+from noisyfit.training import (
+    SCHEDULES,
+    StepSchedule,
+    check_schedule,
+    map_logits,
+    predict_classes,
+    predict_logits,
+)
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
@@ -55,7 +62,7 @@ class BaseNoisyClassifier(
 ):
     """Template of all estimators: a method adds its parameters and `_fit`.
 
-    The 19 parameters that all estimators share are assigned here; a method names them in its own
+    The 20 parameters that all estimators share are assigned here; a method names them in its own
     signature, beside those that only it has, and passes them on. `Trainer` has an example.
 
     Examples
@@ -73,6 +80,7 @@ class BaseNoisyClassifier(
         "module": [callable, None],
         "optimizer": [callable],
         "lr": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
+        "schedule": [StrOptions(set(SCHEDULES)), StepSchedule, callable],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 2, None, closed="left")],
         "class_weight": [dict, StrOptions({"balanced"}), None],
@@ -111,6 +119,7 @@ class BaseNoisyClassifier(
         checkpoint: Any = None,
         optimizer: Any = torch.optim.SGD,
         lr: float | str = "auto",
+        schedule: Any = "auto",
         max_epochs: int = 20,
         batch_size: int | str = "auto",
         class_weight: Any = None,
@@ -132,6 +141,7 @@ class BaseNoisyClassifier(
         self.checkpoint = checkpoint
         self.optimizer = optimizer
         self.lr = lr
+        self.schedule = schedule
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.class_weight = class_weight
@@ -150,6 +160,7 @@ class BaseNoisyClassifier(
     def _validate_params(self) -> None:
         refuse_names(type(self).__name__, self.module, self.optimizer)
         super()._validate_params()
+        check_schedule(self.schedule)
 
     @abstractmethod
     def _fit(self, task: FitTask, trainer: Trainer) -> FitResult:

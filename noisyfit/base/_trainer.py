@@ -13,8 +13,8 @@ from skorch.callbacks import EarlyStopping
 from noisyfit._nested_params import nested_params
 from noisyfit._random import seeded
 from noisyfit.augment import weak_view
-from noisyfit.base._callbacks import check_callback
-from noisyfit.dynamics import RecordedRun
+from noisyfit.base._callbacks import check_callback, check_schedule_alone
+from noisyfit.dynamics import RecordedRun, view_to_record
 from noisyfit.modules import build_module
 from noisyfit.persistence import StageCheckpoint
 from noisyfit.training import EarlyLearningNet, EpochProgress, NoisyNet, resolve_precision
@@ -62,6 +62,9 @@ class Trainer:
     ------
     TypeError
         For what is no callback, and for rows of several inputs where the method takes one.
+    ValueError
+        If both `schedule` and a callback say how the learning rate goes on, and if views are to be
+        recorded where there are none.
 
     Examples
     --------
@@ -117,6 +120,9 @@ class Trainer:
         self.precision = resolve_precision(est.precision, task.device, self.is_image)
         validates = est.validation_fraction is not None
         self.user_callbacks = [check_callback(item, validates) for item in est.callbacks or []]
+        check_schedule_alone(est.schedule, self.user_callbacks)
+        if getattr(est, "recording", None) == "evaluation_augmented":  # said before any training
+            view_to_record(self.nested("iterator_train").get("views", (self.view,)))
 
     @property
     def is_image(self) -> bool:
@@ -311,8 +317,9 @@ class Trainer:
         module : torch.nn.Module or None, default=None
             Network to train; None: a new one.
         for_users : bool, default=True
-            Whether the user's callbacks see the net, and whether it is validated on rows that were
-            held back. Not so where it only judges the rows.
+            Whether the user's callbacks see the net, whether `schedule` leads its learning rate,
+            and whether it is validated on rows that were held back. Not so where it only judges the
+            rows.
         **settings : object
             Parameters of the net, which overrule those of the estimator.
 
@@ -331,6 +338,7 @@ class Trainer:
             "device": task.device,
             "precision": self.precision,
             "n_classes": task.n_classes,
+            "schedule": est.schedule if for_users else "auto",
             "checkpoint": task.checkpoint,
             "validates": for_users and est.validation_fraction is not None,
             "verbose": int(est.verbose > 1),
@@ -362,7 +370,7 @@ class Trainer:
 
         Parameters
         ----------
-        recording : {"training", "evaluation", "held_out"}
+        recording : {"training", "evaluation", "evaluation_augmented", "held_out"}
             Where the records come from, see `RecordedRun`.
         quantities : iterable of {"correct", "given_prob", "margin", "loss"}
             What to record.

@@ -8,6 +8,7 @@ from noisyfit.dynamics._recorder import (
     DynamicsRecorder,
     SelectionQuality,
     given_label_statistics,
+    view_to_record,
 )
 
 __all__ = [

@@ -288,15 +288,42 @@ class TrainingDynamics:
             total += np.nan_to_num(self._column(quantity, epoch))
         return _divide(total, self.trained_epochs())
 
-    def aum(self) -> np.ndarray:
+    def aum(self, *, skip_first: bool = False) -> np.ndarray:
         """Compute the area under the margin (Pleiss et al. 2020); **low** means suspicious.
+
+        Parameters
+        ----------
+        skip_first : bool, default=False
+            Whether the first recorded epoch, in which the network has hardly learned anything, is
+            left out. The paper's mean is over all epochs; the code of its authors leaves it out.
 
         Returns
         -------
         ndarray of shape (n_samples,), in logits
-            Mean of the margin over the epochs in which the row was trained.
+            Mean of the margin over the epochs in which the row was trained; NaN without one.
+
+        Raises
+        ------
+        ValueError
+            If margins were not recorded, or the first epoch is the only one.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> dynamics = TrainingDynamics(2, ["margin"])
+        >>> for margin in ([-4, 1], [2, 3], [4, -1]):
+        ...     dynamics.append(margin=np.array(margin, dtype=float))
+        >>> dynamics.aum().round(2), dynamics.aum(skip_first=True)
+        (array([0.67, 1.  ]), array([3., 1.]))
         """
-        return self.mean("margin")
+        if not skip_first:
+            return self.mean("margin")
+        if self.n_epochs < 2:
+            raise ValueError(
+                f"skip_first=True needs two epochs or more. Got {self.n_epochs}: without the first "
+                "there is none."
+            )
+        return self.epochs(start=1).mean("margin")
 
     def confidence(self) -> np.ndarray:
         """Compute the confidence of data maps (Swayamdipta et al. 2020).

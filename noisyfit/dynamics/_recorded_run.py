@@ -33,11 +33,10 @@ class RecordedRun:
         Given labels, encoded as class indices.
     quantities : tuple of {"correct", "given_prob", "margin", "loss"}
         What is recorded of every row and epoch.
-    recording : {"training", "evaluation", "held_out"}
-        ``"training"`` and ``"evaluation"``: one net trains on all rows and is recorded as by
-        `noisyfit.dynamics.DynamicsRecorder`. ``"held_out"``: five nets each leave out a fifth of
-        each class, and the dynamics of a row are out-of-fold: those of the net that does not train
-        on it.
+    recording : {"training", "evaluation", "evaluation_augmented", "held_out"}
+        ``"held_out"``: five nets each leave out a fifth of each class, and the dynamics of a row
+        are out-of-fold: those of the net that does not train on it. The others: one net trains on
+        all rows and is recorded as by `noisyfit.dynamics.DynamicsRecorder`.
     random_state : numpy.random.Generator
         Generator of the random order in which rows are dealt to the folds.
     keeps_net : bool, default=True
@@ -129,7 +128,7 @@ class RecordedRun:
 
         Parameters
         ----------
-        recording : {"training", "evaluation", "held_out"}
+        recording : {"training", "evaluation", "evaluation_augmented", "held_out"}
             As in the class.
         keeps_net : bool, default=True
             As in the class.

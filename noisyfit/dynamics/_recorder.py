@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from skorch.callbacks import Callback
 
-from noisyfit.data import Rows, check_mask
+from noisyfit._random import derived_seed, seeded
+from noisyfit.data import BatchLoader, Rows, check_mask
 from noisyfit.dynamics._container import QUANTITIES, TrainingDynamics
 from noisyfit.training import class_log_softmax, predicted_class
 
-RECORDINGS = ("training", "evaluation", "held_out")
+RECORDINGS = ("training", "evaluation", "evaluation_augmented", "held_out")
 _PENDING_LOGITS = 2**18  # stay in the cache of a processor
 
 
@@ -26,12 +27,14 @@ class DynamicsRecorder(Callback):
         Rows of the whole data set; None: as many as the first recorded data set has.
     record : sequence of {"correct", "given_prob", "margin", "loss"}, default=("correct",)
         What is recorded of every row and epoch, as in `TrainingDynamics`.
-    mode : {"training", "evaluation", "held_out"}, default="training"
+    mode : {"training", "evaluation", "evaluation_augmented", "held_out"}, default="training"
         ``"training"`` takes the values from the forward pass of the training step: before the
         update, on the augmented input, with batch normalization in training mode. This needs no
         additional forward pass. Validation rows are recorded as they are looked at after the
-        epoch. ``"evaluation"`` makes one more pass over the training rows after
-        each epoch. ``"held_out"`` makes that pass over the rows of `held_out` instead, which the
+        epoch. ``"evaluation"`` makes one more pass over the training rows, as they are, after
+        each epoch, in evaluation mode. ``"evaluation_augmented"`` makes it over views of them, the
+        first of ``iterator_train__views``, by draws that do not change those of the training.
+        ``"held_out"`` makes that pass over the rows of `held_out` instead, which the
         net should not be trained on; `noisyfit.dynamics.RecordedRun` covers all rows that way.
     held_out : Rows or torch Dataset with labels, default=None
         Rows to record in mode ``"held_out"``.
@@ -48,7 +51,8 @@ class DynamicsRecorder(Callback):
     The module must return logits, as for ``torch.nn.CrossEntropyLoss``.
 
     In mode ``"training"`` the batches must carry row ids, ``({"x": ..., "index": ids}, y)``, as
-    those of `noisyfit.data.BatchLoader` do. In the other modes any skorch net will do: there the id
+    those of `noisyfit.data.BatchLoader` do; ``"evaluation_augmented"`` needs that loader for
+    training and validation. In the other modes any skorch net will do: there the id
     of a row is its position in the data set that is recorded.
 
     Examples
@@ -99,7 +103,9 @@ class DynamicsRecorder(Callback):
         return self
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
-        """Refuse a net whose outputs are not logits."""
+        """Refuse a net whose outputs are not logits, and one without views to record."""
+        if self.mode == "evaluation_augmented":
+            _view_of(net)
         if isinstance(net.criterion_, torch.nn.NLLLoss):
             raise ValueError(
                 "DynamicsRecorder needs a module that returns logits, but this net's criterion is "
@@ -143,9 +149,10 @@ class DynamicsRecorder(Callback):
         if self.mode == "held_out":
             self._evaluate(net, self.held_out)
         elif self.mode == "evaluation":
-            self._evaluate(net, dataset_train)
-            if isinstance(dataset_valid, Rows):  # of another data set the ids would be the same
-                self._evaluate(net, dataset_valid)
+            self._evaluate_both(net, dataset_train, dataset_valid)
+        elif self.mode == "evaluation_augmented":
+            with seeded(derived_seed(self.dynamics_.n_epochs), net.device):
+                self._evaluate_both(net, dataset_train, dataset_valid, (_view_of(net),))
         self._flush()
         values = self._epoch.cpu().numpy()
         self.dynamics_.append(**dict(zip(self.dynamics_.quantities, values, strict=True)))
@@ -167,9 +174,16 @@ class DynamicsRecorder(Callback):
         self._epoch[:, ids] = given_label_statistics(logits, y, self.dynamics_.quantities)
         self._pending, self._n_pending = [], 0
 
-    def _evaluate(self, net: Any, dataset: Any) -> None:
-        start = 0
-        for batch in net.get_iterator(dataset, training=False):
+    def _evaluate_both(self, net: Any, trained: Any, valid: Any, views: tuple = ()) -> None:
+        self._evaluate(net, trained, views)
+        if isinstance(valid, Rows):  # of another data set the ids would be the same
+            self._evaluate(net, valid, views)
+
+    def _evaluate(self, net: Any, dataset: Any, views: tuple = ()) -> None:
+        batches, start = net.get_iterator(dataset, training=False), 0
+        if views:
+            batches.views = views
+        for batch in batches:
             inputs, y = batch
             logits = net.evaluation_step(batch, training=False)
             if isinstance(inputs, dict) and "index" in inputs:
@@ -231,6 +245,39 @@ class SelectionQuality(Callback):
         net.history.record("kept_precision", n_both / n_kept if n_kept else float("nan"))
         net.history.record("kept_recall", n_both / n_right if n_right else float("nan"))
         del self._right, self._counts
+
+
+def view_to_record(views: Any) -> Any:
+    """Return the view that ``"evaluation_augmented"`` records.
+
+    Parameters
+    ----------
+    views : sequence of callables or None
+        Those of the training, the first of which makes the input.
+
+    Returns
+    -------
+    callable
+
+    Raises
+    ------
+    ValueError
+        If the rows are trained on as they are.
+    """
+    first = next(iter(views or ()), None)
+    if first is None:
+        raise ValueError(
+            "'evaluation_augmented' records views of the rows, but there are none: tables stay as "
+            "they are unless augment says otherwise, and a net of your own makes views by "
+            "noisyfit.data.BatchLoader. 'evaluation' records the rows as they are."
+        )
+    return first
+
+
+def _view_of(net: Any) -> Any:
+    loader = net.iterator_valid
+    has_views = isinstance(loader, type) and issubclass(loader, BatchLoader)
+    return view_to_record(net.get_params_for("iterator_train").get("views") if has_views else None)
 
 
 def given_label_statistics(

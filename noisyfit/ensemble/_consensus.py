@@ -86,8 +86,14 @@ class ConsensusClassifier(BaseNoisyClassifier):
     optimizer : torch.optim.Optimizer class, default=torch.optim.SGD
         SGD gets ``momentum=0.9`` and ``weight_decay=5e-3`` unless ``optimizer__*`` says otherwise.
     lr : float or "auto", default="auto"
-        Learning rate at the start, from where a cosine takes it to zero. ``"auto"``: 0.1 for
-        tables, which are scaled for it, and 0.02 for everything else.
+        Learning rate at the start. ``"auto"``: 0.1 for tables, which are scaled for it, and 0.02
+        for everything else.
+    schedule : str, StepSchedule or callable, default="auto"
+        How the learning rate goes on from there, anew in each stage of the training. ``"auto"`` and
+        ``"cosine"``: to zero along a cosine. ``"constant"``: it stays. ``"step"``: a tenth from
+        half way on, or as a `noisyfit.training.StepSchedule` says. A callable gets the optimizer
+        and returns a torch scheduler, which steps after each epoch. The networks of `judge_epochs`
+        keep their cosine.
     max_epochs : int, default=50
         Epochs of the last training. Those that only judge get 30 at most.
     batch_size : int or "auto", default="auto"
@@ -234,6 +240,7 @@ class ConsensusClassifier(BaseNoisyClassifier):
         checkpoint: Any = None,
         optimizer: Any = torch.optim.SGD,
         lr: float | str = "auto",
+        schedule: Any = "auto",
         max_epochs: int = 50,
         batch_size: int | str = "auto",
         class_weight: Any = None,
@@ -256,6 +263,7 @@ class ConsensusClassifier(BaseNoisyClassifier):
             checkpoint=checkpoint,
             optimizer=optimizer,
             lr=lr,
+            schedule=schedule,
             max_epochs=max_epochs,
             batch_size=batch_size,
             class_weight=class_weight,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import suppress
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -339,6 +340,8 @@ def _written(value: Any) -> str:
         return "a RandomState"
     if isinstance(value, (list, tuple)):
         return str([_written(item) for item in value])
+    if isinstance(value, partial):
+        return f"partial{_written([value.func, *value.args, value.keywords])}"
     if isinstance(value, type):
         return f"<class '{_class_name(value)}'>"
     if isinstance(value, (str, int, float, bool, type(None), torch.device, np.generic, dict)):

@@ -17,6 +17,7 @@ CLASSES = {
     "noisyfit.ensemble:SoftLabelNet": "noisyfit.ensemble._net",
     "noisyfit.engine:NoisyNet": "noisyfit.training._net",
     "noisyfit.training:EarlyLearningNet": "noisyfit.training._early_learning",
+    "noisyfit.training:StepSchedule": "noisyfit.training._schedule",
     "noisyfit.threshold_net:ThresholdNet": "noisyfit.methods.dlt._net",
     "noisyfit.dividemix:DivideNet": "noisyfit.methods.dividemix._net",
     "noisyfit.meta_net:MetaNet": "noisyfit.methods.meta_relabel._net",

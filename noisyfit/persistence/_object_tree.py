@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import math
+from collections import Counter
 from pathlib import Path, PurePath
 from types import BuiltinFunctionType, FunctionType
 from typing import TYPE_CHECKING, Any
@@ -172,12 +173,12 @@ class Encoder:
             return value if math.isfinite(value) else {"float": repr(value)}
         if type(value) is list:
             return [self.encode(item, f"{path}[{i}]") for i, item in enumerate(value)]
-        if type(value) is dict:
+        if type(value) in (dict, Counter):
             pairs = [
                 [self.encode(k, f"a key of {path}"), self.encode(v, f"{path}[{k!r}]")]
                 for k, v in value.items()
             ]
-            return {"dict": pairs}
+            return {type(value).__name__: pairs}
         if isinstance(value, tuple):
             items = [self.encode(item, f"{path}[{i}]") for i, item in enumerate(value)]
             if type(value) is tuple:
@@ -319,6 +320,9 @@ class Decoder:
 
     def _read_dict(self, pairs: list) -> dict:
         return {self.decode(key): self.decode(value) for key, value in pairs}
+
+    def _read_Counter(self, pairs: list) -> Counter:
+        return Counter(self._read_dict(pairs))
 
     def _read_tuple(self, items: list) -> tuple:
         return tuple(self.decode(item) for item in items)

@@ -12,7 +12,7 @@ from skorch.callbacks import EpochScoring, LRScheduler, PassthroughScoring, Prin
 from noisyfit.data import BatchLoader, Rows
 from noisyfit.training._engine import Engine
 from noisyfit.training._losses import row_weighted
-from noisyfit.training._schedule import CosineSchedule, StageSchedule, UsersSchedule
+from noisyfit.training._schedule import CosineSchedule, NoSchedule, StageSchedule, named_schedule
 from noisyfit.training._users_callbacks import log_numbers_only, weights_file
 from noisyfit.training._validation import BestEpoch
 
@@ -37,6 +37,9 @@ class NoisyNet(ClassifierMixin, Engine):
     validates : bool, default=False
         Whether the stages get validation rows: ``valid_loss`` and ``valid_acc`` are then in the
         history, and each stage ends with the weights of its best epoch.
+    schedule : {"auto", "cosine", "constant", "step"}, StepSchedule or callable, default="auto"
+        How the learning rate goes on in a stage, as in the estimators. ``"auto"``: as
+        `make_schedule` says.
     **kwargs : object
         skorch's parameters.
 
@@ -71,7 +74,7 @@ class NoisyNet(ClassifierMixin, Engine):
 
     training_only: ClassVar[tuple[str, ...]] = (
         *("optimizer", "iterator_train", "criterion", "callbacks", "dataset", "train_split"),
-        "checkpoint",
+        *("checkpoint", "schedule"),
     )
     """Names, or beginnings of names, of settings without which a trained net predicts the same."""
     stage_: str = ""
@@ -86,6 +89,7 @@ class NoisyNet(ClassifierMixin, Engine):
         n_classes: int | None = None,
         checkpoint: Any = None,
         validates: bool = False,
+        schedule: Any = "auto",
         iterator_train: Any = BatchLoader,
         iterator_valid: Any = BatchLoader,
         **kwargs: Any,
@@ -102,6 +106,7 @@ class NoisyNet(ClassifierMixin, Engine):
         self.n_classes = n_classes
         self.checkpoint = checkpoint
         self.validates = validates
+        self.schedule = schedule
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Any]]:
@@ -115,7 +120,8 @@ class NoisyNet(ClassifierMixin, Engine):
             skorchs = [c for c in skorchs if not _is_validation_score(c[1])]
         callbacks = [c[1] if isinstance(c, (tuple, list)) else c for c in self.callbacks or ()]
         has_own = any(isinstance(callback, LRScheduler) for callback in callbacks)
-        schedule = UsersSchedule() if has_own else self.make_schedule()
+        named = NoSchedule() if has_own else named_schedule(self.schedule)
+        schedule = self.make_schedule() if named is None else named
         return [("schedule", schedule), *skorchs, *own]
 
     @property
@@ -126,7 +132,7 @@ class NoisyNet(ClassifierMixin, Engine):
         return np.arange(self.n_classes)
 
     def make_schedule(self) -> StageSchedule:
-        """Return the callback that leads the learning rate through a stage."""
+        """Return the callback that leads the learning rate through a stage, of ``"auto"``."""
         return CosineSchedule()
 
     def training_loss(self, X: dict[str, Any], y: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -250,6 +256,7 @@ class NoisyNet(ClassifierMixin, Engine):
     def release(self) -> NoisyNet:
         """Drop what only training needs, so that the net pickles small and loads without CUDA."""
         self.scaler_, self.listeners_, self.checkpoint = None, {}, None
+        self.schedule = "auto"
         self.resting_, self.learning_ = (), frozenset()
         history = self.epoch_history()
         self.trim_for_prediction()

@@ -101,6 +101,17 @@ def test_metrics_against_numpy(random_records):
     np.testing.assert_array_equal(dynamics.trained_epochs(), trained.sum(axis=1))
 
 
+def test_aum_with_and_without_the_first_epoch_by_hand():
+    """Margins of three epochs; the second row was trained in the first alone, the third not."""
+    dynamics = TrainingDynamics(3, ["margin"])
+    for margin in ([-6.0, 2.0, NAN], [1.0, NAN, 3.0], [2.0, NAN, 5.0]):
+        dynamics.append(margin=np.array(margin))
+    np.testing.assert_array_equal(dynamics.aum(), [-1, 2, 4])
+    np.testing.assert_array_equal(dynamics.aum(skip_first=True), [1.5, NAN, 4])
+    with pytest.raises(ValueError, match=r"skip_first=True needs two epochs or more\. Got 1:"):
+        dynamics.epochs(stop=1).aum(skip_first=True)
+
+
 def forgetting_by_hand(row):
     seen = [value for value in row if not np.isnan(value)]
     if 1 not in seen:

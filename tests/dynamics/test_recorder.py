@@ -14,6 +14,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 import noisyfit.dynamics._recorder
+from noisyfit._random import seeded
 from noisyfit.data import BatchLoader, Rows, TensorSource
 from noisyfit.dynamics import DynamicsRecorder, SelectionQuality, given_label_statistics
 from noisyfit.dynamics._container import QUANTITIES
@@ -283,6 +284,79 @@ def test_evaluation_between_epochs_does_not_change_training():
         weights.append(net.module_.state_dict())
     for name, value in weights[0].items():
         assert torch.equal(value, weights[1][name]), name
+
+
+class Drawn:
+    """A view that draws, and counts how often it was asked."""
+
+    def __init__(self):
+        self.n_calls = 0
+
+    def __call__(self, x):
+        self.n_calls += 1
+        return x + torch.randn_like(x) + float(np.random.normal())  # noqa: NPY002
+
+
+def test_augmented_evaluation_is_that_of_the_views_in_evaluation_mode():
+    X, y = problem()
+    module = nn.Sequential(nn.Linear(4, 3), nn.Dropout(0.5))
+    recorder = DynamicsRecorder(50, ["margin"], mode="evaluation_augmented")
+    net = noisy_net(module, recorder, lr=0.0, iterator_train__views=(torch.neg,))
+    with torch.random.fork_rng(devices=[]):
+        net.partial_fit(rows_of(X, y), None, epochs=2)
+    with torch.no_grad():
+        expected = statistics_by_hand(module[0](torch.tensor(-X)), y)[2]
+    np.testing.assert_allclose(recorded(net).margin[:, 0], expected, rtol=2e-3, atol=1e-4)
+    np.testing.assert_array_equal(recorded(net).margin[:, 0], recorded(net).margin[:, 1])
+
+
+def test_augmented_evaluation_draws_beside_the_training():
+    X, y = problem()
+    made = {}
+    for mode in ("training", "evaluation", "evaluation_augmented", "evaluation_augmented"):
+        view, recorder = Drawn(), DynamicsRecorder(50, ["margin"], mode=mode)
+        net = noisy_net(small_net(), recorder, iterator_train__views=(view,))
+        with seeded(0, CPU):
+            net.partial_fit(rows_of(X, y), None, epochs=2)
+        weights = list(net.module_.state_dict().values())
+        assert all(torch.equal(*w) for w in zip(weights, made.get("w", weights), strict=True)), mode
+        again = made.get(mode)
+        made |= {"w": weights, mode: recorded(net).margin}
+        assert again is None or np.array_equal(again, made[mode]), "repeatable"
+        passes = 2 if mode == "evaluation_augmented" else 1
+        assert view.n_calls == 2 * 7 * passes, "two epochs of seven batches"
+    assert np.abs(made["evaluation"] - made["evaluation_augmented"]).max() > 0.1
+
+
+def test_augmented_evaluation_draws_anew_in_each_epoch():
+    X, y = problem()
+    recorder = DynamicsRecorder(50, ["margin"], mode="evaluation_augmented")
+    module = nn.Linear(4, 3)
+
+    def shifted(x):
+        return x if module.training else x + torch.randn(())
+
+    net = noisy_net(module, recorder, lr=0.0, iterator_train__views=(shifted,))
+    with seeded(0, CPU):
+        net.partial_fit(rows_of(X, y), None, epochs=3)
+    assert len(np.unique(recorded(net).margin[-1])) == 3, "though nothing else draws in between"
+
+
+def test_augmented_evaluation_without_views_is_refused():
+    X, y = problem()
+    for views in ((), (None, torch.neg)):
+        recorder = DynamicsRecorder(50, mode="evaluation_augmented")
+        net = noisy_net(small_net(), recorder, iterator_train__views=views)
+        with pytest.raises(ValueError, match="records views of the rows, but there are none"):
+            net.partial_fit(rows_of(X, y), None, epochs=1)
+    plain = NeuralNetClassifier(
+        small_net(),
+        criterion=nn.CrossEntropyLoss,
+        callbacks=[DynamicsRecorder(mode="evaluation_augmented")],
+        train_split=None,
+    )
+    with pytest.raises(ValueError, match="records views of the rows, but there are none"):
+        plain.fit(X, y)
 
 
 def test_partial_fit_goes_on_and_initialize_starts_anew():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.mixture import GaussianMixture as SklearnMixture
 
 from noisyfit.dynamics import TrainingDynamics
 from noisyfit.label_quality import estimate_noise_rate, loss_gap_noise_rate
@@ -49,6 +50,30 @@ def test_a_higher_threshold_finds_more_noise():
     assert rates[0] < rates[1] < rates[2]
 
 
+@pytest.mark.parametrize("threshold", [0.3, 0.5])
+def test_the_mixtures_own_posterior_by_hand(threshold):
+    """The set of phi < theta lies on both sides of the roots of a quadratic equation."""
+    rng = np.random.default_rng(0)
+    gaps = np.r_[rng.normal(0.4, 0.35, 6000), rng.normal(1, 1, 4000)]
+    model = SklearnMixture(2, tol=1e-9, max_iter=5000, random_state=0).fit(gaps[:, None])
+    order = model.means_.ravel().argsort()
+    small, large = model.means_.ravel()[order]
+    (w1, w2), (s1, s2) = model.weights_[order], model.covariances_.ravel()[order] ** 0.5
+    # log(phi / (1 - phi)) = log(w1 s2 / (w2 s1)) - (d - m1)^2 / 2 s1^2 + (d - m2)^2 / 2 s2^2
+    odds = np.log(threshold / (1 - threshold))
+    square = 1 / (2 * s2**2) - 1 / (2 * s1**2)
+    linear = small / s1**2 - large / s2**2
+    constant = np.log(w1 * s2 / (w2 * s1)) - small**2 / (2 * s1**2) + large**2 / (2 * s2**2)
+    low, high = np.sort(np.roots([square, linear, constant - odds]))
+    own, monotone = (
+        loss_gap_noise_rate(gaps, 0 * gaps, threshold, posterior=name)
+        for name in ("mixture", "monotone")
+    )
+    assert own == pytest.approx(((gaps < low) | (gaps > high)).mean(), abs=2e-3)
+    assert monotone == pytest.approx((gaps > high).mean(), abs=2e-3)
+    assert own - monotone > 0.03
+
+
 def test_equal_gaps_are_one_group():
     assert loss_gap_noise_rate(np.full(10, 3.0), np.ones(10)) == 0
 
@@ -67,6 +92,11 @@ def test_equal_gaps_are_one_group():
 def test_bad_losses_are_refused(early, late, threshold, message):
     with pytest.raises(ValueError, match=message):
         loss_gap_noise_rate(early, late, threshold)
+
+
+def test_a_posterior_of_another_name_is_refused():
+    with pytest.raises(ValueError, match=r"'monotone' or 'mixture'\. Got 'bayes'"):
+        loss_gap_noise_rate(np.arange(3), np.ones(3), posterior="bayes")
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.2, 0.4, 0.6])

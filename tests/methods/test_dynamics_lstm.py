@@ -22,6 +22,10 @@ def quick(**params):
     return DynamicsLSTMDetector(**{"max_epochs": 20, "random_state": 0, **params})
 
 
+def jittered(x):
+    return x + 3 * torch.randn_like(x)
+
+
 @pytest.fixture(scope="module")
 def fitted():
     return quick().fit(X, GIVEN)
@@ -121,6 +125,21 @@ def test_other_recordings(recording):
     assert auroc(WRONG, est.noise_scores_) > 0.98
     assert est.dynamics_.given_prob.shape == (len(X), 20)
     assert not np.isnan(est.dynamics_.given_prob).any()
+
+
+def test_recording_of_views():
+    """Rows are trained on alike, and recorded as the views that `augment` makes of them."""
+    settings = {"augment": jittered, "max_epochs": 2, "judge_epochs": 0}
+    runs = {
+        recording: quick(recording=recording, **settings).record_run(X[:300], GIVEN[:300])
+        for recording in ("evaluation", "evaluation_augmented")
+    }
+    plain, views = runs.values()
+    weights = zip(*(run.net.module_.state_dict().values() for run in runs.values()), strict=True)
+    assert all(torch.equal(a, b) for a, b in weights)
+    assert np.abs(plain.dynamics.margin - views.dynamics.margin).mean() > 0.1
+    with pytest.raises(ValueError, match="there are none: tables stay as they are"):
+        quick(recording="evaluation_augmented").fit(X, GIVEN)
 
 
 def test_the_run_can_be_had_alone(fitted):

@@ -9,6 +9,7 @@ from skorch.callbacks import Callback
 from torch import nn
 from torch.nn.functional import cross_entropy, kl_div, one_hot
 
+from noisyfit import presets
 from noisyfit.data import Rows, TensorSource
 from noisyfit.methods.meta_relabel import _batch_norm_jvp
 from noisyfit.methods.meta_relabel._averaging import ema_decay
@@ -200,7 +201,7 @@ L2R = {"relabel": False, "consistency": 0, "pool_loss": False}
         ({"consistency": 0}, [WEAK, (BATCH, False), PROBE, JVP, POOL]),
         ({"pool_loss": False}, [WEAK, STRONG, PROBE, JVP]),
     ],
-    ids=["full", "double backward", "L2R", "MixMatch-KL", "no consistency", "no pool"],
+    ids=["full", "double backward", "weights only", "guesses only", "no consistency", "no pool"],
 )
 def test_a_step_makes_no_pass_that_it_does_not_need(settings, expected):
     net = begun(make_net(Count(), **{"meta_gradient": "jvp"} | settings))
@@ -355,6 +356,34 @@ def test_learning_to_reweight_is_the_weighted_loss_alone():
     step = net.training_loss(*batch_of())
     expected = (step["weight"] * step["sample_loss"]).sum()
     torch.testing.assert_close(step["loss"], expected)
+
+
+def test_the_preset_of_learning_to_reweight_by_hand():
+    """A row weighs by how far its gradient points where that of the trusted rows does."""
+    preset = presets.learning_to_reweight_cifar10()
+    settings = {name: v for name, v in preset.items() if name in MetaSettings._fields}
+    net = begun(make_net(MLP(4, N_CLASSES, hidden=(8,)), meta_lr=0.2, **settings))
+    for _ in range(3):  # for a momentum that must not count
+        net.train_step(batch_of())
+    probe_x, probe_y = copy.copy(net.probe_batches_).draw(BATCH)
+    (x, y), call = batch_of(), net.module_
+    params = list(call.parameters())
+
+    def gradient(loss):
+        return torch.cat([g.ravel() for g in torch.autograd.grad(loss, params)])
+
+    losses = cross_entropy(call(x["x"]), y, reduction="none")
+    of_rows = [gradient(cross_entropy(call(x["x"][i : i + 1]), y[i : i + 1])) for i in range(BATCH)]
+    decayed = {name: p * (1 - 0.2 * 0.01) for name, p in call.named_parameters()}  # no row weighs
+    ahead = torch.func.functional_call(call, decayed, (probe_x,))
+    penalty = sum(0.01 / 2 * (p**2).sum() for p in decayed.values())
+    of_probe = gradient(cross_entropy(ahead, probe_y) + penalty) / (1 - 0.2 * 0.01)
+    helpful = (0.2 * torch.stack(of_rows) @ of_probe).clamp_min(0)
+    weight = helpful / (helpful.sum() + 1e-5)
+    step = net.training_loss(x, y)
+    assert 0 < (weight > 0).float().mean() < 1
+    torch.testing.assert_close(step["weight"], weight, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(step["loss"], (weight * losses).sum(), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("zero", [True, False])

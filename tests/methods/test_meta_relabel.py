@@ -228,7 +228,7 @@ def test_every_part_can_be_left_out(params, absent):
 
 
 def test_ignoring_the_labels_ignores_them():
-    """MixMatch-KL: other labels of the rows that are not trusted change nothing."""
+    """Guesses only: other labels of the rows that are not trusted change nothing."""
     shuffled = np.where(TRUSTED, TRUE, np.roll(TRUE, 1))
     params = {"reweight": False, "relabel": False}
     one, other = (quick(**params).fit(X, y, trusted=TRUSTED) for y in (GIVEN, shuffled))

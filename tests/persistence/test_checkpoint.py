@@ -282,8 +282,11 @@ def jitter(x):
     return x + 0.1 * np.random.rand() * random.random()  # noqa: NPY002
 
 
-def test_an_augmentation_of_the_user_goes_on(tmp_path, monkeypatch):
-    est = MILDSelector(rounds=1, max_epochs=4, augment=jitter, random_state=0)
+@pytest.mark.parametrize("recording", ["auto", "evaluation_augmented"])
+def test_an_augmentation_of_the_user_goes_on(recording, tmp_path, monkeypatch):
+    est = MILDSelector(
+        recording=recording, rounds=1, max_epochs=4, augment=jitter, judge_epochs=0, random_state=0
+    )
     whole = clone(est).fit(X, Y)
     est.set_params(checkpoint=tmp_path)
     fit_until(25, monkeypatch, clone(est), X, Y)

@@ -104,8 +104,14 @@ class DivideMixClassifier(BaseNoisyClassifier):
     optimizer : torch.optim.Optimizer class, default=torch.optim.SGD
         SGD gets ``momentum=0.9`` and ``weight_decay=5e-4`` unless ``optimizer__*`` says otherwise.
     lr : float or "auto", default="auto"
-        Learning rate at the start, from where a cosine takes it to zero. ``"auto"``: 0.1 for
-        tables, which are scaled for it, and 0.02 for everything else.
+        Learning rate at the start. ``"auto"``: 0.1 for tables, which are scaled for it, and 0.02
+        for everything else.
+    schedule : str, StepSchedule or callable, default="auto"
+        How the learning rate goes on from there, anew in each stage of the training. ``"auto"`` and
+        ``"cosine"``: to zero along a cosine. ``"constant"``: it stays. ``"step"``: a tenth from
+        half way on, or as a `noisyfit.training.StepSchedule` says. A callable gets the optimizer
+        and returns a torch scheduler, which steps after each epoch. The networks of `judge_epochs`
+        keep their cosine.
     max_epochs : int, default=50
         Epochs of training, without those of the estimation.
     batch_size : int or "auto", default="auto"
@@ -223,7 +229,8 @@ class DivideMixClassifier(BaseNoisyClassifier):
     A batch is drawn from all rows and divided, where the paper draws as many rejected rows as
     believed ones: each row is seen once an epoch, and a part without a row counts nothing.
     Predictions for guesses are made in training mode but leave no trace in batch normalisation. A
-    cosine takes the learning rate to zero. The penalty's prior is that of the given labels.
+    cosine takes the learning rate to zero (the paper: ``schedule="step"``). The penalty's prior is
+    that of the given labels.
     :math:`\lambda_u` rises once an epoch, not once a batch. Of two remedies for single settings, a
     mean of the losses of five epochs at 90 % noise and a penalty on sure predictions in the warm-up
     against pair noise, there is neither.
@@ -315,6 +322,7 @@ class DivideMixClassifier(BaseNoisyClassifier):
         checkpoint: Any = None,
         optimizer: Any = torch.optim.SGD,
         lr: float | str = "auto",
+        schedule: Any = "auto",
         max_epochs: int = 50,
         batch_size: int | str = "auto",
         class_weight: Any = None,
@@ -337,6 +345,7 @@ class DivideMixClassifier(BaseNoisyClassifier):
             checkpoint=checkpoint,
             optimizer=optimizer,
             lr=lr,
+            schedule=schedule,
             max_epochs=max_epochs,
             batch_size=batch_size,
             class_weight=class_weight,

@@ -100,8 +100,14 @@ class DLTClassifier(BaseNoisyClassifier):
     optimizer : torch.optim.Optimizer class, default=torch.optim.SGD
         SGD gets ``momentum=0.9`` and ``weight_decay=5e-4`` unless ``optimizer__*`` says otherwise.
     lr : float or "auto", default="auto"
-        Learning rate at the start, from where a cosine takes it to zero. ``"auto"``: 0.1 for
-        tables, which are scaled for it, and 0.02 for everything else.
+        Learning rate at the start. ``"auto"``: 0.1 for tables, which are scaled for it, and 0.02
+        for everything else.
+    schedule : str, StepSchedule or callable, default="auto"
+        How the learning rate goes on from there, anew in each stage of the training. ``"auto"`` and
+        ``"cosine"``: to zero along a cosine. ``"constant"``: it stays. ``"step"``: a tenth from
+        half way on, or as a `noisyfit.training.StepSchedule` says. A callable gets the optimizer
+        and returns a torch scheduler, which steps after each epoch. The networks of `judge_epochs`
+        keep their cosine.
     max_epochs : int, default=50
         Epochs of training, without those of the estimation.
     batch_size : int or "auto", default="auto"
@@ -218,12 +224,12 @@ class DLTClassifier(BaseNoisyClassifier):
     classes are taken as well. The penalty looks at the predictions for the mixed rows.
 
     *Deviations*. A cosine takes the learning rate to zero, where the paper divides it by ten half
-    way. The penalty's prior is that of the given labels, which for balanced classes is the paper's
-    and for others is nearer to the truth than uniform, if still too even. DivideMix mixes harder
-    (``mixup_alpha=4``), which needs its 300 epochs: rows of a table half way between two others
-    seldom make sense, and a short run on images ends before it has learned them. ``"auto"`` takes
-    `window` from the number of batches: the paper's 200 are half of its epochs, and many of a small
-    data set's.
+    way (``schedule="step"``). The penalty's prior is that of the given labels, which for balanced
+    classes is the paper's and for others is nearer to the truth than uniform, if still too even.
+    DivideMix mixes harder (``mixup_alpha=4``), which needs its 300 epochs: rows of a table half way
+    between two others seldom make sense, and a short run on images ends before it has learned them.
+    ``"auto"`` takes `window` from the number of batches: the paper's 200 are half of its epochs,
+    and many of a small data set's.
 
     *Noise rate*. `estimate_noise_rate` fits Eq. 8 to the losses of a short plain training run with
     the same network, optimizer and seed.
@@ -318,6 +324,7 @@ class DLTClassifier(BaseNoisyClassifier):
         checkpoint: Any = None,
         optimizer: Any = torch.optim.SGD,
         lr: float | str = "auto",
+        schedule: Any = "auto",
         max_epochs: int = 50,
         batch_size: int | str = "auto",
         class_weight: Any = None,
@@ -340,6 +347,7 @@ class DLTClassifier(BaseNoisyClassifier):
             checkpoint=checkpoint,
             optimizer=optimizer,
             lr=lr,
+            schedule=schedule,
             max_epochs=max_epochs,
             batch_size=batch_size,
             class_weight=class_weight,

@@ -47,10 +47,12 @@ class DynamicsLSTM:
         probability.
     batch_size : int, default=64
         Number of sequences of a batch.
-    recording : {"training", "evaluation", "held_out", "any"}, default="training"
-        How the sequences were recorded, see `noisyfit.dynamics.DynamicsRecorder`; ``"any"`` for a
-        mixture. It changes nothing in training and prediction, but is kept and written to files:
-        the detector should be used on sequences that were recorded in the same way.
+    recording : str, default="training"
+        How the sequences were recorded: ``"training"``, ``"evaluation"``,
+        ``"evaluation_augmented"`` or ``"held_out"``, as `noisyfit.dynamics.DynamicsRecorder` does,
+        or ``"any"`` for a mixture. It changes nothing in training and prediction, but is kept and
+        written to files: the detector should be used on sequences that were recorded in the same
+        way.
     device : str or torch.device, default="auto"
         Device for training and prediction; ``"auto"`` is CUDA if it is available.
     random_state : int, RandomState instance or None, default=None

@@ -56,13 +56,14 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
     detector : "pretrained" or DynamicsLSTM, default="pretrained"
         The detector that ships, or one of your own that has learned from relative probabilities,
         see Notes, as `fit_detector` teaches it.
-    recording : {"auto", "training", "evaluation", "held_out"}, default="auto"
+    recording : str, default="auto"
         Where the dynamics come from. ``"auto"``: as ``"training"``, and the ranking is averaged
         with that of the networks that judge, see `judge_epochs`. ``"training"``: from the training
-        step itself, at no cost. ``"evaluation"``: from a pass of its own each epoch.
-        ``"held_out"``: from five networks in cross-validation, each row's from the one that does
-        not train on it; that costs five times as much, and pays where few rows are memorised at
-        once, see Notes.
+        step itself, at no cost. ``"evaluation"``: from a pass of its own each epoch, over the rows
+        as they are; ``"evaluation_augmented"``: over the views of `augment`, as in the published
+        code. ``"held_out"``: from five networks in cross-validation, each row's from the one that
+        does not train on it; that costs five times as much, and pays where few rows are memorised
+        at once, see Notes.
     loss : {"auto", "cross_entropy", "early_learning"}, default="auto"
         Loss of the networks. ``"auto"``: early-learning regularization [2]_ where, among the
         networks that judge (see `judge_epochs`), its own predict the given labels of rows that they
@@ -88,8 +89,14 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
     optimizer : torch.optim.Optimizer class, default=torch.optim.SGD
         SGD gets ``momentum=0.9`` and ``weight_decay=5e-3`` unless ``optimizer__*`` says otherwise.
     lr : float or "auto", default="auto"
-        Learning rate at the start, from where a cosine takes it to zero. ``"auto"``: 0.1 for
-        tables, which are scaled for it, and 0.02 for everything else.
+        Learning rate at the start. ``"auto"``: 0.1 for tables, which are scaled for it, and 0.02
+        for everything else.
+    schedule : str, StepSchedule or callable, default="auto"
+        How the learning rate goes on from there, anew in each stage of the training. ``"auto"`` and
+        ``"cosine"``: to zero along a cosine. ``"constant"``: it stays. ``"step"``: a tenth from
+        half way on, or as a `noisyfit.training.StepSchedule` says. A callable gets the optimizer
+        and returns a torch scheduler, which steps after each epoch. The networks of `judge_epochs`
+        keep their cosine.
     max_epochs : int, default=50
         Epochs of the recorded run, and again of the retraining.
     batch_size : int or "auto", default="auto"
@@ -163,8 +170,8 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         The loss that was taken.
     detector_ : DynamicsLSTM
         The detector that was used.
-    recording_ : {"both", "training", "evaluation", "held_out"}
-        What the scores rank by.
+    recording_ : str
+        What the scores rank by: a `recording`, or ``"both"``, in sample and out of fold.
     recording_reason_ : str
         Why.
     classes_ : ndarray of shape (n_classes,)
@@ -260,6 +267,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         checkpoint: Any = None,
         optimizer: Any = torch.optim.SGD,
         lr: float | str = "auto",
+        schedule: Any = "auto",
         max_epochs: int = 50,
         batch_size: int | str = "auto",
         class_weight: Any = None,
@@ -282,6 +290,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
             checkpoint=checkpoint,
             optimizer=optimizer,
             lr=lr,
+            schedule=schedule,
             max_epochs=max_epochs,
             batch_size=batch_size,
             class_weight=class_weight,

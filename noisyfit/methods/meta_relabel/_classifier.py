@@ -60,7 +60,7 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
     relabel : bool, default=True
         Whether to learn from the re-labelled rows, :math:`L_{\lambda^*}`. Without, the given labels
         are the targets of the meta step. Without both, the labels of rows that are not trusted are
-        never used: MixMatch-KL.
+        never used, see Notes.
     consistency : float or "auto", default="auto"
         k, weight of the consistency loss (Eq. 4). ``"auto"``: the paper's 20 with one of the two
         policies as strong view; else 2 for images, and for tables the number of classes less one, 5
@@ -97,7 +97,8 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         first batch whether the network supports the quicker ``"jvp"``.
     n_cycles : int or "auto", default="auto"
         Cycles of the learning rate, each 1.5 times as long as the one before and starting at 0.9 of
-        its rate. ``"auto"``: so that the first one takes an epoch or more.
+        its rate, where `schedule` is ``"auto"``. ``"auto"``: so that the first one takes an epoch
+        or more.
     ema_decay : float, default=0.999
         Largest decay of the moving average of the weights, which predicts; 0: no average.
     paper_rules : sequence of str, default=()
@@ -125,6 +126,12 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
     lr : float or "auto", default="auto"
         Learning rate at the start. ``"auto"``: 0.03 for tables, which are scaled for it, and 0.02
         for everything else.
+    schedule : str, StepSchedule or callable, default="auto"
+        How the learning rate goes on from there, anew in each stage of the training. ``"auto"``:
+        cosine cycles, see `n_cycles`, and in plain training ``"cosine"``, to zero. ``"constant"``:
+        it stays. ``"step"``: a tenth from half way on, or as a `noisyfit.training.StepSchedule`
+        says. A callable gets the optimizer and returns a torch scheduler, which steps after each
+        epoch. The networks of `judge_epochs` keep their cosine.
     max_epochs : int, default=50
         Epochs of training, without those of the warm-up.
     batch_size : int or "auto", default="auto"
@@ -237,9 +244,13 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
     Notes
     -----
     *Baselines from the same pieces*. Learning to reweight (Ren et al., ICML 2018) is
-    ``MetaRelabelClassifier(relabel=False, consistency=0, pool_loss=False, weigh_equally=False,
-    look_ahead_momentum=False)``; MixMatch-KL, which ignores the labels of all rows that are not
-    trusted, is ``MetaRelabelClassifier(reweight=False, relabel=False)``.
+    ``relabel=False, consistency=0, pool_loss=False, weigh_equally=False,
+    look_ahead_momentum=False``, with ``ema_decay=0`` and steps of the learning rate as in
+    `noisyfit.presets.learning_to_reweight_cifar10`; with the cosine cycles and averaged weights of
+    the default it is a relative. ``reweight=False, relabel=False`` ignores the labels of all rows
+    that are not trusted. It is a relative of the paper's MixMatch-KL: guesses are learned by
+    cross-entropy of scaled logits, where MixMatch has squared error of probabilities and a ramp of
+    its own.
 
     *Paper and code*. The authors' code differs from the paper, and is followed: weights are
     the clipped negative gradient, normalised, where the paper's :math:`\omega_0 - \nabla` hardly
@@ -358,6 +369,7 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         checkpoint: Any = None,
         optimizer: Any = torch.optim.SGD,
         lr: float | str = "auto",
+        schedule: Any = "auto",
         max_epochs: int = 50,
         batch_size: int | str = "auto",
         class_weight: Any = None,
@@ -380,6 +392,7 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
             checkpoint=checkpoint,
             optimizer=optimizer,
             lr=lr,
+            schedule=schedule,
             max_epochs=max_epochs,
             batch_size=batch_size,
             class_weight=class_weight,
@@ -555,6 +568,11 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
 
     def _n_cycles(self) -> int:
         auto = self.n_cycles == "auto"
+        if not auto and self.schedule != "auto":
+            raise ValueError(
+                f"n_cycles={self.n_cycles} belongs to the cosine cycles of schedule='auto'. Got "
+                f"schedule={self.schedule!r}; leave one of them as it is."
+            )
         return n_cosine_cycles(self.max_epochs) if auto else int(self.n_cycles)
 
     def _epochs(self, epochs: int | str) -> int:

@@ -74,12 +74,13 @@ class MILDSelector(BaseNoisyClassifier):
         as in the paper. ``"crossing"``: from where the components' densities cross. A float in
         (0, 1): all but this share of the rows with the smallest metric, the fixed ratio R of the
         paper's ablation. ``"scale_raw"`` repeats the published code, see Notes.
-    recording : {"auto", "training", "evaluation", "held_out"}, default="auto"
-        Take predictions from the training step itself, from a pass of their own each epoch, or
-        from five further nets, each row's from the one that does not train on it; that costs five
-        times as much, and helps where wrong labels are learned at once. ``"auto"``: as
-        ``"training"``, and the scores are averaged with the ranking of the networks that judge,
-        see `judge_epochs`.
+    recording : str, default="auto"
+        Where predictions come from. ``"training"``: the training step itself. ``"evaluation"``: a
+        pass of their own each epoch, over the rows as they are; ``"evaluation_augmented"``: over
+        the views of `augment`. ``"held_out"``: five further nets, each row's from the one that does
+        not train on it; that costs five times as much, and helps where wrong labels are learned at
+        once. ``"auto"``: as ``"training"``, and the scores are averaged with the ranking of the
+        networks that judge, see `judge_epochs`.
     loss : {"auto", "cross_entropy", "early_learning"}, default="auto"
         Loss of the networks. ``"auto"``: early-learning regularization [2]_ where, among the
         networks that judge (see `judge_epochs`), its own predict the given labels of rows that they
@@ -97,8 +98,14 @@ class MILDSelector(BaseNoisyClassifier):
     optimizer : torch.optim.Optimizer class, default=torch.optim.SGD
         SGD gets ``momentum=0.9`` and ``weight_decay=5e-3`` unless ``optimizer__*`` says otherwise.
     lr : float or "auto", default="auto"
-        Learning rate at the start of each round, from where a cosine takes it to zero. ``"auto"``:
-        0.1 for tables, which are scaled for it, and 0.02 for everything else.
+        Learning rate at the start of each round. ``"auto"``: 0.1 for tables, which are scaled for
+        it, and 0.02 for everything else.
+    schedule : str, StepSchedule or callable, default="auto"
+        How the learning rate goes on from there, anew in each round. ``"auto"`` and ``"cosine"``:
+        to zero along a cosine. ``"constant"``: it stays. ``"step"``: a tenth from half way on, or
+        as a `noisyfit.training.StepSchedule` says. A callable gets the optimizer and returns a
+        torch scheduler, which steps after each epoch. The networks of `judge_epochs` keep their
+        cosine.
     max_epochs : int, default=20
         Epochs of each round.
     batch_size : int or "auto", default="auto"
@@ -182,8 +189,8 @@ class MILDSelector(BaseNoisyClassifier):
         Rounds trained.
     termination_ : str
         Why the rounds ended.
-    recording_ : {"both", "training", "evaluation", "held_out"}
-        What the scores rank by.
+    recording_ : str
+        What the scores rank by: a `recording`, or ``"both"``, in sample and out of fold.
     recording_reason_ : str
         Why.
     classes_ : ndarray of shape (n_classes,)
@@ -315,6 +322,7 @@ class MILDSelector(BaseNoisyClassifier):
         checkpoint: Any = None,
         optimizer: Any = torch.optim.SGD,
         lr: float | str = "auto",
+        schedule: Any = "auto",
         max_epochs: int = 20,
         batch_size: int | str = "auto",
         class_weight: Any = None,
@@ -337,6 +345,7 @@ class MILDSelector(BaseNoisyClassifier):
             checkpoint=checkpoint,
             optimizer=optimizer,
             lr=lr,
+            schedule=schedule,
             max_epochs=max_epochs,
             batch_size=batch_size,
             class_weight=class_weight,
