@@ -23,6 +23,12 @@ QUICK = [
 ]
 """One instance of each estimator, for our own checks; tests fit clones."""
 
+SEMI_SUPERVISED = [
+    clone(QUICK[0]).set_params(semi_supervised=kind, rounds=1, final_epochs=8)
+    for kind in ("mixmatch", "mixup_contrastive")
+]
+"""`MILDSelector` with a last training of another kind."""
+
 QUICKER = [clone(est).set_params(max_epochs=3) for est in QUICK]
 for _est in QUICKER:
     for _name in {"warmup_epochs", "estimation_epochs"} & set(_est.get_params()):

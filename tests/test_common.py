@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import sklearn
 import torch
-from _estimators import AS_THEY_COME, CHECKED, QUICK
+from _estimators import AS_THEY_COME, CHECKED, QUICK, SEMI_SUPERVISED
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import make_blobs
@@ -104,7 +104,11 @@ def test_sklearn_checks_under_a_global_output(estimator, check, output, monkeypa
         check(estimator)
 
 
-@pytest.fixture(params=QUICK, ids=lambda estimator: type(estimator).__name__)
+EVERY = [*QUICK, *SEMI_SUPERVISED]
+NAMES = [" ".join(filter(None, (type(e).__name__, vars(e).get("semi_supervised")))) for e in EVERY]
+
+
+@pytest.fixture(params=EVERY, ids=NAMES)
 def est(request):
     return clone(request.param)
 
@@ -1099,15 +1103,15 @@ def test_the_cuda_generator_is_left_alone(est):
 @pytest.mark.parametrize("kind", ["table", "images"])
 def test_cuda_repeats_to_the_last_bit_on_request(est, kind):
     """As docs/reliability.md shows it; the variable must be set before CUDA starts."""
-    name, make = type(est).__name__, "images" if kind == "images" else "planted_errors"
+    number = [repr(e) for e in EVERY].index(repr(est))
+    make = "images" if kind == "images" else "planted_errors"
     code = (
         "import sys, warnings, torch\n"
         f"sys.path.insert(0, {os.path.dirname(__file__)!r})\n"
-        f"from test_common import QUICK, clone, {make}, on_images, assert_same_fit\n"
+        f"from test_common import EVERY, clone, {make}, on_images, assert_same_fit\n"
         'warnings.filterwarnings("ignore", message="No trusted rows")\n'
         "torch.use_deterministic_algorithms(True)\n"
-        f"est = next(est for est in QUICK if type(est).__name__ == {name!r})\n"
-        'est = clone(est).set_params(device="cuda")\n'
+        f'est = clone(EVERY[{number}]).set_params(device="cuda")\n'
         f"rows, given, *_ = {make}()\n"
         f"{'on_images(est)' if kind == 'images' else ''}\n"
         "assert_same_fit(clone(est).fit(rows, given), clone(est).fit(rows, given))\n"

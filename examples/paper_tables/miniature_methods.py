@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from noisyfit.base import BaseNoisyClassifier
 
+
 EPOCHS = 24
 N_SELECTION = 2_000  # test images on which every epoch is measured
 N_VALIDATION = 1_000
@@ -48,6 +49,7 @@ class Method(NamedTuple):
 
 STRONG = Compose([RandomCropFlip(padding=2), Cutout(8)])
 MIXED = {"n_views": 1}  # without augmentation all views are the same
+LAST = {"final_epochs": EPOCHS}
 TO_WARM_UP = {"warmup_epochs": 5, "ramp_epochs": 4}
 LITTLE = {"consistency": 2, "ramp_epochs": 5, "strong_augment": STRONG}
 WITHOUT = {"pool_loss": False}
@@ -73,8 +75,8 @@ METHODS = {
     "full": Method("C^F", MILDSelector, {"full": True}),
     "small_loss": Method("small loss", MILDSelector, {"metric": "small_loss"}),
     "eigenvector": Method("eigenvector", MILDSelector, {"metric": "eigenvector"}),
-    "mild_mm": Method("MILD-MM", MILDSelector, {"semi_supervised": "mixmatch"} | MIXED),
-    "mild_mucl": Method("MILD-MUCL", MILDSelector, {"semi_supervised": "mixup_contrastive"}),
+    "mild_mm": Method("MILD-MM", MILDSelector, MIXED | LAST | {"semi_supervised": "mixmatch"}),
+    "mild_mucl": Method("MILD-MUCL", MILDSelector, LAST | {"semi_supervised": "mixup_contrastive"}),
     "dlt": Method("DLT", DLTClassifier, MIXED | TO_WARM_UP, told_rate=True),
     "dlt_epoch": Method(
         "DLT, last epoch", DLTClassifier, MIXED | TO_WARM_UP | {"strategy": "last_epoch"}, True
@@ -302,7 +304,7 @@ def rates(dynamics) -> dict:
     early, late = dynamics.loss[:, max(1, dynamics.n_epochs // 10)], dynamics.loss[:, -1]
     return {
         "estimate_noise_rate": estimate_noise_rate(dynamics, random_state=0).rate,
-        "eq_8": loss_gap_noise_rate(early, late),
+        "eq_8": loss_gap_noise_rate(early, late, posterior="mixture"),
     }
 
 

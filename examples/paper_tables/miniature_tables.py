@@ -19,7 +19,7 @@ NAMES |= {"plain": "plain", "aum": "AUM", "lstm": "LSTM"}
 
 
 def tables(results: list[dict], wanted: dict) -> str:
-    """Return Markdown tables of all results; accuracies in per cent, mean and spread of the seeds."""
+    """Return Markdown tables: accuracies in per cent, mean and deviation of the seeds."""
     parts = []
     for table, pairs in wanted.items():
         rows = [row for pair in dict.fromkeys(pairs) for row in lines(results, *pair)]

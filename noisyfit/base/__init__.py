@@ -1,7 +1,7 @@
 """What every estimator is: scikit-learn's contract, and the interface for authors of methods."""
 
 from noisyfit.base._classifier import BaseNoisyClassifier
-from noisyfit.base._decisions import chosen_recording, noise_scores, ranked_by_both
+from noisyfit.base._decisions import chosen_recording, noise_scores, ranked_by_both, settled
 from noisyfit.base._fit_task import FitResult, FitTask, make_task
 from noisyfit.base._fitted_labels import import_pandas
 from noisyfit.base._fitted_on import check_fitted_on, check_labels_of_fit

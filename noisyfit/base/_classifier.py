@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 from noisyfit._nested_params import NestedParams
 from noisyfit._random import seeded
 from noisyfit._sklearn import Interval, StrOptions, fit_context
-from noisyfit.base._decisions import relabeled_rows, with_votes
+from noisyfit.base._decisions import relabeled_rows, settled
 from noisyfit.base._fit_task import FitResult, FitTask, make_task
 from noisyfit.base._fitted_labels import FittedLabels
 from noisyfit.base._guard import compare_with_plain, led_astray
@@ -250,16 +250,9 @@ class BaseNoisyClassifier(
         return auto if self.judge_epochs == "auto" else int(self.judge_epochs)
 
     def _set_fitted(self, task: FitTask, trainer: Trainer, result: FitResult) -> None:
-        scores = np.where(task.judged, np.asarray(result.noise_scores, dtype=np.float64), 0.0)
-        clean = (np.asarray(result.clean_mask) | task.spared) & ~task.unlabeled
         verdict = task.verdict if result.verdict is None else result.verdict
-        if verdict is not None and not verdict.found.told:  # nothing is flagged where none can be
-            scores, clean = np.zeros_like(scores), ~task.unlabeled
-        assert scores.shape == clean.shape == (task.n_samples,), "one score and mark a row"
-        assert np.isfinite(scores).all(), "noise scores are finite"
-        assert 0 <= scores.min() <= scores.max() <= 1, "noise scores lie in [0, 1]"
+        scores, clean = settled(task, result.noise_scores, result.clean_mask, verdict)
         assert 0 <= result.noise_rate <= 1, "the noise rate lies in [0, 1]"
-        scores, clean = with_votes(task, scores, clean)
         net, predicted = result.net.release(), result.predicted
         if predicted is None:  # before anything is set: it may find that training diverged
             predicted = predict_classes(net, task.rows)

@@ -144,6 +144,39 @@ def noise_scores(
     return scores
 
 
+def settled(
+    task: FitTask, scores: np.ndarray, clean: np.ndarray, verdict: Verdict | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return scores and kept rows as the user gets them, from those of a method.
+
+    Parameters
+    ----------
+    task : FitTask
+        Rows, labels, and what is known of them.
+    scores : ndarray of shape (n_samples,)
+        Noise scores of the method.
+    clean : ndarray of shape (n_samples,), bool
+        Rows whose label the method keeps.
+    verdict : Verdict or None
+        The out-of-fold verdict that counts.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_samples,)
+        0 for rows that are not judged, combined with the votes if there were any.
+    clean : ndarray of shape (n_samples,), bool
+        With the rows that no method may drop, and without those that have no label.
+    """
+    scores = np.where(task.judged, np.asarray(scores, dtype=np.float64), 0.0)
+    clean = (np.asarray(clean) | task.spared) & ~task.unlabeled
+    if verdict is not None and not verdict.found.told:  # nothing is flagged where none can be
+        scores, clean = np.zeros_like(scores), ~task.unlabeled
+    assert scores.shape == clean.shape == (task.n_samples,), "one score and mark a row"
+    assert np.isfinite(scores).all(), "noise scores are finite"
+    assert 0 <= scores.min() <= scores.max() <= 1, "noise scores lie in [0, 1]"
+    return with_votes(task, scores, clean)
+
+
 def with_votes(
     task: FitTask, scores: np.ndarray, clean: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -236,16 +236,29 @@ class FitTask:
 
     @property
     def balanced_rows(self) -> Rows:
-        """The rows, of which those with a label are repeated until they are about a half.
+        """The rows, balanced between those with a label and those without."""
+        return self.balanced(self.unlabeled)
 
-        Else a batch would hold too few labels to learn from. Without a row that has no label, these
-        are the rows as they are.
+    def balanced(self, unlabeled: np.ndarray) -> Rows:
+        """Repeat the rows that are learned from by label until they are about a half.
+
+        Else a batch would hold too few labels to learn from.
+
+        Parameters
+        ----------
+        unlabeled : ndarray of shape (n_samples,), bool
+            Rows that are learned from without a label.
+
+        Returns
+        -------
+        Rows
+            The rows as they are if there is no such row.
         """
-        if not self.unlabeled.any():
+        if not unlabeled.any():
             return self.rows
-        n_unlabeled = int(self.unlabeled.sum())
+        n_unlabeled = int(unlabeled.sum())
         times = max(1, round(n_unlabeled / (self.n_samples - n_unlabeled)))
-        return self.rows.repeat(np.where(self.unlabeled, 1, times))
+        return self.rows.repeat(np.where(unlabeled, 1, times))
 
     @property
     def held_back(self) -> np.ndarray | None:

@@ -103,12 +103,8 @@ class Trainer:
         # Two rows, fetched once: where they come from may be slow.
         ids = task.rows.index[:2].to(task.device)
         self._example = task.rows.prepare(task.rows.source.gather(ids))
-        if isinstance(self._example, dict) and not est.takes_named_inputs:
-            raise TypeError(
-                f"{type(est).__name__} mixes and changes inputs, which it cannot do to a dict with "
-                f"the keys {list(self._example)}. MILDSelector and DynamicsLSTMDetector take such "
-                "items; here return one tensor, such as an embedding."
-            )
+        if not est.takes_named_inputs:
+            self.refuse_named_inputs(type(est).__name__)
         named = isinstance(self._example, dict)
         self.row_shape = () if named else tuple(self._example.shape[1:])
         auto_lr = est.auto_lr["table" if task.is_table else "other"]
@@ -213,6 +209,27 @@ class Trainer:
         """
         if "views" in self.nested("iterator_train"):
             raise ValueError(f"iterator_train__views is set by the method itself: {how}")
+
+    def refuse_named_inputs(self, who: str) -> None:
+        """Refuse rows of several inputs, for methods that blend rows.
+
+        Parameters
+        ----------
+        who : str
+            What does so.
+
+        Raises
+        ------
+        TypeError
+            If the network gets its inputs by name.
+        """
+        if isinstance(self._example, dict):
+            raise TypeError(
+                f"{who} mixes and changes inputs, which it cannot do to a dict with the keys "
+                f"{list(self._example)}. MILDSelector without semi_supervised and "
+                "DynamicsLSTMDetector take such items; here return one tensor, such as an "
+                "embedding."
+            )
 
     def views_to_learn_from(self, n_views: int) -> tuple[View | None, ...]:
         """Return the standard view, and views that differ from each other in every kind of rows.

@@ -21,6 +21,8 @@ CLASSES = {
     "noisyfit.threshold_net:ThresholdNet": "noisyfit.methods.dlt._net",
     "noisyfit.dividemix:DivideNet": "noisyfit.methods.dividemix._net",
     "noisyfit.meta_net:MetaNet": "noisyfit.methods.meta_relabel._net",
+    "noisyfit.mild:MixMatchNet": "noisyfit.methods.mild._final_nets",
+    "noisyfit.mild:MixupContrastiveNet": "noisyfit.methods.mild._final_nets",
     "noisyfit.mild:Round": "noisyfit.methods.mild._rounds",
     "noisyfit.audit:AppliedAudit": "noisyfit.audit._applied",
     "noisyfit.audit:Estimate": "noisyfit.audit._intervals",

@@ -1,8 +1,15 @@
 """How a network trains: the engine, its losses, its device and its progress bar."""
 
 from noisyfit.training._class_softmax import class_log_softmax, class_softmax, predicted_class
+from noisyfit.training._contrastive import (
+    ContrastiveMemory,
+    interpolated_contrastive,
+    partly_labeled_cross_entropy,
+    positive_codes,
+)
 from noisyfit.training._device import resolve_device, resolve_precision
 from noisyfit.training._early_learning import EarlyLearningNet
+from noisyfit.training._features import LastLayerInputs
 from noisyfit.training._loss_thresholds import (
     NO_LABEL,
     LastEpoch,

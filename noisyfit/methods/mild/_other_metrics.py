@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from scipy.linalg import eigh
-from torch import nn
 
-from noisyfit.training import NoisyNet, map_logits
+from noisyfit.training import LastLayerInputs, map_logits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +15,7 @@ if TYPE_CHECKING:
     from noisyfit.base import FitTask
     from noisyfit.data import Rows
     from noisyfit.dynamics import RecordedRun, TrainingDynamics
+    from noisyfit.training import NoisyNet
 
 
 def other_metric(
@@ -122,7 +121,12 @@ def alignment(features: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.minimum(aligned, 1.0)
 
 
-def last_layer_inputs(net: NoisyNet, rows: Rows) -> np.ndarray:
+def last_layer_inputs(
+    net: NoisyNet,
+    rows: Rows,
+    purpose: str = "metric='eigenvector'",
+    way_out: str = "give a metric of your own",
+) -> np.ndarray:
     """Compute the features of rows, which are what the last linear layer is given.
 
     Parameters
@@ -131,6 +135,8 @@ def last_layer_inputs(net: NoisyNet, rows: Rows) -> np.ndarray:
         A trained net, whose module returns what its last `torch.nn.Linear` computes.
     rows : Rows
         Rows in the order of the result.
+    purpose, way_out : str
+        As of `noisyfit.training.LastLayerInputs`.
 
     Returns
     -------
@@ -153,36 +159,8 @@ def last_layer_inputs(net: NoisyNet, rows: Rows) -> np.ndarray:
     array([[1., 0.],
            [0., 1.]], dtype=float32)
     """
-    called: list[Any] = []  # the layer that was called last, and what with
-    n_rows: list[int] = []
-
-    def keep(layer: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
-        called[:] = layer, args[0] if args else kwargs["input"]
-
-    def count(*of_module: Any) -> None:
-        n_rows[:] = [len(of_module[-1])]  # its output, with those by which the net fills up a batch
-
-    def features(logits: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
-        layer, z = called or (None, logits)
-        rows_as_one = z.ndim == 2 and [len(z)] == n_rows
-        if layer is None or not rows_as_one or layer.out_features != logits.shape[1]:
-            found = "none" if layer is None else f"{layer} with inputs of shape {tuple(z.shape)}"
-            raise ValueError(
-                "metric='eigenvector' takes as features the inputs of the last torch.nn.Linear, "
-                f"(n_rows, n_features), which has to return the {logits.shape[1]} logits. Got "
-                f"{found} in {type(net.module_).__name__}. End the network with such a layer, or "
-                "give a metric of your own."
-            )
-        return z[: len(logits)].float()
-
-    layers = [part for part in net.module_.modules() if isinstance(part, nn.Linear)]
-    hooks = [layer.register_forward_pre_hook(keep, with_kwargs=True) for layer in layers]
-    hooks.append(net.module_.register_forward_hook(count))
-    try:
-        return map_logits(net, rows, features)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with LastLayerInputs(net.module_, purpose, way_out) as caught:
+        return map_logits(net, rows, lambda logits, _: caught.of(logits))
 
 
 def _of_user(values: Any, rows: np.ndarray, n_samples: int) -> np.ndarray:

@@ -19,19 +19,23 @@ from noisyfit.base import (
     chosen_recording,
     noise_scores,
     ranked_by_both,
+    settled,
 )
 from noisyfit.dynamics import RECORDINGS, RecordedRun, TrainingDynamics, given_label_statistics
 from noisyfit.label_quality import break_ties
+from noisyfit.methods.mild._final_nets import FinalSettings
+from noisyfit.methods.mild._final_training import check_final_training, train_finally
 from noisyfit.methods.mild._metric import selection_metric
 from noisyfit.methods.mild._noise_rate import combine_noise_rates
 from noisyfit.methods.mild._other_metrics import other_metric
 from noisyfit.methods.mild._rounds import Round, Split, reason_to_stop, split, wrong_shares
-from noisyfit.training import predicted_class
+from noisyfit.training import auto_guessed_weight, predicted_class
 
 if TYPE_CHECKING:
     from noisyfit.base import Verdict
     from noisyfit.label_quality import NoiseRateEstimate
     from noisyfit.mixture import WeibullMixture
+    from noisyfit.training import EpochProgress
 
 MAX_AUTO_ROUNDS = 10
 
@@ -86,6 +90,27 @@ class MILDSelector(BaseNoisyClassifier):
         networks that judge (see `judge_epochs`), its own predict the given labels of rows that they
         did not train on better, beyond chance, than those of cross-entropy. With
         ``judge_epochs=0`` there is nothing to choose by, and it is cross-entropy.
+    semi_supervised : {"mixmatch", "mixup_contrastive"} or None, default=None
+        A last training of a new network on all rows, the dropped ones without their labels
+        (Sec. 3.4). ``"mixmatch"`` (MILD-MM): MixMatch's step as in DivideMix, they learn from
+        guesses [4]_. ``"mixup_contrastive"`` (MILD-MUCL): mixup and the interpolated contrastive
+        loss of MOiT [5]_; the network has to end with a `torch.nn.Linear`. Selection and scores
+        stay what they are; what predicts is that network. None: the network of the last round.
+    final_epochs : int, default=50
+        Epochs of the last training. It and what follows up to `lambda_ramp_epochs` counts with
+        `semi_supervised` alone.
+    n_views : int, default=2
+        K, views of each row that ``"mixmatch"`` learns from. ``"mixup_contrastive"`` has two.
+    temperature : float or "auto", default="auto"
+        T, sharpens guesses, or :math:`\tau` of the contrastive loss. ``"auto"``: 0.5, or 0.1.
+    mixup_alpha : float or "auto", default="auto"
+        :math:`\alpha`, both parameters of the beta distribution that mixup's factor is drawn from;
+        0: no mixup. ``"auto"``: 0.5, or 1 for ``"mixup_contrastive"``.
+    lambda_noisy : float or "auto", default="auto"
+        :math:`\lambda_u`, weight of the dropped rows for ``"mixmatch"``. ``"auto"``: 0 if less than
+        a quarter of the rows was dropped, else 2.5 times the number of classes, 150 at most.
+    lambda_ramp_epochs : int, default=16
+        Epochs over which `lambda_noisy` rises from 0, once an epoch; 0: at once.
     record : sequence of str, default=("correct",)
         What to keep in ``dynamics_``: ``"correct"``, ``"given_prob"``, ``"margin"``, ``"loss"``.
     record_folder : str, Path or None, default=None
@@ -196,9 +221,10 @@ class MILDSelector(BaseNoisyClassifier):
     classes_ : ndarray of shape (n_classes,)
         Class labels.
     net_ : NoisyNet
-        The skorch net of the last round.
+        The skorch net of the last round, or of the last training with `semi_supervised`.
     history_ : list of dict
-        One entry an epoch: ``round``, ``train_loss``, ``lr``, ``dur``.
+        One entry an epoch: ``round``, which is 0 in a last training, ``train_loss``, ``lr``,
+        ``dur``.
     dynamics_ : TrainingDynamics
         What was recorded, over the epochs of all rounds.
     scaler_ : TableScaler, ImageScaler or None
@@ -255,6 +281,29 @@ class MILDSelector(BaseNoisyClassifier):
     by its rank in the round. The mixture is fitted to the metric less its smallest value, which
     itself becomes a 400th of the range, as 0.1 is of 40 for C in 20 epochs.
 
+    *Last training* (Sec. 3.4, which says that the dropped rows become unlabelled and names the two
+    techniques, with "the same configurations" as DivideMix and MOiT; neither is in the published
+    code). The paper first selects and then trains: here a new network starts from the weights that
+    the first round started from, and trains for `final_epochs` at the same learning rate, weight
+    decay and schedule. Labels of ``clean_mask_`` count as they are; their rows are repeated until
+    they are about half of all, if they are fewer. There is one network, its loss is cross-entropy
+    whatever `loss` is, and ``dynamics_`` has no record of it. Tables get masked features and jitter
+    as views, as in `DivideMixClassifier`; with ``augment=None`` the views of a row are the same but
+    for what they are mixed with. Without a dropped row the network learns from mixed rows alone.
+
+    ``"mixmatch"`` has the penalty of DivideMix with weight 1, and no warm-up: the ramp begins with
+    the first epoch. DivideMix's :math:`\alpha` is 4 and its training 300 epochs long.
+
+    ``"mixup_contrastive"``: two views of each row are mixed with factors of their own, a row being
+    the larger part. A linear layer projects the inputs of the last layer to 128 dimensions of
+    length 1. Rows that are kept are positives of the others with their label, and a dropped row of
+    its own views; so for both parts of a mixed row, by :math:`\lambda` and :math:`1 - \lambda`.
+    From the fourth epoch on the same loss is added against the last 200 rows for each class; these
+    are of the batches before, where MOiT's have the batch itself among them. Dropped rows have no
+    target until 52 % of the epochs (MOiT: 130 of 250), then the prediction for the row without
+    augmentation. Cross-entropy is a mean over the parts that have a target. MOiT trains for 250
+    epochs and finds wrong labels by neighbours as it goes; here they are MILD's.
+
     *Judges* (no part of the method). Networks in cross-validation give the noise rate, its
     interval, half of the ranking (``recording="auto"``) and the scale of the scores; a class that
     hardly any row is predicted as keeps its rows. With ``judge_epochs=0`` the method speaks for
@@ -274,6 +323,11 @@ class MILDSelector(BaseNoisyClassifier):
     .. [2] Liu et al., "Early-learning regularization prevents memorization of noisy labels",
        NeurIPS 2020.
     .. [3] Kim et al., "FINE Samples for Learning with Noisy Labels", NeurIPS 2021.
+    .. [4] Berthelot et al., "MixMatch: A Holistic Approach to Semi-Supervised Learning", NeurIPS
+       2019; Li, Socher and Hoi, "DivideMix: Learning with Noisy Labels as Semi-supervised
+       Learning", ICLR 2020.
+    .. [5] Ortego et al., "Multi-Objective Interpolation Training for Robustness to Label Noise",
+       CVPR 2021.
 
     Examples
     --------
@@ -285,6 +339,12 @@ class MILDSelector(BaseNoisyClassifier):
     >>> given[:30] = (y[:30] + 1) % 3
     >>> est = MILDSelector(random_state=0).fit(X, given)
     >>> bool(est.noise_scores_[:30].min() > est.noise_scores_[30:].mean())
+    True
+
+    The dropped rows help to predict without their labels:
+
+    >>> est = MILDSelector(semi_supervised="mixmatch", final_epochs=10, random_state=0)
+    >>> bool((est.fit(X, given).predict(X) == y).mean() > 0.95)
     True
     """
 
@@ -301,6 +361,13 @@ class MILDSelector(BaseNoisyClassifier):
         ],
         "recording": [StrOptions({"auto", *RECORDINGS})],
         "loss": [StrOptions({"auto", "cross_entropy", "early_learning"})],
+        "semi_supervised": [None, StrOptions({"mixmatch", "mixup_contrastive"})],
+        "final_epochs": [Interval(Integral, 1, None, closed="left")],
+        "n_views": [Interval(Integral, 1, None, closed="left")],
+        "temperature": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
+        "mixup_alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
+        "lambda_noisy": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
+        "lambda_ramp_epochs": [Interval(Integral, 0, None, closed="left")],
     }
     rounds_: list[Round]
     optimizer_defaults: ClassVar[dict[str, Any]] = {"momentum": 0.9, "weight_decay": 5e-3}
@@ -317,6 +384,13 @@ class MILDSelector(BaseNoisyClassifier):
         threshold: str | float = "scale",
         recording: str = "auto",
         loss: str = "auto",
+        semi_supervised: str | None = None,
+        final_epochs: int = 50,
+        n_views: int = 2,
+        temperature: float | str = "auto",
+        mixup_alpha: float | str = "auto",
+        lambda_noisy: float | str = "auto",
+        lambda_ramp_epochs: int = 16,
         record: Any = ("correct",),
         record_folder: Any = None,
         checkpoint: Any = None,
@@ -369,6 +443,13 @@ class MILDSelector(BaseNoisyClassifier):
         self.threshold = threshold
         self.recording = recording
         self.loss = loss
+        self.semi_supervised = semi_supervised
+        self.final_epochs = final_epochs
+        self.n_views = n_views
+        self.temperature = temperature
+        self.mixup_alpha = mixup_alpha
+        self.lambda_noisy = lambda_noisy
+        self.lambda_ramp_epochs = lambda_ramp_epochs
 
     @property
     def n_rounds_(self) -> int:
@@ -381,6 +462,8 @@ class MILDSelector(BaseNoisyClassifier):
 
     def _verdict(self, task: FitTask, trainer: Trainer) -> Verdict | None:
         self._check_metric()  # before anything is trained
+        if self.semi_supervised is not None:
+            check_final_training(self.semi_supervised, task, trainer)
         return super()._verdict(task, trainer)
 
     def _check_metric(self) -> None:
@@ -401,41 +484,81 @@ class MILDSelector(BaseNoisyClassifier):
         auto = MAX_AUTO_ROUNDS if loss == "cross_entropy" else 1
         n_rounds = auto if self.rounds == "auto" else int(self.rounds)
         lengths = [self.first_epochs or self.max_epochs] + [self.max_epochs] * (n_rounds - 1)
+        final_epochs = 0 if self.semi_supervised is None else self.final_epochs
+        total = sum(lengths) * RecordedRun.n_nets(self._mode) + final_epochs
+        progress = trainer.progress(total)
+        with closing(progress):
+            result = self._train_rounds(task, trainer, progress, loss, lengths)
+            if self.semi_supervised is None:
+                return result
+            progress.stage(f"{type(self).__name__} {self.semi_supervised}")
+            return self._train_finally(task, trainer, progress, result)
+
+    def _train_finally(
+        self, task: FitTask, trainer: Trainer, progress: EpochProgress, result: FitResult
+    ) -> FitResult:
+        """Exchange the network for one that learns from the dropped rows as well, Sec. 3.4."""
+        _, labeled = settled(task, result.noise_scores, result.clean_mask, task.verdict)
+        settings = self._final_settings(1 - labeled.mean(), task.n_classes)
+        assert self.semi_supervised is not None, "else nothing is trained"
+        net = train_finally(self.semi_supervised, settings, task, trainer, progress, labeled)
+        last = [{"round": 0, **epoch} for epoch in net.epoch_history()]
+        return result._replace(net=net, history=[*result.history, *last], predicted=None)
+
+    def _final_settings(self, dropped: float, n_classes: int) -> FinalSettings:
+        mixmatch = self.semi_supervised == "mixmatch"
+        temperature, alpha = (0.5, 0.5) if mixmatch else (0.1, 1.0)
+        weight = auto_guessed_weight(dropped, n_classes)
+        return FinalSettings(
+            epochs=self.final_epochs,
+            n_views=self.n_views,
+            temperature=temperature if self.temperature == "auto" else float(self.temperature),
+            mixup_alpha=alpha if self.mixup_alpha == "auto" else float(self.mixup_alpha),
+            lambda_noisy=weight if self.lambda_noisy == "auto" else float(self.lambda_noisy),
+            lambda_ramp_epochs=self.lambda_ramp_epochs,
+        )
+
+    def _train_rounds(
+        self,
+        task: FitTask,
+        trainer: Trainer,
+        progress: EpochProgress,
+        loss: str,
+        lengths: list[int],
+    ) -> FitResult:
+        n_rounds = len(lengths)
         needed = ["correct", "margin"]
         if task.verdict is not None or self.metric == "small_loss":
             needed.append("loss")
         quantities = tuple(dict.fromkeys([*self.record, *needed]))
-        progress = trainer.progress(sum(lengths) * RecordedRun.n_nets(self._mode))
-
         dropped_round = np.zeros(task.n_samples, dtype=np.int64)
         evidence = np.zeros(task.n_samples)
         rounds: list[Round] = []
         trained: list[int] = []
         mixtures: list[WeibullMixture | None] = []
         wrong: list[tuple[float, float]] = []
-        with closing(progress):
-            settings = trainer.net_of(loss)
-            run = trainer.make_run(self._mode, quantities, progress, **settings)
-            for number, epochs in enumerate(lengths, start=1):
-                progress.stage(f"{type(self).__name__} round {number}/{n_rounds}")
-                rows = np.flatnonzero(dropped_round == 0)
-                start = run.dynamics.n_epochs
-                epochs = run.train_stage(dropped_round == 0, epochs, f"round {number}")
-                trained.append(epochs)
-                recent = run.dynamics.epochs(start=start)
-                C = self._metric(run, recent, rows, task)
-                evidence[rows] += self._evidence(C, epochs)
-                found, drop = self._select(C, recent.mean("margin")[rows], task, rows)
-                mixtures.append(found.mixture)
-                rounds.append(found.summary)
-                wrong.append(self._wrong_shares(found, recent, rows))
-                accuracy = np.nanmean(recent.epochs(start=epochs - 1).correct)
-                learned = accuracy > np.bincount(task.y[rows]).max() / len(rows)
-                reason = reason_to_stop(found.summary, wrong[-1][1], learned)
-                if number == n_rounds or (reason and self.rounds == "auto"):
-                    break
-                dropped_round[rows[drop]] = number
-                task.check_trainable(dropped_round == 0)
+        settings = trainer.net_of(loss)
+        run = trainer.make_run(self._mode, quantities, progress, **settings)
+        for number, epochs in enumerate(lengths, start=1):
+            progress.stage(f"{type(self).__name__} round {number}/{n_rounds}")
+            rows = np.flatnonzero(dropped_round == 0)
+            start = run.dynamics.n_epochs
+            epochs = run.train_stage(dropped_round == 0, epochs, f"round {number}")
+            trained.append(epochs)
+            recent = run.dynamics.epochs(start=start)
+            C = self._metric(run, recent, rows, task)
+            evidence[rows] += self._evidence(C, epochs)
+            found, drop = self._select(C, recent.mean("margin")[rows], task, rows)
+            mixtures.append(found.mixture)
+            rounds.append(found.summary)
+            wrong.append(self._wrong_shares(found, recent, rows))
+            accuracy = np.nanmean(recent.epochs(start=epochs - 1).correct)
+            learned = accuracy > np.bincount(task.y[rows]).max() / len(rows)
+            reason = reason_to_stop(found.summary, wrong[-1][1], learned)
+            if number == n_rounds or (reason and self.rounds == "auto"):
+                break
+            dropped_round[rows[drop]] = number
+            task.check_trainable(dropped_round == 0)
 
         assert run.net is not None, "by default a run keeps a net that trains on all rows"
         predicted, margin = run.map_logits(_prediction_and_margin).T

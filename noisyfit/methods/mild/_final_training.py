@@ -1,0 +1,108 @@
+"""The last training: rows that were kept with their labels, all others without (Sec. 3.4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from noisyfit.methods.mild._final_nets import (
+    OF_CONTRASTIVE,
+    FinalSettings,
+    MixMatchNet,
+    MixupContrastiveNet,
+    PartlyLabeledNet,
+)
+from noisyfit.methods.mild._other_metrics import last_layer_inputs
+
+if TYPE_CHECKING:
+    from noisyfit.base import FitTask, Trainer
+    from noisyfit.training import EpochProgress
+
+
+def check_final_training(kind: str, task: FitTask, trainer: Trainer) -> None:
+    """Refuse what the last training cannot do, before anything is trained.
+
+    Parameters
+    ----------
+    kind : {"mixmatch", "mixup_contrastive"}
+        As ``semi_supervised`` of `MILDSelector`.
+    task : FitTask
+        Rows.
+    trainer : Trainer
+        Makes the networks.
+
+    Raises
+    ------
+    TypeError
+        For rows of several inputs, which cannot be blended.
+    ValueError
+        For views of the user's, and for networks without a last linear layer where it is needed.
+    """
+    trainer.refuse_named_inputs(f"MILDSelector(semi_supervised={kind!r})")
+    trainer.refuse_views(
+        f"semi_supervised={kind!r} learns from several. Use augment to say how they are made."
+    )
+    if kind == "mixup_contrastive":
+        _n_features(task, trainer)
+
+
+def train_finally(
+    kind: str,
+    settings: FinalSettings,
+    task: FitTask,
+    trainer: Trainer,
+    progress: EpochProgress,
+    labeled: np.ndarray,
+) -> PartlyLabeledNet:
+    """Train a new network on all rows, of which some have a label.
+
+    Parameters
+    ----------
+    kind : {"mixmatch", "mixup_contrastive"}
+        As ``semi_supervised`` of `MILDSelector`.
+    settings : FinalSettings
+        All numbers, resolved.
+    task : FitTask
+        Rows and given labels.
+    trainer : Trainer
+        Makes the network.
+    progress : EpochProgress
+        The bar to move.
+    labeled : ndarray of shape (n_samples,), bool
+        Rows whose label is learned from.
+
+    Returns
+    -------
+    PartlyLabeledNet
+    """
+    task.check_trainable(labeled)
+    callbacks = [("progress", progress)]
+    net: PartlyLabeledNet
+    if kind == "mixmatch":
+        net = trainer.make_net(
+            callbacks,
+            MixMatchNet,
+            settings=settings,
+            labeled=labeled,
+            prior=task.class_frequencies,
+            iterator_train__views=trainer.views_to_learn_from(settings.n_views)[1:],
+        )
+    else:
+        net = trainer.make_net(
+            callbacks,
+            MixupContrastiveNet,
+            settings=settings,
+            labeled=labeled,
+            n_features=_n_features(task, trainer),
+            iterator_train__views=(None, *trainer.views_to_learn_from(2)[1:]),
+        )
+    net.train_stage(task.balanced(~labeled), settings.epochs, kind, task.held_back)
+    return net
+
+
+def _n_features(task: FitTask, trainer: Trainer) -> int:
+    """Return how many inputs the last linear layer has."""
+    two = np.arange(task.n_samples) < 2
+    net = trainer.make_net([], for_users=False)
+    return last_layer_inputs(net, task.rows.subset(two), **OF_CONTRASTIVE).shape[1]
