@@ -1,5 +1,6 @@
 """Every estimator, with settings that are quick on toy data. A new method adds its lines here."""
 
+import pytest
 from sklearn.base import clone
 
 from noisyfit import (
@@ -67,3 +68,21 @@ CHECKED = [
 ]
 """Instances for scikit-learn's checks: other choices of each method than the default ones, with
 a small network, a few epochs, and parameters that belong to the network and the optimizer."""
+
+
+def name_of(est):
+    """Name an estimator in the id of a test."""
+    return " ".join(filter(None, (type(est).__name__, vars(est).get("semi_supervised"))))
+
+
+def slow_but(names, estimators):
+    """Return parameters of tests: estimators of other names are for the slow tests only."""
+    return [
+        pytest.param(est, id=name_of(est), marks=() if name_of(est) in names else pytest.mark.slow)
+        for est in estimators
+    ]
+
+
+READERS = ("MILDSelector", "MetaRelabelClassifier")
+"""They read rows in the two ways that there are: one loader, and one beside another for trusted
+rows. What happens to `X` and `y` before a method sees them is tried with these two in every run."""

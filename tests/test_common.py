@@ -15,7 +15,15 @@ import pandas as pd
 import pytest
 import sklearn
 import torch
-from _estimators import AS_THEY_COME, CHECKED, QUICK, SEMI_SUPERVISED
+from _estimators import (
+    AS_THEY_COME,
+    CHECKED,
+    QUICK,
+    READERS,
+    SEMI_SUPERVISED,
+    name_of,
+    slow_but,
+)
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import make_blobs
@@ -91,7 +99,7 @@ def test_sklearn_checks_of_default_settings(estimator, check):
 @pytest.mark.parametrize("output", ["pandas", pytest.param("polars", marks=pytest.mark.slow)])
 @parametrize_with_few_checks(
     [AS_THEY_COME[-1], *CHECKED],
-    ("check_classifiers_classes", "check_estimator_sparse_array", "check_dtype_object"),
+    ("check_dtype_object", "MILDSelector-check_classifiers_classes"),
 )
 def test_sklearn_checks_under_a_global_output(estimator, check, output, monkeypatch):
     if output == "polars":
@@ -105,10 +113,11 @@ def test_sklearn_checks_under_a_global_output(estimator, check, output, monkeypa
 
 
 EVERY = [*QUICK, *SEMI_SUPERVISED]
-NAMES = [" ".join(filter(None, (type(e).__name__, vars(e).get("semi_supervised")))) for e in EVERY]
+BY_READERS = pytest.mark.parametrize("est", slow_but(READERS, EVERY), indirect=True)
+BY_ONE = pytest.mark.parametrize("est", slow_but(READERS[:1], EVERY), indirect=True)
 
 
-@pytest.fixture(params=EVERY, ids=NAMES)
+@pytest.fixture(params=slow_but([name_of(est) for est in QUICK], EVERY))
 def est(request):
     return clone(request.param)
 
@@ -330,6 +339,7 @@ def test_torch_may_be_told_to_use_deterministic_algorithms_only(est):
     assert_same_fit(est, expected)
 
 
+@BY_ONE
 def test_cross_validation_in_processes_finds_the_same(est):
     settings = {"cv": 2, "return_estimator": True, "error_score": "raise"}
     here = cross_validate(est, X, GIVEN, **settings)
@@ -343,6 +353,7 @@ def test_cross_validation_in_processes_finds_the_same(est):
 # Labels
 
 
+@BY_READERS
 @pytest.mark.parametrize(
     "names",
     [
@@ -365,6 +376,7 @@ def test_labels_of_any_kind(est, names):
     )
 
 
+@BY_READERS
 def test_boolean_labels(est):
     rows, given, flipped, true = planted_errors(n_classes=2)
     est.fit(rows, given.astype(bool))
@@ -382,11 +394,13 @@ def reference(est):
     return fit_once(est, TRUSTED)
 
 
+@BY_READERS
 def test_lists(est, reference):
     est.fit(X.tolist(), GIVEN.tolist(), trusted=TRUSTED.tolist())
     assert_same_fit(est, reference)
 
 
+@BY_READERS
 def test_data_frame_with_an_odd_index(est, reference):
     index = [f"row {i % 7}" for i in range(len(X))]  # not even unique
     frame = pd.DataFrame(X, columns=list("abcd"), index=index)
@@ -399,6 +413,7 @@ def test_data_frame_with_an_odd_index(est, reference):
         est.predict(frame.rename(columns={"a": "z"}))
 
 
+@BY_READERS
 @pytest.mark.parametrize("kind", [sparse.csr_matrix, sparse.csr_array, sparse.csc_matrix])
 def test_sparse_rows(est, kind):
     est.set_params(standardize=False)
@@ -408,11 +423,13 @@ def test_sparse_rows(est, kind):
     np.testing.assert_array_equal(est.predict(kind(X)), dense.predict(X))
 
 
+@BY_READERS
 def test_sparse_rows_are_standardised(est):
     X_scaled = sparse.csr_matrix(X * [1, 1e-4, 1e4, 1])
     assert most_suspicious(est.fit(X_scaled, GIVEN)) == set(FLIPPED)
 
 
+@BY_READERS
 @pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int64, np.uint8])
 def test_other_dtypes(est, dtype):
     values = np.rint(X * 8 - X.min() * 8).astype(dtype)  # integers that all these types hold
@@ -421,6 +438,7 @@ def test_other_dtypes(est, dtype):
     assert est.predict_proba(values).dtype == np.float32
 
 
+@BY_READERS
 @pytest.mark.parametrize("layout", ["fortran", "strided", "reversed", "read-only", "tensor"])
 def test_memory_layouts(est, reference, layout):
     laid_out = {
@@ -517,6 +535,7 @@ class InputsOnly(WithTargets):
 NO_WORKERS = {"iterator_train__num_workers": 0}
 
 
+@BY_READERS
 @pytest.mark.parametrize("source", ["items", "targets", "subset", "inputs"])
 def test_streamed_data_set(est, source):
     if isinstance(est, ConsensusClassifier):
@@ -552,6 +571,7 @@ class Jittered(WithTargets):
         return np.float32(0.1 * drawn) + self.X[i], self.targets[i]
 
 
+@BY_READERS
 def test_transforms_that_draw_at_random_are_repeated_and_leave_no_trace(est):
     est.set_params(standardize=False, **NO_WORKERS)
     dataset, before = Jittered(X, GIVEN), global_state()
@@ -583,6 +603,7 @@ def test_data_set_and_labels_of_different_length_are_refused(est):
         est.fit(WithTargets(X, GIVEN), GIVEN[:-1])
 
 
+@BY_READERS
 def test_fit_resample_of_a_data_set_is_a_subset(est):
     dataset = WithTargets(X, GIVEN)
     kept, y = est.set_params(**NO_WORKERS).fit_resample(dataset, None)
@@ -752,6 +773,7 @@ class Tuple(Linear):
         return super().forward(x), x
 
 
+@BY_READERS
 @pytest.mark.parametrize(
     "params",
     [
@@ -772,6 +794,7 @@ def test_modules_of_any_kind(est, params):
     )
 
 
+@BY_READERS
 def test_module_instance_is_untouched(est):
     module = MLP(4, 3, hidden=(8,), batch_norm=True)
     before = {name: value.clone() for name, value in module.state_dict().items()}
@@ -951,6 +974,7 @@ def test_trusted_is_routed_to_each_fold(est):
     assert_contract(pipeline[-1], GIVEN, TRUSTED)
 
 
+@BY_READERS
 def test_stacking(est):
     stack = StackingClassifier(
         [("net", est), ("linear", LogisticRegression())], LogisticRegression(), cv=2
@@ -958,6 +982,7 @@ def test_stacking(est):
     assert stack.fit(X, GIVEN).score(X, TRUE) >= 0.95
 
 
+@BY_READERS
 def test_bagging(est):
     bag = BaggingClassifier(est, n_estimators=2, max_samples=0.8, random_state=0)
     assert bag.fit(X, GIVEN).score(X, TRUE) >= 0.95
@@ -1004,6 +1029,7 @@ def test_fit_resample_returns_the_kept_rows(est):
     assert 0 < len(rows) < len(X)
 
 
+@BY_READERS
 def test_fit_resample_keeps_the_container(est):
     index = [f"row {i}" for i in range(len(X))]
     frame, labels = pd.DataFrame(X, index=index, columns=list("abcd")), pd.Series(GIVEN, index)

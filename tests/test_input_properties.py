@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 import sklearn
 import torch
-from _estimators import QUICK
+from _estimators import QUICK, READERS, name_of, slow_but
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
@@ -55,7 +55,11 @@ SECONDS = 60
 
 
 def by_name(estimators):
-    return pytest.mark.parametrize("est", estimators, ids=lambda est: type(est).__name__)
+    return pytest.mark.parametrize("est", estimators, ids=name_of)
+
+
+def by_readers(estimators):
+    return pytest.mark.parametrize("est", slow_but(READERS, estimators))
 
 
 def few(n):
@@ -153,7 +157,7 @@ LAYOUTS = {
 }
 
 
-@by_name(BRIEF)
+@by_readers(BRIEF)
 @few(8)
 @given(
     dtype=st.sampled_from(DTYPES),
@@ -173,7 +177,7 @@ def test_the_same_numbers_give_the_same_fit(est, dtype, layout, n, n_features):
     np.testing.assert_array_equal(np.asarray(rows), before)
 
 
-@by_name(BRIEF)
+@by_readers(BRIEF)
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64", "int32", "bool"])
 @pytest.mark.parametrize("requires_grad", [False, True])
 def test_tensors(est, dtype, requires_grad):
@@ -208,7 +212,7 @@ INDICES = [
 ]
 
 
-@by_name(BRIEF)
+@by_readers(BRIEF)
 @pytest.mark.parametrize("kind", FRAMES)
 def test_frames_of_any_type_and_index(est, kind):
     columns = FRAMES[kind]
@@ -289,7 +293,7 @@ def test_a_query_that_was_not_run_is_refused():
 SPARSE = ["csr", "csc", "coo", "bsr", "dia", "dok", "lil"]
 
 
-@by_name(BRIEF)
+@by_readers(BRIEF)
 @few(7)
 @given(form=st.sampled_from(SPARSE), kind=st.sampled_from([sparse.csr_array, sparse.csr_matrix]))
 def test_sparse_tables_of_any_format(est, form, kind):
@@ -316,7 +320,7 @@ LISTS = {
 }
 
 
-@by_name(BRIEF)
+@by_readers(BRIEF)
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 @few(2)
 @given(kind=st.sampled_from(list(LISTS)))
@@ -327,7 +331,7 @@ def test_a_list_of_images(est, dtype, kind):
     assert_same_fit(fitted, clone(est).fit(pixels, Y))
 
 
-@by_name(BRIEF)
+@by_readers(BRIEF)
 def test_a_unix_time_is_centred_before_it_is_rounded(est):
     hours = np.random.default_rng(0).integers(0, 99, size=(12, 2))
     expected = clone(est).fit(hours - hours.mean(axis=0), Y)
@@ -412,7 +416,7 @@ def test_what_is_no_table_is_refused(est, what):
 # Tables: values
 
 
-@by_name(BRIEF)
+@by_readers(BRIEF)
 @few(8)
 @given(
     exponents=st.lists(st.integers(-30, 30), min_size=3, max_size=3),
@@ -426,7 +430,7 @@ def test_columns_of_any_scale(est, exponents, offset, constant):
     assert_ends_well(est, rows, Y)
 
 
-@by_name(BRIEF)
+@by_readers(BRIEF)
 @few(6)
 @given(exponent=st.integers(-90, 90))
 def test_the_unit_of_a_table_does_not_matter(est, exponent):
@@ -435,18 +439,18 @@ def test_the_unit_of_a_table_does_not_matter(est, exponent):
     assert_same_fit(assert_ends_well(est, rows * 2.0**exponent, Y), expected)
 
 
-@by_name(BRIEF)
+@by_readers(BRIEF)
 @pytest.mark.parametrize("scale", [1e-300, 1e-44, 1e-38, 1e37])
 def test_the_ends_of_float32(est, scale):
     assert_ends_well(est, X * scale, Y)
 
 
-@by_name(BRIEF)
+@by_readers(BRIEF)
 def test_the_largest_numbers(est):
     assert_ends_well(est, np.where(X > 0, 1, -1) * np.float64(np.finfo(np.float32).max), Y)
 
 
-@by_name(BRIEF)
+@by_readers(BRIEF)
 @few(4)
 @given(exponent=st.integers(40, 300), where=st.integers(0, 11))
 def test_numbers_beyond_float32_are_refused(est, exponent, where):
@@ -455,7 +459,7 @@ def test_numbers_beyond_float32_are_refused(est, exponent, where):
     assert_is_refused(est, rows, Y, match=r"too large for dtype\('float32'\)")
 
 
-@by_name(BRIEF)
+@by_readers(BRIEF)
 @few(6)
 @given(scale=st.sampled_from([1e-30, 1.0]), exponent=st.integers(0, 38))
 def test_new_rows_however_far_away(est, scale, exponent):
@@ -463,7 +467,7 @@ def test_new_rows_however_far_away(est, scale, exponent):
     assert_right(est, np.sign(X) * 10.0**exponent, Y)
 
 
-@by_name(BRIEF)
+@by_readers(BRIEF)
 @few(6)
 @given(
     shape=st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9)),
@@ -474,7 +478,7 @@ def test_images_of_any_size(est, shape, dtype):
     assert_ends_well(clone(est).set_params(module__width=4), pixels, Y)
 
 
-@by_name(BRIEF)
+@by_readers(BRIEF)
 @pytest.mark.parametrize("shape", [(1, 1, 1), (3, 1, 1), (1, 1, 6), (2, 5, 1)])
 def test_images_one_pixel_high_or_wide(est, shape):
     pixels = table(12, int(np.prod(shape))).reshape(12, *shape)
@@ -498,7 +502,7 @@ def poor_tables(draw):
     return rows, y[np.random.default_rng(n).permutation(n)]
 
 
-@by_name(BRIEF)
+@by_readers(BRIEF)
 @few(12)
 @given(poor_tables(), st.sampled_from(["auto", 2, 3, 1000]))
 def test_poor_tables(est, problem, batch_size):
@@ -528,7 +532,7 @@ def test_labels_that_are_all_wrong(est, shift):
     assert_ends_well(est, rows, (true + shift) % 3)
 
 
-@by_name(BRIEF)
+@by_readers(BRIEF)
 @few(3)
 @given(label=st.sampled_from([0, "cat", True, 2.0]), n=st.integers(2, 12))
 def test_labels_that_are_all_equal_are_refused(est, label, n):
@@ -561,7 +565,7 @@ CONTAINERS = {
 
 
 @pytest.mark.filterwarnings("ignore:Some labels")  # blank, or alike but for their case
-@by_name(BRIEF)
+@by_readers(BRIEF)
 @few(14)
 @given(kind=st.sampled_from(list(LABELS)), container=st.sampled_from(list(CONTAINERS)))
 def test_labels_of_odd_types(est, kind, container):
@@ -577,7 +581,7 @@ def test_labels_of_odd_types(est, kind, container):
     )
 
 
-@by_name(BRIEF)
+@by_readers(BRIEF)
 @pytest.mark.parametrize(
     ("dtype", "kind"),
     [
@@ -710,7 +714,7 @@ REFUSED_TRUSTED = {
 }
 
 
-@by_name(BRIEF)
+@by_readers(BRIEF)
 @few(16)
 @given(what=st.sampled_from(list(REFUSED_TRUSTED)))
 def test_trusted_of_every_wrong_kind_is_refused(est, what):
@@ -724,7 +728,7 @@ def test_a_gap_in_trusted_is_named_by_its_row(est, what):
     assert_is_refused(est, X, Y, message, trusted=REFUSED_TRUSTED[what])
 
 
-@by_name(BRIEF)
+@by_readers(BRIEF)
 @few(10)
 @given(
     mask=st.lists(st.booleans(), min_size=12, max_size=12).map(np.array),
@@ -847,7 +851,7 @@ NO_GRADIENT = {
 }
 
 
-@by_name(BRIEF)
+@by_readers(BRIEF)
 @pytest.mark.parametrize("when", ["always", "training", "evaluation", "later"])
 @pytest.mark.parametrize("trusted", [None, MASK], ids=["", "trusted"])
 @few(6)
@@ -892,7 +896,7 @@ def test_outputs_that_can_be_learned_from(est, spoil):
     assert_ends_well(clone(est).set_params(module=spoilt("always", spoil)), X, Y)
 
 
-@by_name(BRIEF)
+@by_readers(BRIEF)
 @pytest.mark.parametrize(
     ("module", "message"),
     [
@@ -989,7 +993,7 @@ def test_an_error_in_a_callback_comes_through_unchanged(est, event, number, erro
 
 
 @pytest.mark.filterwarnings("ignore:Some labels")  # blank, or alike but for their case
-@by_name(BRIEF)
+@by_readers(BRIEF)
 @few(8)
 @given(
     names=st.one_of(
@@ -1010,7 +1014,7 @@ def test_the_names_of_the_classes_do_not_matter(est, names):
     np.testing.assert_array_equal(est.predict(X), names[expected.predict(X)])
 
 
-@by_name(BRIEF)
+@by_readers(BRIEF)
 @pytest.mark.parametrize("dtype", ["int8", "int32", "uint16", "float32", ">i8"])
 def test_the_type_of_the_codes_does_not_matter(est, dtype):
     assert_same_fit(clone(est).fit(X, Y.astype(dtype)), clone(est).fit(X, Y))
@@ -1020,7 +1024,7 @@ def ranks_first(scores, errors):
     return set(np.argsort(-scores, kind="stable")[: len(errors)].tolist()) == set(errors)
 
 
-@by_name(QUICK)
+@by_readers(QUICK)
 @few(2)
 @given(seed=st.integers(1, 99))
 def test_planted_errors_come_first_in_any_order(est, seed):
@@ -1030,7 +1034,7 @@ def test_planted_errors_come_first_in_any_order(est, seed):
     assert ranks_first(est.noise_scores_, np.flatnonzero(np.isin(order, flipped)))
 
 
-@by_name(QUICK)
+@by_readers(QUICK)
 @pytest.mark.parametrize("block", [True, False], ids=["one after the other", "side by side"])
 def test_planted_errors_come_first_in_a_table_given_twice(est, block):
     rows, labels, flipped, _ = planted_errors()
@@ -1039,7 +1043,7 @@ def test_planted_errors_come_first_in_a_table_given_twice(est, block):
     assert ranks_first(est.noise_scores_, np.flatnonzero(np.isin(ids, flipped)))
 
 
-@by_name(QUICK)
+@by_readers(QUICK)
 def test_planted_errors_come_first_behind_a_scaler_of_odd_columns(est):
     rows, labels, flipped, true = planted_errors()
     rows = rows * [1e-6, 1, 1e6, 1e12] + [0, -1e4, 1e3, 0]
