@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+import json
+
 import cifar
 import numpy as np
 from miniature_methods import METHODS
 
 TITLES = {
-    "main": "Each method beside plain training and the oracle.",
-    "semi": "With the rejected rows, without their labels.",
-    "mild": "MILD, other metrics and a fixed ratio.",
-    "dlt": "DLT, thresholds and rates.",
-    "meta": "IEG, ablations.",
-    "debug": "DivideMix after debugging.",
+    "main": "**Each method beside plain training and the oracle.**",
+    "semi": "**Methods that use the rejected rows, without their labels.**",
+    "mild": "**MILD: what is measured, and a fixed ratio.**",
+    "dlt": "**DLT: thresholds.**",
+    "meta": "**IEG: what each part adds.**",
+    "debug": "**DivideMix after labels were put right.**",
 }
 NAMES = {name: method.title for name, method in METHODS.items()}
 NAMES |= {"plain": "plain", "aum": "AUM", "lstm": "LSTM"}
 
 
 def tables(results: list[dict], wanted: dict) -> str:
-    """Return Markdown tables: accuracies in per cent, mean and deviation of the seeds."""
+    """Return Markdown tables; proportions in per cent, mean and deviation of the seeds."""
+    results = list({json.dumps(r["config"], sort_keys=True): r for r in results}.values())
     parts = []
     for table, pairs in wanted.items():
         rows = [row for pair in dict.fromkeys(pairs) for row in lines(results, *pair)]
         if rows:
             parts += [TITLES[table], cifar.markdown(HEAD, rows)]
+    for title, head, rows in (
+        ("**Rounds of MILD.**", ROUNDS_HEAD, round_lines(results)),
+        ("**Rates found in plain training.**", RATES_HEAD, rate_lines(results)),
+    ):
+        if rows:
+            parts += [title, cifar.markdown(head, rows)]
     return "\n\n".join([*parts, cifar.machines(results)])
 
 
@@ -32,36 +41,85 @@ HEAD = [
     *("setting", "wrong labels", "method", "seeds", "**last epoch**", "by noisy val", "kept"),
     *("of them right", "wrong labels fitted", "AUROC", "rate found", "seconds"),
 ]
+ROUNDS_HEAD = ["setting", "seeds", "round", "rows", "of them right", "right ones that are left"]
+RATES_HEAD = ["setting", "seeds", "wrong labels", "`estimate_noise_rate`", "Eq. 8, to the letter"]
+
+
+def runs_of(results: list[dict], setting: str, method: str) -> list[dict]:
+    """Return the results of a method, by seed."""
+    pair = (setting, method)
+    runs = [r for r in results if (r["config"]["setting"], r["config"]["method"]) == pair]
+    return sorted(runs, key=lambda r: r["config"]["seed"])
+
+
+def seeds(runs: list[dict]) -> str:
+    return ", ".join(str(r["config"]["seed"]) for r in runs)
+
+
+def settings(results: list[dict]) -> list[str]:
+    """Return symmetric noise first, then asymmetric, then human labels."""
+    order = ("symmetric", "asymmetric", "cifar10n")
+    named = {r["config"]["setting"] for r in results}
+    return sorted(named, key=lambda s: (order.index(s.split("-")[0]), s))
 
 
 def lines(results: list[dict], setting: str, method: str) -> list[list]:
     """Return a line for each name under which the runs of a method were measured."""
-    runs = [
-        r for r in results if (r["config"]["setting"], r["config"]["method"]) == (setting, method)
-    ]
-    names = [name for name in runs[0]["measured"] if name != "rates"] if runs else []
-    found = []
-    for name in names:
+    runs, found = runs_of(results, setting, method), []
+    for name in names_of(runs[0]) if runs else []:
         values = [r["measured"][name] for r in runs]
-        wrong = f"{np.mean([r['noise_rate'] for r in runs]):.1%}"
         found.append(
             [
-                *(setting, wrong, NAMES[name], ", ".join(str(r["config"]["seed"]) for r in runs)),
-                *(spread(values, key) for key in ("last", "by_noisy_val")),
+                *(setting, f"{np.mean([r['noise_rate'] for r in runs]):.1%}"),
+                *(NAMES[name], seeds(runs)),
+                *(spread([v[key] for v in values]) for key in ("last", "by_noisy_val")),
                 mean(values, "kept", ",.0f"),
                 *(mean(values, key, ".1%") for key in ("kept_right", "wrong_fitted")),
                 mean(values, "auroc", ".3f"),
                 mean(values, "rate_found", ".1%"),
-                f"{np.mean([r['processor_seconds'] for r in runs]):.0f}",
+                # A recorded run is trained upon three times.
+                f"{np.mean([r['processor_seconds'] / len(names_of(r)) for r in runs]):.0f}",
             ]
         )
     return found
 
 
-def spread(values: list[dict], key: str) -> str:
+def names_of(result: dict) -> list[str]:
+    return [name for name in result["measured"] if name != "rates"]
+
+
+def round_lines(results: list[dict]) -> list[list]:
+    """Return what the rows of each round are, Table 7 of MILD."""
+    found = []
+    for setting in settings(results):
+        runs = runs_of(results, setting, "mild")
+        rounds = [r["measured"]["mild"]["rounds"] for r in runs]
+        for i in range(max(map(len, rounds), default=0)):
+            rows, right, left = np.mean([r[i] for r in rounds if i < len(r)], axis=0)
+            shares = f"{right:.1%}", f"{left:.1%}"
+            found.append([setting, seeds(runs), i + 1, f"{rows:,.0f}", *shares])
+    return found
+
+
+def rate_lines(results: list[dict]) -> list[list]:
+    """Return the rates that were found in the records of plain training, Table 5 of DLT."""
+    found = []
+    for setting in settings(results):
+        runs = runs_of(results, setting, "recorded")
+        if runs:
+            rates = [r["measured"]["rates"] for r in runs]
+            found.append(
+                [
+                    *(setting, seeds(runs), f"{np.mean([r['noise_rate'] for r in runs]):.1%}"),
+                    *(spread([r[key] for r in rates]) for key in ("estimate_noise_rate", "eq_8")),
+                ]
+            )
+    return found
+
+
+def spread(numbers: list[float]) -> str:
     """Return mean and standard deviation in per cent."""
-    numbers = [100 * v[key] for v in values]
-    return f"{np.mean(numbers):.1f} ± {np.std(numbers):.1f}"
+    return f"{100 * np.mean(numbers):.1f} ± {100 * np.std(numbers):.1f}"
 
 
 def mean(values: list[dict], key: str, form: str) -> str:
