@@ -121,7 +121,8 @@ def run(config: dict, options: dict) -> dict:
         "noise_rate": cifar.plain(wrong.mean()),
         "estimated_noise_rate": estimator.noise_rate_,
         "interval": estimator.noise_rate_interval_,
-        "epochs": scores.epochs,
+        # Without those of the run that estimates the noise rate, which come first.
+        "epochs": scores.epochs[-config["parameters"]["max_epochs"] :],
         "detection": detection,
         **cifar.circumstances(options, start, device, estimator.net_.precision),
     }
@@ -184,17 +185,14 @@ def division(args: argparse.Namespace, method: str, setting: str, epochs: int) -
         "cifar100": presets.dividemix_cifar100,
     }[args.dataset](rate=float(setting.split("-")[1]))
     names = ("mixup_alpha", "temperature", "n_views", "lambda_noisy", "class_prior")
-    stage = epochs // 5 if args.small else warm_up(args, epochs)
+    stage = warm_up(args, epochs)
     return {
-        "max_epochs": epochs,
         **{name: preset[name] for name in (*names, "min_share_of_class")},
-        **({"module__width": 16} if args.small else {}),
         "division": method,
         "noise_rate": float(setting.split("-")[1]),
         "warmup_epochs": stage,
         "lambda_ramp_epochs": min(preset["lambda_ramp_epochs"], epochs - stage),
-        **({} if method == "gmm" else {"window": "auto" if args.small else 200}),
-        **({} if method == "gmm" else {"ramp_epochs": stage}),
+        **({} if method == "gmm" else {"window": 200, "ramp_epochs": stage}),
     }
 
 
@@ -218,7 +216,7 @@ def configurations(args: argparse.Namespace) -> list[dict]:
                     parameters |= {"noise_rate": 0.0, "warmup_epochs": epochs, "ramp_epochs": 0}
                     parameters |= {"n_views": 1}
                 elif method in ("gmm", "dlt"):
-                    parameters = division(args, method, setting, epochs)
+                    parameters |= division(args, method, setting, epochs)
                 else:
                     nominal = float(setting.split("-")[1])
                     stage = warm_up(args, epochs)
