@@ -319,21 +319,22 @@ in --out; a run that is called again skips what is there with the same configura
 
 
 def command_line(
-    description: str, out: str, settings: dict[str, list[str]] | None = None
+    description: str, out: str, settings: dict[str, list[str]] | None = None, files: str = FILES
 ) -> argparse.ArgumentParser:
     """Return a parser with the arguments of all tables.
 
     `out` is the default file of results, `settings` are the kinds of noise to choose from, by data
-    set.
+    set, and `files` says what the folder of the images holds, if that is not CIFAR.
     """
     parser = argparse.ArgumentParser(
-        description=f"{description}\n{FILES}", formatter_class=argparse.RawDescriptionHelpFormatter
+        description=f"{description}\n{files}", formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", help="folder with the images")
-    parser.add_argument("--dataset", choices=list(N_CLASSES), default="cifar10")
-    circles = ["superclass", "number"]
-    help = "asymmetric noise of CIFAR-100: next class of the superclass, or of five numbers"
-    parser.add_argument("--circle", choices=circles, default="superclass", help=help)
+    if files == FILES:
+        parser.add_argument("--dataset", choices=list(N_CLASSES), default="cifar10")
+        circles = ["superclass", "number"]
+        help = "asymmetric noise of CIFAR-100: next class of the superclass, or of five numbers"
+        parser.add_argument("--circle", choices=circles, default="superclass", help=help)
     if settings:
         names = list(dict.fromkeys(name for part in settings.values() for name in part))
         parser.add_argument("--settings", nargs="+", choices=names, metavar="NAME")

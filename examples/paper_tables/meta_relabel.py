@@ -21,14 +21,13 @@ paper does not say how many, here it is --open-set-rate. figure1 is noise of up 
 the same without lambda, on CIFAR-100; figure2 compares the cycles with two steps of the learning
 rate, at the shares of the training at which learning to reweight has them; figure3 is several k.
 
-In Table 9, L_KL,
-L_beta, PA and lambda are consistency, pool_loss, strong_augment and relabel; M-5 is the full
-method, M-9 and M-10 leave the pool unmixed, with 10 and with 1 trusted images a class. M-1, which
-is learning to reweight in the paper, is a relative of it: what is left of the method, with its
-cosine cycles, averaged weights, first weights and momentum in the look-ahead;
+In Table 9, L_KL, L_beta, PA and lambda are consistency, pool_loss, strong_augment and relabel; M-5
+is the full method, M-9 and M-10 leave the pool unmixed, with 10 and with 1 trusted images a class.
+M-1, which is learning to reweight in the paper, is a relative of it: what is left of the method,
+with its cosine cycles, averaged weights, first weights and momentum in the look-ahead;
 `noisyfit.presets.learning_to_reweight_cifar10` has the numbers of its authors. Without policy
-augmentation (PA) the strong view is flip, crop and cutout. --baseline adds plain training
-with the same optimizer.
+augmentation (PA) the strong view is flip, crop and cutout. --baseline adds plain training with the
+same optimizer.
 
 "Symmetric" draws from all ten classes, as the paper's uniform noise does: symmetric-0.4 makes 36 %
 of the labels wrong. Wrong labels are counted among the images that are not trusted. What is
@@ -100,8 +99,8 @@ PARAMETERS = {
     "strong_augment": "autoaugment",
 }
 STEPS = "steps"
-OF_FIGURES = {STEPS: {}} | {f"k={k}": {"consistency": k} for k in (1, 5, 10)}
-METHODS = ABLATIONS | OF_FIGURES
+SEVERAL_K = {f"k={k}": {"consistency": k} for k in (1, 5, 10)}
+METHODS = ABLATIONS | {STEPS: {}} | SEVERAL_K
 TRUSTED = {method: 10 if method == "M-10" else 100 for method in METHODS}
 
 # Test accuracy in per cent of the full method, Tables 1 and 3: network, trusted images, setting.
@@ -219,12 +218,15 @@ def with_noise_of_images(
     replaced, seed = np.zeros(len(data.y), dtype=bool), data.training_seed
     if kind == "semantic":
         classes = cifar.N_CLASSES[cifar.dataset_of(config)]
-        settings = {
-            "max_epochs": config["noise"]["epochs"],
-            "lr": 0.05,
-            "device": options["device"],
-        }
-        network = MILDSelector(CIFARResNet18, rounds=1, judge_epochs=0, **settings, random_state=0)
+        network = MILDSelector(
+            CIFARResNet18,
+            rounds=1,
+            judge_epochs=0,
+            max_epochs=config["noise"]["epochs"],
+            lr=0.05,
+            device=options["device"],
+            random_state=seed,
+        )
         X, y = np.concatenate([data.X, data.X_val]), np.concatenate([data.y, data.y_val])
         share = 0.05 if classes == 10 else 0.2
         given = semantic_noise(X, y, network, share_trained_on=share, random_state=seed).labels
@@ -310,7 +312,7 @@ def tables(results: list[dict]) -> str:
         "Table 9, ablations; the paper's figures are those on CIFAR-100.": ("9", ABLATIONS),
         "Figure 1, noise of up to 98 %.": ("figure1", (FULL,)),
         "Figure 2, cycles and steps of the learning rate.": ("figure2", (FULL, STEPS)),
-        "Figure 3, several k.": ("figure3", (FULL, *OF_FIGURES)),
+        "Figure 3, several k.": ("figure3", (FULL, *SEVERAL_K)),
         "Figure 4, without lambda.": ("figure4", (FULL, "M-8")),
     }
     parts = []
@@ -392,11 +394,8 @@ def configurations(args: argparse.Namespace) -> list[dict]:
             elif table == "9":
                 wanted += [(setting, method, TRUSTED[method]) for method in ABLATIONS]
             else:
-                more = {"figure2": [STEPS], "figure3": OF_FIGURES, "figure4": ["M-8"]}
-                methods = [
-                    name for name in more.get(table, ()) if name != STEPS or table[-1] == "2"
-                ]
-                wanted += [(setting, method, 100) for method in (FULL, *methods)]
+                more = {"figure2": [STEPS], "figure3": SEVERAL_K, "figure4": ["M-8"]}
+                wanted += [(setting, method, 100) for method in (FULL, *more.get(table, ()))]
             if args.baseline:
                 wanted.append((setting, PLAIN, 100))
     per_class = cifar.N_CLASSES[args.dataset] // 10

@@ -13,7 +13,7 @@ from noisyfit.datasets._cifar import (
 from noisyfit.datasets._clothing import load_clothing1m
 from noisyfit.datasets._food import load_food101, load_food101n
 from noisyfit.datasets._human_labels import load_cifar10n, load_cifar100n
-from noisyfit.datasets._image_files import ImageFiles
+from noisyfit.datasets._image_files import ImageFiles, central_square
 from noisyfit.datasets._labeled_images import LabeledImages
 from noisyfit.datasets._photographs import (
     load_caltech256,
@@ -26,6 +26,7 @@ from noisyfit.datasets._webvision import load_mini_webvision, load_webvision
 __all__ = [
     "ImageFiles",
     "LabeledImages",
+    "central_square",
     "cifar100_circle",
     "cifar100_superclasses",
     "load_caltech256",

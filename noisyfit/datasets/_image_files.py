@@ -87,11 +87,31 @@ class ImageFiles(Dataset):
 
 
 def central_square(size: int, shorter_side: int | None = None) -> Callable[[Any], Any]:
-    """Return the usual transform of test images: resize, the middle, ``uint8``."""
+    """Return the usual transform of test images: resize, take the middle.
+
+    Parameters
+    ----------
+    size : int
+        Width and height that result, in pixels.
+    shorter_side : int, default=None
+        Length to which the shorter side is resized before. None: 8/7 of `size`, 256 for 224.
+
+    Returns
+    -------
+    callable
+        Makes an ``uint8`` tensor (3, size, size) from a PIL image.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> from noisyfit.datasets import central_square
+    >>> central_square(84)(Image.new("RGB", (300, 200))).shape
+    torch.Size([3, 84, 84])
+    """
     # Imported here, as it takes as long as importing torch.
     from torchvision.transforms.v2 import CenterCrop, Compose, PILToTensor, Resize
 
-    side = round(size * 8 / 7) if shorter_side is None else shorter_side  # 256 for 224
+    side = round(size * 8 / 7) if shorter_side is None else shorter_side
     return Compose([Resize(side), CenterCrop(size), PILToTensor()])
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 from noisyfit import MILDSelector
 from noisyfit.datasets import (
     ImageFiles,
+    central_square,
     load_caltech256,
     load_clothing1m,
     load_cub200,
@@ -20,7 +21,6 @@ from noisyfit.datasets import (
     load_tiny_imagenet,
     load_webvision,
 )
-from noisyfit.datasets._image_files import central_square
 
 SMALL = central_square(8)
 
