@@ -349,14 +349,19 @@ def command_line(
 
 
 def parse(
-    parser: argparse.ArgumentParser, settings: dict[str, list[str]] | None = None
+    parser: argparse.ArgumentParser,
+    settings: dict[str, list[str]] | None = None,
+    usual: list[str] | None = None,
 ) -> argparse.Namespace:
-    """Return the arguments; training needs the folder of the images."""
+    """Return the arguments; training needs the folder of the images.
+
+    `settings` are those of each data set, of which `usual` are taken by default; None: all.
+    """
     args = parser.parse_args()
     if not args.table and args.data is None:
         parser.error("--data is needed")
     if settings:
-        args.settings = args.settings or settings[args.dataset]
+        args.settings = args.settings or usual or settings[args.dataset]
         strange = set(args.settings) - set(settings[args.dataset])
         if strange:
             parser.error(f"--dataset {args.dataset} has no setting {min(strange)}")

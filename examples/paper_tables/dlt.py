@@ -261,7 +261,7 @@ def main() -> None:
     parser.add_argument("--noise-rate", choices=["auto", "nominal"], default="auto")
     parser.add_argument("--baseline", nargs="?", const="also", choices=["also", "only"])
     parser.add_argument("--table", action="store_true", help="only print --out")
-    args = cifar.parse(parser, SETTINGS)
+    args = cifar.parse(parser, SETTINGS, usual=list(PAPER))
     if not args.table:
         cifar.train_missing(run, configurations(args), args)
     print(table(cifar.read(args.out)))
