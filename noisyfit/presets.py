@@ -338,7 +338,6 @@ def meta_relabel_cifar10() -> dict[str, Any]:
         "trust_given": 0.9,  # [P]
         "mixup_alpha": 0.5,  # [P]
         "ramp_epochs": 0,  # [P]
-        "warmup_epochs": 0,  # [P]
         "augment": RandomCropFlip(padding=2),  # [C]
         "strong_augment": "autoaugment",  # [P]
         **_AS_IN_THE_PAPERS,

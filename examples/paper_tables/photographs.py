@@ -96,7 +96,7 @@ MILD = {"max_epochs": 100, "lr": 0.1, "batch_size": 128, "rounds": "auto"}  # [P
 LSTM = {"max_epochs": 200, "lr": 0.1, "batch_size": 128, "optimizer__nesterov": True}  # [C]
 LSTM |= {"optimizer__weight_decay": 1e-4, "remove": 0.2}  # [C]
 META = {"lr": 0.1, "batch_size": 100, "max_epochs": 50, "ramp_epochs": 0}  # [P]; epochs [N]
-META |= {"optimizer__weight_decay": 1e-4, "warmup_epochs": 0}  # [N]
+META |= {"optimizer__weight_decay": 1e-4}  # [N]
 SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
     ("mild-2", "mini_imagenet"): MILD,
     ("mild-3", "mini_webvision"): MILD,
@@ -398,11 +398,11 @@ def configurations(args: argparse.Namespace) -> list[dict]:
             shorter["warmup_epochs"] = min(1, parameters["warmup_epochs"])
         detection = {k: v for k, v in LSTM.items() if k != "remove"} | {"max_epochs": 200}
         detection |= {} if args.epochs is None else {"max_epochs": args.epochs}
-        for network in networks:
+        for network in [args.network] if args.network else networks:
             module = NETWORKS[name] if network == "of_the_data" else network
             size = 299 if (args.of, name) == ("lstm-3", "mini_webvision") else SIZES.get(name, 224)
             common = {
-                "module": args.network or module,
+                "module": module,
                 "parameters": parameters | shorter if parameters else {},
                 "detection": detection if args.of.startswith("lstm") else {},
                 "remove": LSTM["remove"],
