@@ -382,7 +382,6 @@ def learning_to_reweight_cifar10() -> dict[str, Any]:
         "weigh_equally": False,  # [P]: epsilon is 0
         "look_ahead_momentum": False,  # [P]
         "ema_decay": 0.0,  # [P]
-        "warmup_epochs": 0,  # [P]
         "augment": RandomCropFlip(padding=4),  # [N]
         **_AS_IN_THE_PAPERS,
     }
