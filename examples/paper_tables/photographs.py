@@ -402,6 +402,8 @@ def configurations(args: argparse.Namespace) -> list[dict]:
         parameters = SETTINGS.get((args.of, name), {})
         if "warmup_epochs" in parameters and args.epochs:
             shorter["warmup_epochs"] = min(1, parameters["warmup_epochs"])
+        if args.of.startswith("mild") and args.epochs:
+            shorter["final_epochs"] = args.epochs
         detection = {k: v for k, v in LSTM.items() if k != "remove"} | {"max_epochs": 200}
         detection |= {} if args.epochs is None else {"max_epochs": args.epochs}
         for network in [args.network] if args.network else networks:
