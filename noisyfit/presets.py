@@ -338,7 +338,6 @@ def meta_relabel_cifar10() -> dict[str, Any]:
         "trust_given": 0.9,  # [P]
         "mixup_alpha": 0.5,  # [P]
         "ramp_epochs": 0,  # [P]
-        "warmup_epochs": 0,  # [P]
         "augment": RandomCropFlip(padding=2),  # [C]
         "strong_augment": "autoaugment",  # [P]
         **_AS_IN_THE_PAPERS,
@@ -383,7 +382,6 @@ def learning_to_reweight_cifar10() -> dict[str, Any]:
         "weigh_equally": False,  # [P]: epsilon is 0
         "look_ahead_momentum": False,  # [P]
         "ema_decay": 0.0,  # [P]
-        "warmup_epochs": 0,  # [P]
         "augment": RandomCropFlip(padding=4),  # [N]
         **_AS_IN_THE_PAPERS,
     }

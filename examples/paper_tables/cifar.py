@@ -1,8 +1,10 @@
-"""What all CIFAR-10 tables have in common: images, noisy labels, runs, result lines, command line.
+"""What all CIFAR tables have in common: images, noisy labels, runs, result lines, command line.
 
-The folder of the images holds torchvision's ``cifar-10-batches-py``, or ``cifar10_jpeg_full.npz``
-(all 60,000 images as JPEG of quality 75: slightly harder than the originals). CIFAR-10N's labels
-are read from ``cifar_noisy_labels.npz`` or the JPEG file.
+The folder of the images holds torchvision's ``cifar-10-batches-py`` and ``cifar-100-python``, or
+``cifar10_jpeg_full.npz`` (all 60,000 images of CIFAR-10 as JPEG of quality 75: slightly harder than
+the originals). The labels of CIFAR-10N and CIFAR-100N are read from the published files
+``CIFAR-10_human.pt`` and ``CIFAR-100_human.pt`` there, from ``cifar_noisy_labels.npz`` or the JPEG
+file.
 """
 
 from __future__ import annotations
@@ -27,6 +29,13 @@ from skorch.callbacks import Callback
 
 import noisyfit
 from noisyfit.data import fit_scaler, make_rows
+from noisyfit.datasets import (
+    cifar100_circle,
+    load_cifar10,
+    load_cifar10n,
+    load_cifar100,
+    load_cifar100n,
+)
 from noisyfit.noise import corrupt_labels, transition_matrix
 from noisyfit.noise._label_noise import CIFAR10_ASYMMETRIC
 from noisyfit.training import predict_logits
@@ -37,24 +46,33 @@ if TYPE_CHECKING:
 # Images and labels
 
 
-def source(folder: str) -> str:
+N_CLASSES = {"cifar10": 10, "cifar100": 100}
+FOLDERS = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
+
+
+def dataset_of(config: dict) -> str:
+    """Name the data set of a run; results of the time before CIFAR-100 do not."""
+    return config.get("dataset", "cifar10")
+
+
+def source(folder: str, dataset: str = "cifar10") -> str:
     """Name the images that the folder holds; the originals come first."""
-    if (Path(folder) / "cifar-10-batches-py").is_dir():
-        return "original"
-    if (Path(folder) / "cifar10_jpeg_full.npz").exists():
+    if (Path(folder) / FOLDERS[dataset]).is_dir():
+        return "original" if dataset == "cifar10" else "CIFAR-100"
+    if dataset == "cifar10" and (Path(folder) / "cifar10_jpeg_full.npz").exists():
         return "JPEG quality 75"
-    raise SystemExit(f"{folder} holds neither cifar-10-batches-py nor cifar10_jpeg_full.npz.")
+    others = " nor cifar10_jpeg_full.npz" if dataset == "cifar10" else ""
+    raise SystemExit(f"{folder} does not hold {FOLDERS[dataset]}{others}.")
 
 
 @cache
-def images(folder: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def images(
+    folder: str, dataset: str = "cifar10"
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Read 50,000 training images (uint8, channels first), labels, and 10,000 test images."""
-    if source(folder) == "original":
-        from torchvision.datasets import CIFAR10
-
-        train, test = CIFAR10(folder, train=True), CIFAR10(folder, train=False)
-        y, y_test = np.array(train.targets), np.array(test.targets)
-        return _nchw(train.data), y, _nchw(test.data), y_test
+    if source(folder, dataset) != "JPEG quality 75":
+        data = (load_cifar10 if dataset == "cifar10" else load_cifar100)(folder)
+        return data.X, data.y, data.X_test, data.y_test
     from PIL import Image
 
     file = np.load(Path(folder) / "cifar10_jpeg_full.npz")
@@ -71,20 +89,26 @@ def _nchw(x: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(x.transpose(0, 3, 1, 2))
 
 
-def given_labels(folder: str, setting: str, y: np.ndarray, noise: np.random.Generator):
+def given_labels(config: dict, folder: str, y: np.ndarray, noise: np.random.Generator):
     """Return the noisy labels of all 50,000 training images."""
-    kind, level = setting.split("-")
+    kind, level = config["setting"].split("-")
     if kind == "cifar10n":
         return cifar10n(Path(folder), level, y)
+    if kind == "cifar100n":
+        return cifar100n(Path(folder), y)
+    dataset = dataset_of(config)
     if kind == "symmetric":
-        matrix = transition_matrix("symmetric_with_self", 10, float(level))
+        matrix = transition_matrix("symmetric_with_self", N_CLASSES[dataset], float(level))
     else:
-        matrix = transition_matrix("asymmetric", 10, float(level), mapping=CIFAR10_ASYMMETRIC)
+        circle = CIFAR10_ASYMMETRIC if dataset == "cifar10" else cifar100_circle(config["circle"])
+        matrix = transition_matrix("asymmetric", N_CLASSES[dataset], float(level), mapping=circle)
     return corrupt_labels(y, matrix, noise, exact=True).labels
 
 
 def cifar10n(root: Path, level: str, y: np.ndarray) -> np.ndarray:
     """Return human labels, once their file is shown to be in the order of the images."""
+    if (root / "CIFAR-10_human.pt").exists():
+        return load_cifar10n(root, "aggregate" if level == "aggre" else level).y
     human = {"worst": "worse_label"} | {f"random{i}": f"random_label{i}" for i in (1, 2, 3)}
     name = "c10_" + human.get(level, f"{level}_label")
     if (root / "cifar_noisy_labels.npz").exists():
@@ -96,6 +120,16 @@ def cifar10n(root: Path, level: str, y: np.ndarray) -> np.ndarray:
     if not np.array_equal(clean, y):
         raise SystemExit("CIFAR-10N's clean labels are not those of the images: another order?")
     return labels.astype(np.int64)
+
+
+def cifar100n(root: Path, y: np.ndarray) -> np.ndarray:
+    """Return human labels of CIFAR-100, once their file is shown to be in the order of images."""
+    if not (root / "cifar_noisy_labels.npz").exists():
+        return load_cifar100n(root).y
+    file = np.load(root / "cifar_noisy_labels.npz")
+    if not np.array_equal(file["c100_clean_label"], y):
+        raise SystemExit("CIFAR-100N's clean labels are not those of the images: another order?")
+    return file["c100_noisy_label"].astype(np.int64)
 
 
 class Split(NamedTuple):
@@ -114,12 +148,13 @@ class Split(NamedTuple):
 
 def split(config: dict, folder: str) -> Split:
     """Corrupt the labels and split the rows."""
-    data, y, x_test, y_test = images(folder)
+    data, y, x_test, y_test = images(folder, dataset_of(config))
     # Split, noise and training draw from streams of their own.
     split, noise, training = np.random.SeedSequence(config["seed"]).spawn(3)
-    given = given_labels(folder, config["setting"], y, np.random.default_rng(noise))
+    given = given_labels(config, folder, y, np.random.default_rng(noise))
     seed = int(split.generate_state(1)[0])
-    train, val = train_test_split(np.arange(len(y)), test_size=5000, stratify=y, random_state=seed)
+    n_val = min(5000, len(y) // 10)  # fewer only of a made set, to try the script
+    train, val = train_test_split(np.arange(len(y)), test_size=n_val, stratify=y, random_state=seed)
     if config["n_train"] < len(train):
         train, _ = train_test_split(
             train, train_size=config["n_train"], stratify=y[train], random_state=seed
@@ -276,28 +311,33 @@ def train_all(run: Callable, todo: list[dict], args: argparse.Namespace) -> None
 # Command line
 
 FILES = """\
-DIR holds torchvision's ``cifar-10-batches-py``, or ``cifar10_jpeg_full.npz`` (all 60,000 images as
-JPEG of quality 75: slightly harder than the originals; every result names the images it was
-measured on). A finished result is one JSON line in --out; a run that is called again skips what is
-there with the same configuration.
+DIR holds torchvision's ``cifar-10-batches-py`` and ``cifar-100-python``, or
+``cifar10_jpeg_full.npz`` (all 60,000 images of CIFAR-10 as JPEG of quality 75: slightly harder than
+the originals; every result names the images it was measured on). A finished result is one JSON line
+in --out; a run that is called again skips what is there with the same configuration.
 """
 
 
 def command_line(
-    description: str, out: str, settings: list[str] | None = None
+    description: str, out: str, settings: dict[str, list[str]] | None = None, files: str = FILES
 ) -> argparse.ArgumentParser:
     """Return a parser with the arguments of all tables.
 
-    `out` is the default file of results, `settings` are the kinds of noise to choose from.
+    `out` is the default file of results, `settings` are the kinds of noise to choose from, by data
+    set, and `files` says what the folder of the images holds, if that is not CIFAR.
     """
     parser = argparse.ArgumentParser(
-        description=f"{description}\n{FILES}", formatter_class=argparse.RawDescriptionHelpFormatter
+        description=f"{description}\n{files}", formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", help="folder with the images")
+    if files == FILES:
+        parser.add_argument("--dataset", choices=list(N_CLASSES), default="cifar10")
+        circles = ["superclass", "number"]
+        help = "asymmetric noise of CIFAR-100: next class of the superclass, or of five numbers"
+        parser.add_argument("--circle", choices=circles, default="superclass", help=help)
     if settings:
-        parser.add_argument(
-            "--settings", nargs="+", choices=settings, default=settings, metavar="NAME"
-        )
+        names = list(dict.fromkeys(name for part in settings.values() for name in part))
+        parser.add_argument("--settings", nargs="+", choices=names, metavar="NAME")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
     parser.add_argument("--device", default="auto")
@@ -308,11 +348,23 @@ def command_line(
     return parser
 
 
-def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Return the arguments; training needs the folder of the images."""
+def parse(
+    parser: argparse.ArgumentParser,
+    settings: dict[str, list[str]] | None = None,
+    usual: list[str] | None = None,
+) -> argparse.Namespace:
+    """Return the arguments; training needs the folder of the images.
+
+    `settings` are those of each data set, of which `usual` are taken by default; None: all.
+    """
     args = parser.parse_args()
     if not args.table and args.data is None:
         parser.error("--data is needed")
+    if settings:
+        args.settings = args.settings or usual or settings[args.dataset]
+        strange = set(args.settings) - set(settings[args.dataset])
+        if strange:
+            parser.error(f"--dataset {args.dataset} has no setting {min(strange)}")
     return args
 
 
@@ -321,7 +373,8 @@ def amount_of_data(args: argparse.Namespace, n_train: int, n_eval: int) -> dict:
     return {
         "n_train": args.limit or (n_train if args.small else 45_000),
         "n_eval": args.limit or (n_eval if args.small else 10_000),
-        "images": source(args.data),
+        "images": source(args.data, args.dataset),
+        **({} if args.dataset == "cifar10" else {"dataset": args.dataset, "circle": args.circle}),
     }
 
 

@@ -1,4 +1,4 @@
-"""DLT on CIFAR-10, beside Tables 1 and 5 of its paper (Yang et al. 2021).
+"""DLT on CIFAR-10 and CIFAR-100, beside Tables 1, 2, 4 and 5 of its paper (Yang et al. 2021).
 
 Trains `DLTClassifier` with the paper's network and settings and measures, after every epoch, the
 accuracy on the 10,000 test images and on 5,000 validation images.
@@ -7,7 +7,10 @@ accuracy on the 10,000 test images and on 5,000 validation images.
     python examples/paper_tables/dlt.py --data DIR --small --out dlt_small.jsonl
     python examples/paper_tables/dlt.py --table --out dlt.jsonl
 
---help says what DIR holds. The accuracies of finished epochs go to OUT.partial at once.
+--settings symmetric-0.3 symmetric-0.5 are of Table 5 alone. --division is Table 4: DivideMix and
+DLT* in its setting (`noisyfit.presets`), at 0.2, 0.5 and 0.8. --no-ramp is Figure 4: the share of
+rejected rows is at its full height right after the warm-up. --help says what DIR holds. The
+accuracies of finished epochs go to OUT.partial at once.
 
 What is reported: the mean accuracy of the last ten epochs, as the paper's "last", and that of the
 epoch with the best accuracy on *noisy* validation labels; the paper's "best" is the best test
@@ -36,7 +39,7 @@ from typing import TYPE_CHECKING
 import cifar
 import numpy as np
 
-from noisyfit import DLTClassifier
+from noisyfit import DivideMixClassifier, DLTClassifier, presets
 from noisyfit.augment import RandomCropFlip
 from noisyfit.metrics import detection_report
 from noisyfit.modules import ConvNet, PreActResNet18
@@ -55,7 +58,31 @@ PAPER = {
     "asymmetric-0.3": {"window": (93.5, 93.1), "epoch": (93.5, 93.0), "plain": (89.4, 83.4)},
     "asymmetric-0.4": {"window": (92.8, 92.2), "epoch": (92.5, 91.6), "plain": (85.0, 72.3)},
 }
-PAPER_RATES = {"symmetric-0.2": 21.6, "symmetric-0.4": 40.9, "symmetric-0.6": 59.1}
+# Table 2, with an accuracy that the text of the paper does not show.
+PAPER_CIFAR100 = {
+    "symmetric-0.2": {"window": (77.1, 75.9), "epoch": (76.6, 75.5), "plain": (61.4, 57.5)},
+    "symmetric-0.4": {"window": (75.2, 74.0), "epoch": (74.8, 73.8), "plain": (53.2, 41.2)},
+    "symmetric-0.6": {"window": (70.1, 69.2), "epoch": (69.7, 69.0), "plain": (42.0, 24.4)},
+    "asymmetric-0.2": {"window": (76.1, 74.7), "epoch": (76.5, 75.1), "plain": (63.3, 59.6)},
+    "asymmetric-0.3": {"window": (72.8, "-"), "epoch": (72.4, 71.3), "plain": (56.0, 51.8)},
+    "asymmetric-0.4": {"window": (68.0, 66.7), "epoch": (66.7, 65.5), "plain": (46.2, 42.6)},
+}
+# Table 4: DivideMix and DLT* on CIFAR-10 and on CIFAR-100.
+PAPER_DIVISION = {
+    "symmetric-0.2": {"gmm": ((96.1, 95.7), (77.3, 76.9)), "dlt": ((96.5, 96.1), (80.0, 79.2))},
+    "symmetric-0.5": {"gmm": ((94.6, 94.4), (74.6, 74.2)), "dlt": ((95.5, 95.2), (75.9, 75.2))},
+    "symmetric-0.8": {"gmm": ((93.2, 92.9), (60.2, 59.6)), "dlt": ((93.2, 93.0), (60.8, 60.4))},
+}
+PAPER_RATES = {
+    "symmetric-0.2": (21.6, 25.3),
+    "symmetric-0.3": (31.8, 31.5),
+    "symmetric-0.4": (40.9, 39.8),
+    "symmetric-0.5": (49.5, 47.8),
+    "symmetric-0.6": (59.1, 56.6),
+}
+ALL_SETTINGS = [f"symmetric-0.{i}" for i in range(2, 9) if i != 7]
+ALL_SETTINGS += [name for name in PAPER if name.startswith("asymmetric")]
+SETTINGS = {"cifar10": ALL_SETTINGS, "cifar100": ALL_SETTINGS}
 MODULES = {"PreActResNet18": PreActResNet18, "ConvNet": ConvNet}
 LAST_EPOCHS = 10
 
@@ -66,11 +93,11 @@ def run(config: dict, options: dict) -> dict:
     data = cifar.split(config, options["data"])
     name = f"{config['setting']} seed {config['seed']} {config['method']}"
     start = time.time()
-    estimator = DLTClassifier(
+    kind = DivideMixClassifier if config["method"] in ("gmm", "dlt") else DLTClassifier
+    estimator = kind(
         MODULES[config["module"]],
         judge_epochs=0,  # the paper has none
-        class_prior="uniform",
-        **config["parameters"],
+        **{"class_prior": "uniform"} | config["parameters"],
         augment=RandomCropFlip(padding=4),
         batch_size=config["batch_size"],
         lr=config["lr"],
@@ -94,7 +121,8 @@ def run(config: dict, options: dict) -> dict:
         "noise_rate": cifar.plain(wrong.mean()),
         "estimated_noise_rate": estimator.noise_rate_,
         "interval": estimator.noise_rate_interval_,
-        "epochs": scores.epochs,
+        # Without those of the run that estimates the noise rate, which come first.
+        "epochs": scores.epochs[-config["parameters"]["max_epochs"] :],
         "detection": detection,
         **cifar.circumstances(options, start, device, estimator.net_.precision),
     }
@@ -107,13 +135,14 @@ def table(results: list[dict]) -> str:
         *("by noisy val", "best test epoch", "paper last", "paper best", "AUROC", "F1"),
         *("rate found", "95 % interval", "paper's rate", "min"),
     ]
-    order, body = list(PAPER), []
+    order, body = ALL_SETTINGS, []
     key = lambda r: (order.index(r["config"]["setting"]), r["config"]["method"])  # noqa: E731
     for r in sorted(results, key=key):
         config, epochs, detection = r["config"], r["epochs"], r["detection"]
         chosen = cifar.by_validation(epochs)
         same_network = config["module"] == "PreActResNet18"
-        best, last = PAPER[config["setting"]][config["method"]] if same_network else ("-", "-")
+        best, last = paper_figures(config) if same_network else ("-", "-")
+        on_cifar100 = cifar.dataset_of(config) == "cifar100"
         estimated = config["parameters"]["noise_rate"] == "auto"
         body.append(
             [
@@ -126,19 +155,55 @@ def table(results: list[dict]) -> str:
                 *(f"{detection[k]:.4f}" if config["method"] != "plain" else "-" for k in SHOWN),
                 f"{r['estimated_noise_rate']:.2%}" if estimated else "-",
                 "{:.2%} to {:.2%}".format(*r["interval"]) if estimated else "-",
-                PAPER_RATES.get(config["setting"], "-") if same_network and estimated else "-",
+                PAPER_RATES.get(config["setting"], ("-", "-"))[on_cifar100]
+                if same_network and estimated
+                else "-",
                 f"{r['seconds'] / 60:.1f}",
             ]
         )
     return f"{cifar.markdown(head, body)}\n\n{cifar.machines(results)}"
 
 
+def paper_figures(config: dict) -> tuple:
+    """Return the paper's best and last accuracy."""
+    on_cifar100 = cifar.dataset_of(config) == "cifar100"
+    setting, method = config["setting"], config["method"]
+    if method in ("gmm", "dlt"):
+        return PAPER_DIVISION.get(setting, {}).get(method, (("-", "-"),) * 2)[on_cifar100]
+    if config["parameters"].get("ramp_epochs") == 0 and method != "plain":
+        return "-", "-"  # Figure 4 gives no numbers
+    return (PAPER_CIFAR100 if on_cifar100 else PAPER).get(setting, {}).get(method, ("-", "-"))
+
+
 SHOWN = ("auroc", "mask_f1")
+
+
+def division(args: argparse.Namespace, method: str, setting: str, epochs: int) -> dict:
+    """Return the parameters of DivideMix in Table 4, with one of the two divisions."""
+    preset = {
+        "cifar10": presets.dividemix_cifar10,
+        "cifar100": presets.dividemix_cifar100,
+    }[args.dataset](rate=float(setting.split("-")[1]))
+    names = ("mixup_alpha", "temperature", "n_views", "lambda_noisy", "class_prior")
+    stage = warm_up(args, epochs)
+    return {
+        **{name: preset[name] for name in (*names, "min_share_of_class")},
+        "division": method,
+        "noise_rate": float(setting.split("-")[1]),
+        "warmup_epochs": stage,
+        "lambda_ramp_epochs": min(preset["lambda_ramp_epochs"], epochs - stage),
+        **({} if method == "gmm" else {"window": 200, "ramp_epochs": stage}),
+    }
+
+
+def warm_up(args: argparse.Namespace, epochs: int) -> int:
+    """Return the paper's 10 or 30 epochs of 300, in proportion."""
+    return max(2, round(epochs / (30 if args.dataset == "cifar10" else 10)))
 
 
 def configurations(args: argparse.Namespace) -> list[dict]:
     """List all runs that the command line asks for."""
-    methods = [] if args.baseline == "only" else args.strategies
+    methods = [] if args.baseline == "only" else args.division or args.strategies
     methods = [*methods, "plain"] if args.baseline else methods
     epochs = args.epochs or (20 if args.small else 300)
     estimation = args.estimation_epochs or (20 if args.small else epochs)
@@ -150,9 +215,11 @@ def configurations(args: argparse.Namespace) -> list[dict]:
                 if method == "plain":
                     parameters |= {"noise_rate": 0.0, "warmup_epochs": epochs, "ramp_epochs": 0}
                     parameters |= {"n_views": 1}
+                elif method in ("gmm", "dlt"):
+                    parameters |= division(args, method, setting, epochs)
                 else:
                     nominal = float(setting.split("-")[1])
-                    stage = max(2, round(epochs / 30))  # the paper's 10 of 300
+                    stage = warm_up(args, epochs)
                     parameters |= {
                         "strategy": {"window": "sliding_window", "epoch": "last_epoch"}[method],
                         "noise_rate": "auto" if args.noise_rate == "auto" else nominal,
@@ -162,6 +229,11 @@ def configurations(args: argparse.Namespace) -> list[dict]:
                         "window": "auto" if args.small else 200,
                         "mixup_alpha": 0.5 if args.small else 4.0,
                     }
+                    if args.dataset == "cifar100":
+                        preset = presets.dlt_cifar100(setting.split("-")[0], nominal)
+                        parameters["lambda_noisy"] = preset["lambda_noisy"]
+                    if args.no_ramp:
+                        parameters["ramp_epochs"] = 0
                 made.append(
                     {
                         "setting": setting,
@@ -179,15 +251,17 @@ def configurations(args: argparse.Namespace) -> list[dict]:
 
 
 def main() -> None:
-    parser = cifar.command_line(__doc__, out="dlt.jsonl", settings=list(PAPER))
+    parser = cifar.command_line(__doc__, out="dlt.jsonl", settings=SETTINGS)
     strategies = ["window", "epoch"]
     parser.add_argument("--strategies", nargs="+", choices=strategies, default=strategies)
+    parser.add_argument("--division", nargs="+", choices=["gmm", "dlt"], help="Table 4")
+    parser.add_argument("--no-ramp", action="store_true", help="Figure 4")
     parser.add_argument("--epochs", type=int, help="300 by default")
     parser.add_argument("--estimation-epochs", type=int, help="as --epochs by default")
     parser.add_argument("--noise-rate", choices=["auto", "nominal"], default="auto")
     parser.add_argument("--baseline", nargs="?", const="also", choices=["also", "only"])
     parser.add_argument("--table", action="store_true", help="only print --out")
-    args = cifar.parse(parser)
+    args = cifar.parse(parser, SETTINGS, usual=list(PAPER))
     if not args.table:
         cifar.train_missing(run, configurations(args), args)
     print(table(cifar.read(args.out)))

@@ -1,8 +1,15 @@
-"""Detectors of training dynamics on CIFAR-10, beside Table 1 of the paper (Jia et al., AAAI 2023).
+"""Detectors of training dynamics on CIFAR, beside the tables of the paper (Jia et al., AAAI 2023).
 
 Ranks the labels of the training images by an LSTM that reads training dynamics, by AUM and by the
 mean probability of the given label (Figures 3 and 4), trains a network on what each leaves of them,
-and measures its accuracy on the test images (Table 1).
+and measures its accuracy on the test images (Table 1). --dataset cifar100 does so on CIFAR-100.
+
+The setting as_is is Table 2, the labels as they are published: --remove is the share that is then
+left out, which the paper does not give, by AUM or by the detector that comes with noisyfit; which
+labels are wrong is not known. --methods divide divide_5 divide_10 is Table 3, on CIFAR in place of
+CUB-200-2011 (for which see photographs.py): DivideMix on the given labels, and after 5 or 10 % of
+all labels, those that the shipped detector suspects most, were replaced by the true ones
+(`debug_labels`).
 
     python examples/paper_tables/dynamics_lstm.py --data DIR --out dynamics_lstm.jsonl
     python examples/paper_tables/dynamics_lstm.py --data DIR --small --out dynamics_lstm_small.jsonl
@@ -54,12 +61,19 @@ from typing import TYPE_CHECKING, NamedTuple
 import cifar
 import numpy as np
 
-from noisyfit import DynamicsLSTM, DynamicsLSTMDetector
+from noisyfit import (
+    DivideMixClassifier,
+    DynamicsLSTM,
+    DynamicsLSTMDetector,
+    debug_labels,
+    presets,
+)
 from noisyfit.data import fit_scaler, make_rows
+from noisyfit.datasets import cifar100_superclasses
 from noisyfit.dynamics import TrainingDynamics
 from noisyfit.dynamics._container import QUANTITIES
 from noisyfit.metrics import auroc, average_precision, precision_at_recall
-from noisyfit.modules import ConvNet, ResNet32
+from noisyfit.modules import ConvNet, PreActResNet18, ResNet32
 from noisyfit.noise import corrupt_labels, transition_matrix
 from noisyfit.training import predict_logits, resolve_device, resolve_precision
 
@@ -75,14 +89,31 @@ PAPER = {
     "symmetric-0.8": {"standard": 16.6, "aum": 54.4, "trained": 55.5, "oracle": 87.4},
     "pair-0.2": {},
     "pair-0.4": {},
+    "as_is": {"standard": 91.9, "aum": 92.1, "shipped": 92.5},  # Table 2
 }
+PAPER_CIFAR100 = {
+    "symmetric-0.2": {"standard": 49.6, "aum": 65.5, "trained": 65.6, "oracle": 64.5},
+    "symmetric-0.4": {"standard": 37.5, "aum": 61.3, "trained": 60.8, "oracle": 61.0},
+    "symmetric-0.6": {"standard": 23.8, "aum": 53.0, "trained": 54.3, "oracle": 55.2},
+    "symmetric-0.8": {"standard": 8.2, "aum": 31.7, "trained": 30.1, "oracle": 44.9},
+    "pair-0.2": {},
+    "pair-0.4": {},
+    "as_is": {"standard": 67.0, "aum": 68.2, "shipped": 68.7},  # Table 2
+    "superclass-0.2": {},  # Figure 7 gives no numbers
+    "superclass-0.4": {},
+}
+SETTINGS = {"cifar10": list(PAPER), "cifar100": list(PAPER_CIFAR100)}
 METHODS = {
     "standard": "Standard",
     "aum": "AUM",
     "trained": "LSTM, trained",
     "shipped": "LSTM, shipped",
     "oracle": "Oracle",
+    "divide": "DivideMix",
+    "divide_5": "DivideMix, 5 % debugged",
+    "divide_10": "DivideMix, 10 % debugged",
 }
+DEBUGGED = {"divide": 0.0, "divide_5": 0.05, "divide_10": 0.1}
 RANKINGS = METHODS | {"standard": "mean probability"}
 FIGURES = (average_precision, auroc, precision_at_recall)
 RECORDINGS = ["training", "evaluation", "evaluation_augmented"]
@@ -112,8 +143,11 @@ def load(config: dict, folder: str) -> Data:
     noise, *streams = np.random.SeedSequence(config["seed"]).spawn(7)[3:]
     given = rows.y
     if config["method"] != "detector":
-        kind, rate = config["setting"].split("-")
-        matrix = transition_matrix(kind, 10, float(rate))
+        kind, rate = f"{config['setting']}-0".split("-")[:2]
+        of_classes = {"superclasses": cifar100_superclasses()} if kind == "superclass" else {}
+        n_classes = cifar.N_CLASSES[cifar.dataset_of(config)]
+        kind = "symmetric" if kind == "as_is" else kind
+        matrix = transition_matrix(kind, n_classes, float(rate), **of_classes)
         given = corrupt_labels(rows.y, matrix, np.random.default_rng(noise), exact=True).labels
     seeds = (int(stream.generate_state(1)[0]) for stream in streams)
     return Data(rows.X, rows.y, given, rows.X_test, rows.y_test, *seeds)
@@ -124,7 +158,8 @@ def load(config: dict, folder: str) -> Data:
 
 def kept_file(config: dict, options: dict, ending: str) -> Path:
     """Name a file by all that its contents depend on."""
-    parts = {key: value for key, value in config.items() if key not in ("method", "weights")}
+    others = ("method", "weights", "divide", "remove")
+    parts = {key: value for key, value in config.items() if key not in others}
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
     folder = Path(options["out"] + ".partial")
     folder.mkdir(exist_ok=True)
@@ -217,11 +252,12 @@ def train(
 def by_detector(config: dict, options: dict, data: Data, dynamics: TrainingDynamics) -> dict:
     """Judge the recorded dynamics, and train on what is left."""
     wrong = data.given != data.y
-    if config["method"] == "shipped":
-        choice = {}
-    else:
+    choice: dict = {}
+    if config["setting"] == "as_is":
+        choice["remove"] = config["remove"]
+    elif config["method"] == "trained":
         # A little less than the proportion: 5000 * (1 - 0.8) is 999.99.
-        choice = {"remove": wrong.mean() - 1e-9}
+        choice["remove"] = wrong.mean() - 1e-9
         choice["detector"] = trained_detector(config, options, data)
     network = estimator(config, options, data.retraining_seed, OfRecords, **choice)
     network.records = dynamics
@@ -234,7 +270,36 @@ def by_detector(config: dict, options: dict, data: Data, dynamics: TrainingDynam
     }
 
 
+def by_dividemix(config: dict, options: dict, data: Data) -> dict:
+    """Replace the most suspicious labels by the true ones, and train DivideMix on the result."""
+    share, labels, replaced = DEBUGGED[config["method"]], data.given, None
+    if share:
+        dynamics, _ = record(config, options, data)
+        network = estimator(config, options, data.retraining_seed, OfRecords)
+        network.records = dynamics
+        labels, replaced = debug_labels(
+            network.fit(data.X, data.given), data.X, data.given, share, data.y
+        )
+    divided = DivideMixClassifier(
+        PreActResNet18 if config["module"] == "ResNet32" else MODULES[config["module"]],
+        judge_epochs=0,  # the paper has none
+        **config["divide"],
+        precision=config["precision"],
+        device=options["device"],
+        random_state=data.retraining_seed,
+    ).fit(data.X, labels)
+    wrong = data.given != data.y
+    return {
+        "keep": np.arange(len(labels)),
+        "replaced_wrong": None if replaced is None else cifar.plain(wrong[replaced].mean()),
+        "accuracy": divided.score(data.X_test, data.y_test),
+    }
+
+
 def ranking(wrong: np.ndarray, suspicion: np.ndarray) -> dict[str, float]:
+    """Return how well the wrong labels are ranked, if there are any."""
+    if not wrong.any():
+        return {}
     return {figure.__name__: figure(wrong, suspicion) for figure in FIGURES}
 
 
@@ -242,6 +307,8 @@ def measure(config: dict, options: dict, data: Data) -> dict:
     """Rank the labels, keep some rows and train on them."""
     method, wrong = config["method"], data.given != data.y
     measured: dict = {}
+    if method in DEBUGGED:
+        return by_dividemix(config, options, data)
     if method != "oracle":
         dynamics, accuracy = record(config, options, data)
     if method == "standard":
@@ -251,7 +318,10 @@ def measure(config: dict, options: dict, data: Data) -> dict:
         return by_detector(config, options, data, dynamics)
     if method == "aum":
         measured["ranking"] = ranking(wrong, -dynamics.aum())
-        best = np.argsort(-dynamics.aum(), kind="stable")[: np.count_nonzero(~wrong)]
+        n_kept = np.count_nonzero(~wrong)
+        if config["setting"] == "as_is":
+            n_kept = int(len(wrong) * (1 - config["remove"]))
+        best = np.argsort(-dynamics.aum(), kind="stable")[:n_kept]
         measured["keep"] = np.sort(best)
     else:
         measured["keep"] = np.flatnonzero(~wrong)
@@ -298,7 +368,7 @@ def newest(results: list[dict]) -> list[dict]:
         parts = {key: value for key, value in r["config"].items() if key != "weights"}
         if parts["method"] != "detector":
             last[json.dumps(parts, sort_keys=True)] = r
-    settings, methods = list(PAPER), list(METHODS)
+    settings, methods = list(dict.fromkeys([*PAPER, *PAPER_CIFAR100])), list(METHODS)
 
     def place(r: dict) -> tuple:
         c = r["config"]
@@ -322,20 +392,22 @@ def table(results: list[dict]) -> str:
     for r in newest(results):
         config = r["config"]
         method, same_network = config["method"], config["module"] == "ResNet32"
-        paper = PAPER[config["setting"]].get(method, "-") if same_network else "-"
+        papers = PAPER if cifar.dataset_of(config) == "cifar10" else PAPER_CIFAR100
+        paper = papers[config["setting"]].get(method, "-") if same_network else "-"
         rate = r.get("estimated_noise_rate")
         wrong = f"{r['noise_rate']:.2%}"
         body.append(
             [
                 *(config["setting"], METHODS[method], config["seed"], wrong),
                 f"{config['n_train']:,} {config['images']}",
-                *(config["parameters"]["max_epochs"], f"{r['kept']:,}"),
+                config.get("divide", config["parameters"])["max_epochs"],
+                f"{r['kept']:,}",
                 f"{100 * r['kept_right']:.2f}",
                 "-" if rate is None else f"{rate:.2%}",
                 *(f"{100 * r['accuracy']:.2f}", paper, f"{r['seconds'] / 60:.1f}"),
             ]
         )
-        if "ranking" in r:
+        if r.get("ranking"):
             values = [f"{r['ranking'][figure.__name__]:.4f}" for figure in FIGURES]
             figures.append([config["setting"], RANKINGS[method], config["seed"], wrong, *values])
     parts = [cifar.markdown(head, body), cifar.markdown(figures_head, figures), NOTE]
@@ -351,6 +423,17 @@ NOTE = (
 
 
 # Command line
+
+
+def dividemix(args: argparse.Namespace, setting: str) -> dict:
+    """Return the parameters of DivideMix, those of its paper but for the learning rate's steps."""
+    rate = float(setting.partition("-")[2] or args.remove)
+    of_dataset = {"cifar10": presets.dividemix_cifar10, "cifar100": presets.dividemix_cifar100}
+    left_out = ("module", "callbacks", "augment", "judge_epochs")
+    preset = {k: v for k, v in of_dataset[args.dataset](rate=rate).items() if k not in left_out}
+    epochs = args.divide_epochs or preset["max_epochs"]
+    stage = max(1, round(preset["warmup_epochs"] * epochs / 300))
+    return preset | {"max_epochs": epochs, "warmup_epochs": stage, "noise_rate": rate}
 
 
 def configurations(args: argparse.Namespace) -> list[dict]:
@@ -377,7 +460,13 @@ def configurations(args: argparse.Namespace) -> list[dict]:
             made.append({"setting": "detector", "method": "detector", "seed": seed, **shared})
         for setting in args.settings:
             for method in args.methods:
+                if setting == "as_is" and method in ("trained", "oracle", *DEBUGGED):
+                    continue  # nobody knows which labels are right
                 config = {"setting": setting, "method": method, "seed": seed, **shared}
+                if setting == "as_is":
+                    config["remove"] = args.remove
+                if method in DEBUGGED:
+                    config["divide"] = dividemix(args, setting)
                 made.append(
                     config | ({"weights": shipped_weights()} if method == "shipped" else {})
                 )
@@ -385,16 +474,20 @@ def configurations(args: argparse.Namespace) -> list[dict]:
 
 
 def main() -> None:
-    parser = cifar.command_line(__doc__, out="dynamics_lstm.jsonl", settings=list(PAPER))
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser = cifar.command_line(__doc__, out="dynamics_lstm.jsonl", settings=SETTINGS)
+    usual = [name for name in METHODS if name not in DEBUGGED]
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=usual)
+    parser.add_argument("--remove", type=float, default=0.05, help="share left out of as_is")
+    parser.add_argument("--divide-epochs", type=int, help="of DivideMix; 300 by default")
     parser.add_argument("--epochs", type=int, help="200 by default")
     parser.add_argument("--recording", default="training", choices=RECORDINGS)
     parser.add_argument("--table", action="store_true", help="only print --out")
     parser.add_argument("--again", action="store_true", help="also what --out has already")
-    args = cifar.parse(parser)
+    args = cifar.parse(parser, SETTINGS)
     if not args.table:
         # What others build on comes first, and the detector that ships, which may change, last.
-        for stage in (["detector"], ["standard"], ["aum", "trained", "oracle"], ["shipped"]):
+        judged = ["aum", "trained", "oracle"]
+        for stage in (["detector"], ["standard"], judged, ["shipped"], [*DEBUGGED]):
             done = [line["config"] for line in cifar.read(args.out)]
             todo = [config for config in configurations(args) if config["method"] in stage]
             todo = [config for config in todo if args.again or config not in done]

@@ -1,4 +1,4 @@
-"""Meta re-labelling on CIFAR-10, beside Tables 1, 3 and 9 of its paper (Zhang et al., CVPR 2020).
+"""Meta re-labelling on CIFAR, beside Tables 1 to 5 and 9 of its paper (Zhang et al., CVPR 2020).
 
 Trains `MetaRelabelClassifier` with the paper's networks and settings and measures, after every
 epoch, the accuracy on the 10,000 test images and on 5,000 validation images.
@@ -10,15 +10,24 @@ epoch, the accuracy on the 10,000 test images and on 5,000 validation images.
 --help says what DIR holds. The accuracies of finished epochs go to OUT.partial at once.
 
 --tables 1 is uniform noise with 1, 5 and 10 trusted images of each class, 3 is asymmetric noise
-with 10, 9 are the ablations M-1 to M-10. **The paper's Table 9 is on CIFAR-100**; here the same
-ten methods run on CIFAR-10, and of the paper's figures only the order can be compared. Its L_KL,
-L_beta, PA and lambda are consistency, pool_loss, strong_augment and relabel; M-5 is the full
-method, M-9 and M-10 leave the pool unmixed, with 10 and with 1 trusted images a class. M-1, which
-is learning to reweight in the paper, is a relative of it: what is left of the method, with its
-cosine cycles, averaged weights, first weights and momentum in the look-ahead;
+with 10, 9 are the ablations M-1 to M-10. **The paper's Table 9 is on CIFAR-100**; with --dataset
+cifar10 the same ten methods run on CIFAR-10, and of the paper's figures only the order can be
+compared. With --dataset cifar100, 2 is uniform noise.
+
+4 is semantic noise: the labels of a ResNet-18 that has learned from 5 % of CIFAR-10 or 20 % of
+CIFAR-100 (the paper's are of a VGG-13, in files of others). 5 is open-set noise: images are
+replaced by some of CIFAR-100, of ImageNet (--imagenet, a folder for each class) or of both; the
+paper does not say how many, here it is --open-set-rate. figure1 is noise of up to 98 % and figure4
+the same without lambda, on CIFAR-100; figure2 compares the cycles with two steps of the learning
+rate, at the shares of the training at which learning to reweight has them; figure3 is several k.
+
+In Table 9, L_KL, L_beta, PA and lambda are consistency, pool_loss, strong_augment and relabel; M-5
+is the full method, M-9 and M-10 leave the pool unmixed, with 10 and with 1 trusted images a class.
+M-1, which is learning to reweight in the paper, is a relative of it: what is left of the method,
+with its cosine cycles, averaged weights, first weights and momentum in the look-ahead;
 `noisyfit.presets.learning_to_reweight_cifar10` has the numbers of its authors. Without policy
-augmentation (PA) the strong view is flip, crop and cutout. --baseline adds plain training
-with the same optimizer.
+augmentation (PA) the strong view is flip, crop and cutout. --baseline adds plain training with the
+same optimizer.
 
 "Symmetric" draws from all ten classes, as the paper's uniform noise does: symmetric-0.4 makes 36 %
 of the labels wrong. Wrong labels are counted among the images that are not trusted. What is
@@ -46,11 +55,14 @@ from pathlib import Path
 
 import cifar
 import numpy as np
+from skorch.callbacks import LRScheduler
 
-from noisyfit import MetaRelabelClassifier
+from noisyfit import MetaRelabelClassifier, MILDSelector
 from noisyfit.augment import Cutout, RandomCropFlip
+from noisyfit.datasets import load_image_folders
 from noisyfit.metrics import detection_report
-from noisyfit.modules import ConvNet, ResNet29v2, WideResNet
+from noisyfit.modules import CIFARResNet18, ConvNet, ResNet29v2, WideResNet
+from noisyfit.noise import open_set_noise, semantic_noise
 from noisyfit.training import resolve_device
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
@@ -86,7 +98,10 @@ PARAMETERS = {
     "clean_threshold": 1,
     "strong_augment": "autoaugment",
 }
-TRUSTED = {method: 10 if method == "M-10" else 100 for method in ABLATIONS}
+STEPS = "steps"
+SEVERAL_K = {f"k={k}": {"consistency": k} for k in (1, 5, 10)}
+METHODS = ABLATIONS | {STEPS: {}} | SEVERAL_K
+TRUSTED = {method: 10 if method == "M-10" else 100 for method in METHODS}
 
 # Test accuracy in per cent of the full method, Tables 1 and 3: network, trusted images, setting.
 PAPER = {
@@ -110,6 +125,10 @@ PAPER = {
         "asymmetric-0.2": "96.5 ± 0.2",
         "asymmetric-0.4": "94.9 ± 0.1",
         "asymmetric-0.8": "79.3 ± 2.4",
+        "semantic": "88.3",
+        "openset-cifar100": "92.3",
+        "openset-both": "93.0",
+        "openset-imagenet": "94.0",
     },
     ("ResNet29v2", 100): {
         "symmetric-0": "94.4",
@@ -119,7 +138,21 @@ PAPER = {
         "asymmetric-0.2": "92.7 ± 0.2",
         "asymmetric-0.4": "90.2 ± 0.5",
         "asymmetric-0.8": "78.9 ± 3.5",
+        "semantic": "81.8",
+        "openset-cifar100": "86.4",
+        "openset-both": "87.4",
+        "openset-imagenet": "90.0",
     },
+}
+UNIFORM = ("symmetric-0", "symmetric-0.2", "symmetric-0.4", "symmetric-0.8")
+# Tables 2 and 4.
+PAPER_CIFAR100 = {
+    ("WideResNet", 100): dict(zip(UNIFORM, ("83.0", "77.4", "75.1", "62.1"), strict=True)),
+    ("WideResNet", 500): dict(zip(UNIFORM, ("83.0", "80.4", "79.6", "73.6"), strict=True)),
+    ("WideResNet", 1000): dict(zip(UNIFORM, ("83.0", "81.2", "80.2", "75.5"), strict=True))
+    | {"semantic": "73.7"},
+    ("ResNet29v2", 1000): dict(zip(UNIFORM, ("72.1", "69.3", "67.0", "60.7"), strict=True))
+    | {"semantic": "65.1"},
 }
 # On CIFAR-100 with WRN-28-10, Table 9.
 PAPER_ABLATIONS = {
@@ -127,10 +160,19 @@ PAPER_ABLATIONS = {
     "symmetric-0.8": [33.52, 36.04, 37.01, 61.81, 75.42, 54.76, 72.69, 74.04, 72.7, 47.1],
 }
 SETTINGS = {
-    "1": ["symmetric-0", "symmetric-0.2", "symmetric-0.4", "symmetric-0.8"],
+    "1": list(UNIFORM),
+    "2": list(UNIFORM),
     "3": ["asymmetric-0.2", "asymmetric-0.4", "asymmetric-0.8"],
+    "4": ["semantic"],
+    "5": ["openset-cifar100", "openset-both", "openset-imagenet"],
     "9": list(PAPER_ABLATIONS),
+    "figure1": [*UNIFORM, "symmetric-0.9", "symmetric-0.95", "symmetric-0.98"],
+    "figure2": ["symmetric-0.4"],
+    "figure3": ["symmetric-0.8"],
+    "figure4": ["symmetric-0.9", "symmetric-0.95", "symmetric-0.98"],
 }
+USUAL = {"cifar10": ["1", "3", "9"], "cifar100": ["2", "9"]}
+OTHERS = {"cifar10": ["4", "5", "figure2"], "cifar100": ["4", "figure1", "figure3", "figure4"]}
 
 
 # One run
@@ -159,22 +201,78 @@ def estimator(config: dict, options: dict, seed: int):
     return MetaRelabelClassifier(judge_epochs=0, **shared, **parameters, random_state=seed)
 
 
+def images_of_imagenet(folder: str) -> np.ndarray:
+    """Read photographs as images of 32 pixels."""
+    from torchvision.transforms.v2 import CenterCrop, Compose, PILToTensor, Resize
+
+    small = Compose([Resize(32), CenterCrop(32), PILToTensor()])
+    rows = load_image_folders(folder, folder, transform=small).X
+    return np.stack([rows[i][0].numpy() for i in range(len(rows))])
+
+
+def with_noise_of_images(
+    config: dict, options: dict, data: cifar.Split, trusted: np.ndarray
+) -> tuple[cifar.Split, np.ndarray]:
+    """Return the rows with semantic or open-set noise, and which images belong to no class."""
+    kind, _, pool = config["setting"].partition("-")
+    replaced, seed = np.zeros(len(data.y), dtype=bool), data.training_seed
+    if kind == "semantic":
+        classes = cifar.N_CLASSES[cifar.dataset_of(config)]
+        network = MILDSelector(
+            CIFARResNet18,
+            rounds=1,
+            judge_epochs=0,
+            max_epochs=config["noise"]["epochs"],
+            lr=0.05,
+            device=options["device"],
+            random_state=seed,
+        )
+        X, y = np.concatenate([data.X, data.X_val]), np.concatenate([data.y, data.y_val])
+        share = 0.05 if classes == 10 else 0.2
+        given = semantic_noise(X, y, network, share_trained_on=share, random_state=seed).labels
+        n = len(data.y)
+        return data._replace(given=given[:n], given_val=given[n:]), replaced
+    if kind == "openset":
+        parts = []
+        if pool != "imagenet":
+            parts.append(cifar.images(options["data"], "cifar100")[0])
+        if pool != "cifar100":
+            parts.append(images_of_imagenet(config["noise"]["imagenet"]))
+        X = data.X.copy()
+        X[~trusted], replaced[~trusted] = open_set_noise(
+            *(X[~trusted], np.concatenate(parts), config["noise"]["rate"]),
+            y=data.y[~trusted],
+            random_state=seed,
+        )
+        return data._replace(X=X), replaced
+    return data, replaced
+
+
 def run(config: dict, options: dict) -> dict:
     """Train once and return the result line."""
     cifar.use_threads(options)
-    data = cifar.split(config, options["data"])
+    of_images = config["setting"].partition("-")[0] in ("semantic", "openset")
+    drawn = config | {"setting": "symmetric-0"} if of_images else config
+    data = cifar.split(drawn, options["data"])
     # The first three streams are those of the split.
     choice = np.random.default_rng(np.random.SeedSequence(config["seed"]).spawn(4)[3])
-    trusted = choose_trusted(data.y, config["trusted"] // 10, choice)
+    n_classes = cifar.N_CLASSES[cifar.dataset_of(config)]
+    trusted = choose_trusted(data.y, config["trusted"] // n_classes, choice)
+    data, replaced = with_noise_of_images(config, options, data, trusted)
     given = np.where(trusted, data.y, data.given)
-    wrong, others = given != data.y, ~trusted
+    wrong, others = (given != data.y) | replaced, ~trusted
     name = f"{config['module']} {config['setting']} seed {config['seed']} {config['method']}"
     name += f" {config['trusted']} trusted"
     start = time.time()
     device = resolve_device(options["device"])
     scores = cifar.EpochScores(data, device, cifar.epoch_report(name, config, options, start))
     print(name, f"starts: {wrong[others].mean():.2%} of {others.sum()} labels wrong", flush=True)
-    fitted = estimator(config, options, data.training_seed).set_params(callbacks=[scores])
+    callbacks = [scores]
+    if config["method"] == STEPS:  # L2R: at 40,000 and 50,000 of 60,000 steps
+        epochs = config["parameters"]["max_epochs"]
+        steps = {"milestones": [epochs * 4 // 6, epochs * 5 // 6], "gamma": 0.1}
+        callbacks.append(LRScheduler(policy="MultiStepLR", **steps))
+    fitted = estimator(config, options, data.training_seed).set_params(callbacks=callbacks)
     fitted.fit(data.X, given, **({} if config["method"] == PLAIN else {"trusted": trusted}))
     measured: dict = {}
     if wrong.any():
@@ -207,8 +305,15 @@ def tables(results: list[dict]) -> str:
     """Return Markdown tables of all results beside the paper's figures; accuracies in per cent."""
     chosen = {
         "Table 1, uniform noise.": ("1", (FULL, PLAIN)),
+        "Table 2, uniform noise on CIFAR-100.": ("2", (FULL, PLAIN)),
         "Table 3, asymmetric noise.": ("3", (FULL, PLAIN)),
+        "Table 4, semantic noise.": ("4", (FULL, PLAIN)),
+        "Table 5, open-set noise.": ("5", (FULL, PLAIN)),
         "Table 9, ablations; the paper's figures are those on CIFAR-100.": ("9", ABLATIONS),
+        "Figure 1, noise of up to 98 %.": ("figure1", (FULL,)),
+        "Figure 2, cycles and steps of the learning rate.": ("figure2", (FULL, STEPS)),
+        "Figure 3, several k.": ("figure3", (FULL, *SEVERAL_K)),
+        "Figure 4, without lambda.": ("figure4", (FULL, "M-8")),
     }
     parts = []
     for title, (table, methods) in chosen.items():
@@ -216,6 +321,7 @@ def tables(results: list[dict]) -> str:
             r
             for r in sorted(results, key=place)
             if r["config"]["setting"] in SETTINGS[table] and r["config"]["method"] in methods
+            if table in USUAL[of(r)] + OTHERS[of(r)]
         ]
         if rows:
             parts += [title, cifar.markdown(HEAD, [row(r, table) for r in rows])]
@@ -229,10 +335,14 @@ HEAD = [
 ]
 
 
+def of(r: dict) -> str:
+    return cifar.dataset_of(r["config"])
+
+
 def place(r: dict) -> tuple:
     """Sort by network, setting, method and trusted images."""
-    c, methods = r["config"], [PLAIN, *ABLATIONS]
-    settings = SETTINGS["1"] + SETTINGS["3"]
+    c, methods = r["config"], [PLAIN, *METHODS]
+    settings = list(dict.fromkeys(name for part in SETTINGS.values() for name in part))
     order = settings.index(c["setting"]), methods.index(c["method"]), c["trusted"], c["seed"]
     return list(MODULES).index(c["module"]), *order
 
@@ -243,8 +353,9 @@ def row(r: dict, table: str) -> list:
     method, setting, n_trusted = config["method"], config["setting"], config["trusted"]
     chosen, paper, rate = cifar.by_validation(epochs), "-", r["estimated_noise_rate"]
     if table != "9" and method == FULL:
-        paper = PAPER.get((config["module"], n_trusted), {}).get(setting, "-")
-    elif n_trusted == TRUSTED.get(method) and config["module"] == "WideResNet":
+        papers = PAPER if of(r) == "cifar10" else PAPER_CIFAR100
+        paper = papers.get((config["module"], n_trusted), {}).get(setting, "-")
+    elif table == "9" and config["module"] == "WideResNet":
         paper = f"{PAPER_ABLATIONS[setting][list(ABLATIONS).index(method)]} (CIFAR-100)"
     trust = [r.get(f"trust_{label}") for label in ("right", "wrong")]
     return [
@@ -263,20 +374,33 @@ def row(r: dict, table: str) -> list:
 # Command line
 
 
+def noise_of_images(args: argparse.Namespace, setting: str) -> dict:
+    """Return what semantic and open-set noise depend on."""
+    kind = setting.partition("-")[0]
+    chosen = {
+        "semantic": {"epochs": args.semantic_epochs},
+        "openset": {"rate": args.open_set_rate, "imagenet": args.imagenet},
+    }
+    return {"noise": chosen[kind]} if kind in chosen else {}
+
+
 def configurations(args: argparse.Namespace) -> list[dict]:
     """List all runs that the command line asks for, each once."""
     wanted: list[tuple] = []
     for table in args.tables:
         for setting in SETTINGS[table]:
-            if table == "1":
+            if table in ("1", "2"):
                 wanted += [(setting, FULL, n_trusted) for n_trusted in (10, 50, 100)]
-            elif table == "3":
-                wanted.append((setting, FULL, 100))
-            else:
+            elif table == "9":
                 wanted += [(setting, method, TRUSTED[method]) for method in ABLATIONS]
+            else:
+                more = {"figure2": [STEPS], "figure3": SEVERAL_K, "figure4": ["M-8"]}
+                wanted += [(setting, method, 100) for method in (FULL, *more.get(table, ()))]
             if args.baseline:
                 wanted.append((setting, PLAIN, 100))
-    wanted = [w for w in dict.fromkeys(wanted) if w[2] in args.trusted]
+    per_class = cifar.N_CLASSES[args.dataset] // 10
+    wanted = [(*w[:2], w[2] * per_class) for w in dict.fromkeys(wanted)]
+    wanted = [w for w in wanted if args.trusted is None or w[2] in args.trusted]
     wanted = [w for w in wanted if args.methods is None or w[1] in args.methods]
     epochs = args.epochs or (20 if args.small else SCHEDULES[args.schedule])
     return [
@@ -286,13 +410,14 @@ def configurations(args: argparse.Namespace) -> list[dict]:
             "trusted": n_trusted,
             "seed": seed,
             "parameters": {"max_epochs": epochs}
-            | ({} if method == PLAIN else PARAMETERS | ABLATIONS[method]),
+            | ({} if method == PLAIN else PARAMETERS | METHODS[method]),
             "module": module,
             "network": {"module__width": 16} if args.small else {},
             "lr": 0.02 if args.small else 0.1,
             "weight_decay": WEIGHT_DECAY[module],
             "batch_size": 100,
             "precision": args.precision,
+            **noise_of_images(args, setting),
             **cifar.amount_of_data(args, n_train=5_000, n_eval=2_000),
         }
         for seed in args.seeds
@@ -304,16 +429,26 @@ def configurations(args: argparse.Namespace) -> list[dict]:
 def main() -> None:
     parser = cifar.command_line(__doc__, out="meta_relabel.jsonl")
     networks = ["ResNet29v2", "WideResNet"]
-    parser.add_argument("--tables", nargs="+", choices=list(SETTINGS), default=list(SETTINGS))
+    parser.add_argument("--tables", nargs="+", choices=list(SETTINGS), help=f"{USUAL}, or {OTHERS}")
     parser.add_argument("--networks", nargs="+", choices=networks, default=networks)
-    parser.add_argument("--trusted", nargs="+", type=int, choices=[10, 50, 100], help="in all")
-    parser.add_argument("--methods", nargs="+", choices=[PLAIN, *ABLATIONS], metavar="NAME")
+    parser.add_argument(
+        "--trusted", nargs="+", type=int, choices=[10, 50, 100, 500, 1000], help="in all"
+    )
+    parser.add_argument("--methods", nargs="+", choices=[PLAIN, *METHODS], metavar="NAME")
+    parser.add_argument("--semantic-epochs", type=int, default=50, help="of the weak classifier")
+    parser.add_argument("--open-set-rate", type=float, default=0.6, help="share replaced")
+    parser.add_argument("--imagenet", help="folder of ImageNet's images, for --tables 5")
     parser.add_argument("--baseline", action="store_true", help="also plain training")
     parser.add_argument("--schedule", choices=list(SCHEDULES), default="paper", help=f"{SCHEDULES}")
     parser.add_argument("--epochs", type=int, help="in place of --schedule")
     parser.add_argument("--table", action="store_true", help="only print --out")
-    parser.set_defaults(trusted=[10, 50, 100])
     args = cifar.parse(parser)
+    args.tables = args.tables or USUAL[args.dataset]
+    strange = set(args.tables) - {*USUAL[args.dataset], *OTHERS[args.dataset]}
+    if strange:
+        parser.error(f"--tables {min(strange)} is not on {args.dataset}")
+    if "5" in args.tables and args.imagenet is None and not args.table:
+        parser.error("--tables 5 needs --imagenet")
     if not args.table:
         cifar.train_missing(run, configurations(args), args)
     print(tables(cifar.read(args.out)))
