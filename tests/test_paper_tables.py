@@ -18,13 +18,13 @@ def miniature(monkeypatch):
     import cifar
     import miniature
 
-    def images(folder):
+    def images(folder, dataset):
         y = np.arange(6000) % 10
         x = np.random.default_rng(0).integers(0, 100, (6000, 3, 32, 32), dtype=np.uint8)
         x[np.arange(6000), :, 3 * y] += 150
         return x, y, x[:50], y[:50]
 
-    def given_labels(folder, setting, y, noise):
+    def given_labels(config, folder, y, noise):
         return np.where(noise.random(len(y)) < 0.2, (y + 1) % 10, y)
 
     monkeypatch.setattr(cifar, "images", images)
@@ -69,7 +69,7 @@ def test_the_images_are_averaged(miniature):
 
 
 def test_a_run_is_made_once(miniature, monkeypatch):
-    monkeypatch.setattr(miniature.cifar, "source", lambda folder: "made")
+    monkeypatch.setattr(miniature.cifar, "source", lambda folder, dataset: "made")
     args = {"tables": list(miniature.TABLES), "seeds": [0, 1], "settings": None, "methods": None}
     args |= {"precision": "auto", "limit": None, "data": ""}
     made = miniature.configurations(SimpleNamespace(**args))

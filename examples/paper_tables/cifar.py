@@ -342,7 +342,6 @@ def command_line(
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
     parser.add_argument("--device", default="auto")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, on one device")
-    parser.add_argument("--small", action="store_true", help="a size for a CPU, see above")
     parser.add_argument("--out", default=out)
     parser.add_argument("--limit", type=int, help=argparse.SUPPRESS)  # images, to try the script
     return parser
@@ -368,11 +367,11 @@ def parse(
     return args
 
 
-def amount_of_data(args: argparse.Namespace, n_train: int, n_eval: int) -> dict:
-    """Return that part of a configuration; `n_train` and `n_eval` are the numbers of --small."""
+def amount_of_data(args: argparse.Namespace) -> dict:
+    """Return that part of a configuration."""
     return {
-        "n_train": args.limit or (n_train if args.small else 45_000),
-        "n_eval": args.limit or (n_eval if args.small else 10_000),
+        "n_train": args.limit or 45_000,
+        "n_eval": args.limit or 10_000,
         "images": source(args.data, args.dataset),
         **({} if args.dataset == "cifar10" else {"dataset": args.dataset, "circle": args.circle}),
     }

@@ -4,7 +4,6 @@ Trains `DLTClassifier` with the paper's network and settings and measures, after
 accuracy on the 10,000 test images and on 5,000 validation images.
 
     python examples/paper_tables/dlt.py --data DIR --out dlt.jsonl --jobs 4 --baseline also
-    python examples/paper_tables/dlt.py --data DIR --small --out dlt_small.jsonl
     python examples/paper_tables/dlt.py --table --out dlt.jsonl
 
 --settings symmetric-0.3 symmetric-0.5 are of Table 5 alone. --division is Table 4: DivideMix and
@@ -26,9 +25,7 @@ lambda_n follows the estimator's default, 0 below a noise rate of 0.25, else 25:
 paper names for CIFAR-10, without a rule. Plain training (--baseline) is the same network and
 optimizer.
 
---small: 10,000 training images, a small convolutional network (width 16), 20 epochs with a warm-up
-and a ramp of 4 each, a window of half an epoch, mixup 0.5: a check that the script works, not a
-reproduction.
+A size for a CPU, in which networks memorise, is miniature.py.
 """
 
 from __future__ import annotations
@@ -42,7 +39,7 @@ import numpy as np
 from noisyfit import DivideMixClassifier, DLTClassifier, presets
 from noisyfit.augment import RandomCropFlip
 from noisyfit.metrics import detection_report
-from noisyfit.modules import ConvNet, PreActResNet18
+from noisyfit.modules import PreActResNet18
 from noisyfit.training import resolve_device
 
 if TYPE_CHECKING:
@@ -83,7 +80,6 @@ PAPER_RATES = {
 ALL_SETTINGS = [f"symmetric-0.{i}" for i in range(2, 9) if i != 7]
 ALL_SETTINGS += [name for name in PAPER if name.startswith("asymmetric")]
 SETTINGS = {"cifar10": ALL_SETTINGS, "cifar100": ALL_SETTINGS}
-MODULES = {"PreActResNet18": PreActResNet18, "ConvNet": ConvNet}
 LAST_EPOCHS = 10
 
 
@@ -95,7 +91,7 @@ def run(config: dict, options: dict) -> dict:
     start = time.time()
     kind = DivideMixClassifier if config["method"] in ("gmm", "dlt") else DLTClassifier
     estimator = kind(
-        MODULES[config["module"]],
+        PreActResNet18,
         judge_epochs=0,  # the paper has none
         **{"class_prior": "uniform"} | config["parameters"],
         augment=RandomCropFlip(padding=4),
@@ -140,8 +136,7 @@ def table(results: list[dict]) -> str:
     for r in sorted(results, key=key):
         config, epochs, detection = r["config"], r["epochs"], r["detection"]
         chosen = cifar.by_validation(epochs)
-        same_network = config["module"] == "PreActResNet18"
-        best, last = paper_figures(config) if same_network else ("-", "-")
+        best, last = paper_figures(config)
         on_cifar100 = cifar.dataset_of(config) == "cifar100"
         estimated = config["parameters"]["noise_rate"] == "auto"
         body.append(
@@ -155,9 +150,7 @@ def table(results: list[dict]) -> str:
                 *(f"{detection[k]:.4f}" if config["method"] != "plain" else "-" for k in SHOWN),
                 f"{r['estimated_noise_rate']:.2%}" if estimated else "-",
                 "{:.2%} to {:.2%}".format(*r["interval"]) if estimated else "-",
-                PAPER_RATES.get(config["setting"], ("-", "-"))[on_cifar100]
-                if same_network and estimated
-                else "-",
+                PAPER_RATES.get(config["setting"], ("-", "-"))[on_cifar100] if estimated else "-",
                 f"{r['seconds'] / 60:.1f}",
             ]
         )
@@ -205,13 +198,13 @@ def configurations(args: argparse.Namespace) -> list[dict]:
     """List all runs that the command line asks for."""
     methods = [] if args.baseline == "only" else args.division or args.strategies
     methods = [*methods, "plain"] if args.baseline else methods
-    epochs = args.epochs or (20 if args.small else 300)
-    estimation = args.estimation_epochs or (20 if args.small else epochs)
+    epochs = args.epochs or 300
+    estimation = args.estimation_epochs or epochs
     made = []
     for setting in args.settings:
         for seed in args.seeds:
             for method in methods:
-                parameters = {"max_epochs": epochs} | ({"module__width": 16} if args.small else {})
+                parameters = {"max_epochs": epochs}
                 if method == "plain":
                     parameters |= {"noise_rate": 0.0, "warmup_epochs": epochs, "ramp_epochs": 0}
                     parameters |= {"n_views": 1}
@@ -224,10 +217,10 @@ def configurations(args: argparse.Namespace) -> list[dict]:
                         "strategy": {"window": "sliding_window", "epoch": "last_epoch"}[method],
                         "noise_rate": "auto" if args.noise_rate == "auto" else nominal,
                         "estimation_epochs": estimation,
-                        "warmup_epochs": epochs // 5 if args.small else stage,
-                        "ramp_epochs": epochs // 5 if args.small else stage,
-                        "window": "auto" if args.small else 200,
-                        "mixup_alpha": 0.5 if args.small else 4.0,
+                        "warmup_epochs": stage,
+                        "ramp_epochs": stage,
+                        "window": 200,
+                        "mixup_alpha": 4.0,
                     }
                     if args.dataset == "cifar100":
                         preset = presets.dlt_cifar100(setting.split("-")[0], nominal)
@@ -240,11 +233,11 @@ def configurations(args: argparse.Namespace) -> list[dict]:
                         "method": method,
                         "seed": seed,
                         "parameters": parameters,
-                        "module": "ConvNet" if args.small else "PreActResNet18",
+                        "module": "PreActResNet18",
                         "lr": 0.02,
                         "batch_size": 128,
                         "precision": args.precision,
-                        **cifar.amount_of_data(args, n_train=10_000, n_eval=10_000),
+                        **cifar.amount_of_data(args),
                     }
                 )
     return made

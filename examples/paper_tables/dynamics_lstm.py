@@ -12,7 +12,6 @@ all labels, those that the shipped detector suspects most, were replaced by the 
 (`debug_labels`).
 
     python examples/paper_tables/dynamics_lstm.py --data DIR --out dynamics_lstm.jsonl
-    python examples/paper_tables/dynamics_lstm.py --data DIR --small --out dynamics_lstm_small.jsonl
     python examples/paper_tables/dynamics_lstm.py --table --out dynamics_lstm.jsonl
 
 --help says what DIR holds. The folder OUT.partial keeps the recorded dynamics and trained
@@ -43,8 +42,7 @@ by-product of training, as the paper says (its code records in passes of their o
 images, as --recording evaluation_augmented does). AUM is that of the same run, without the
 threshold of its authors.
 
---small: 5,000 training and 2,000 test images, a small convolutional network (width 16), 20 epochs:
-a check that the script works, not a reproduction. Six settings take 31 trainings of a minute.
+A size for a CPU, in which networks memorise, is miniature.py.
 """
 
 from __future__ import annotations
@@ -73,7 +71,7 @@ from noisyfit.datasets import cifar100_superclasses
 from noisyfit.dynamics import TrainingDynamics
 from noisyfit.dynamics._container import QUANTITIES
 from noisyfit.metrics import auroc, average_precision, precision_at_recall
-from noisyfit.modules import ConvNet, PreActResNet18, ResNet32
+from noisyfit.modules import PreActResNet18, ResNet32
 from noisyfit.noise import corrupt_labels, transition_matrix
 from noisyfit.training import predict_logits, resolve_device, resolve_precision
 
@@ -117,7 +115,6 @@ DEBUGGED = {"divide": 0.0, "divide_5": 0.05, "divide_10": 0.1}
 RANKINGS = METHODS | {"standard": "mean probability"}
 FIGURES = (average_precision, auroc, precision_at_recall)
 RECORDINGS = ["training", "evaluation", "evaluation_augmented"]
-MODULES = {"ResNet32": ResNet32, "ConvNet": ConvNet}
 
 
 # Data
@@ -224,7 +221,7 @@ def estimator(
     config: dict, options: dict, seed: int, kind: type = DynamicsLSTMDetector, **more
 ) -> DynamicsLSTMDetector:
     return kind(
-        MODULES[config["module"]],
+        ResNet32,
         judge_epochs=0,  # the paper has none
         **config["parameters"],
         **more,
@@ -281,7 +278,7 @@ def by_dividemix(config: dict, options: dict, data: Data) -> dict:
             network.fit(data.X, data.given), data.X, data.given, share, data.y
         )
     divided = DivideMixClassifier(
-        PreActResNet18 if config["module"] == "ResNet32" else MODULES[config["module"]],
+        PreActResNet18,
         judge_epochs=0,  # the paper has none
         **config["divide"],
         precision=config["precision"],
@@ -391,9 +388,9 @@ def table(results: list[dict]) -> str:
     body, figures = [], []
     for r in newest(results):
         config = r["config"]
-        method, same_network = config["method"], config["module"] == "ResNet32"
+        method = config["method"]
         papers = PAPER if cifar.dataset_of(config) == "cifar10" else PAPER_CIFAR100
-        paper = papers[config["setting"]].get(method, "-") if same_network else "-"
+        paper = papers[config["setting"]].get(method, "-")
         rate = r.get("estimated_noise_rate")
         wrong = f"{r['noise_rate']:.2%}"
         body.append(
@@ -438,21 +435,16 @@ def dividemix(args: argparse.Namespace, setting: str) -> dict:
 
 def configurations(args: argparse.Namespace) -> list[dict]:
     """List all runs that the command line asks for."""
-    small = args.small
-    if small:
-        parameters = {"optimizer__momentum": 0.9, "optimizer__weight_decay": 5e-4}
-        parameters |= {"max_epochs": args.epochs or 20, "module__width": 16}
-    else:
-        parameters = {"optimizer__nesterov": True, "optimizer__weight_decay": 1e-4}
-        parameters |= {"max_epochs": args.epochs or 200, "optimizer__momentum": 0.9}
+    parameters = {"optimizer__nesterov": True, "optimizer__weight_decay": 1e-4}
+    parameters |= {"max_epochs": args.epochs or 200, "optimizer__momentum": 0.9}
     shared = {
         "parameters": parameters,
-        "module": "ConvNet" if small else "ResNet32",
-        "lr": 0.05 if small else 0.1,
-        "batch_size": 64 if small else 128,
+        "module": "ResNet32",
+        "lr": 0.1,
+        "batch_size": 128,
         "recording": args.recording,
         "precision": args.precision,
-        **cifar.amount_of_data(args, n_train=5000, n_eval=2000),
+        **cifar.amount_of_data(args),
     }
     made = []
     for seed in args.seeds:

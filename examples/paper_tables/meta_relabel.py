@@ -4,7 +4,6 @@ Trains `MetaRelabelClassifier` with the paper's networks and settings and measur
 epoch, the accuracy on the 10,000 test images and on 5,000 validation images.
 
     python examples/paper_tables/meta_relabel.py --data DIR --out meta_relabel.jsonl
-    python examples/paper_tables/meta_relabel.py --data DIR --small --out meta_relabel_small.jsonl
     python examples/paper_tables/meta_relabel.py --table --out meta_relabel.jsonl
 
 --help says what DIR holds. The accuracies of finished epochs go to OUT.partial at once.
@@ -43,8 +42,7 @@ code of the paper has shortcuts without parameters. Weight decay acts on all par
 networks. Where the code and the text of the paper differ, `MetaRelabelClassifier` says which one it
 follows.
 
---small: 5,000 training and 2,000 test images, a small convolutional network (width 16), 20 epochs,
-a learning rate of 0.02: a check that the script works, not a reproduction.
+A size for a CPU, in which networks memorise, is miniature.py.
 """
 
 from __future__ import annotations
@@ -61,7 +59,7 @@ from noisyfit import MetaRelabelClassifier, MILDSelector
 from noisyfit.augment import Cutout, RandomCropFlip
 from noisyfit.datasets import load_image_folders
 from noisyfit.metrics import detection_report
-from noisyfit.modules import CIFARResNet18, ConvNet, ResNet29v2, WideResNet
+from noisyfit.modules import CIFARResNet18, ResNet29v2, WideResNet
 from noisyfit.noise import open_set_noise, semantic_noise
 from noisyfit.training import resolve_device
 
@@ -74,8 +72,8 @@ from comparison import plain as plain_training
 if TYPE_CHECKING:
     import argparse
 
-MODULES = {"ResNet29v2": ResNet29v2, "WideResNet": WideResNet, "ConvNet": ConvNet}
-WEIGHT_DECAY = {"ResNet29v2": 2e-4, "WideResNet": 5e-4, "ConvNet": 5e-4}
+MODULES = {"ResNet29v2": ResNet29v2, "WideResNet": WideResNet}
+WEIGHT_DECAY = {"ResNet29v2": 2e-4, "WideResNet": 5e-4}
 SCHEDULES = {"paper": 200, "half": 100, "short": 40}
 FULL, PLAIN = "M-5", "plain"
 ABLATIONS = {
@@ -182,7 +180,6 @@ def estimator(config: dict, options: dict, seed: int):
     """Return the estimator of a run, not fitted."""
     shared = {
         "module": MODULES[config["module"]],
-        **config["network"],
         "optimizer__momentum": 0.9,
         "optimizer__weight_decay": config["weight_decay"],
         "lr": config["lr"],
@@ -402,7 +399,7 @@ def configurations(args: argparse.Namespace) -> list[dict]:
     wanted = [(*w[:2], w[2] * per_class) for w in dict.fromkeys(wanted)]
     wanted = [w for w in wanted if args.trusted is None or w[2] in args.trusted]
     wanted = [w for w in wanted if args.methods is None or w[1] in args.methods]
-    epochs = args.epochs or (20 if args.small else SCHEDULES[args.schedule])
+    epochs = args.epochs or SCHEDULES[args.schedule]
     return [
         {
             "setting": setting,
@@ -412,16 +409,15 @@ def configurations(args: argparse.Namespace) -> list[dict]:
             "parameters": {"max_epochs": epochs}
             | ({} if method == PLAIN else PARAMETERS | METHODS[method]),
             "module": module,
-            "network": {"module__width": 16} if args.small else {},
-            "lr": 0.02 if args.small else 0.1,
+            "lr": 0.1,
             "weight_decay": WEIGHT_DECAY[module],
             "batch_size": 100,
             "precision": args.precision,
             **noise_of_images(args, setting),
-            **cifar.amount_of_data(args, n_train=5_000, n_eval=2_000),
+            **cifar.amount_of_data(args),
         }
         for seed in args.seeds
-        for module in (["ConvNet"] if args.small else args.networks)
+        for module in args.networks
         for setting, method, n_trusted in wanted
     ]
 

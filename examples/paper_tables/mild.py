@@ -5,7 +5,6 @@ how clean the rows of that round were (precision, and recall of the clean rows) 
 the 10,000 test images and on the 5,000 validation images.
 
     python examples/paper_tables/mild.py --data DIR --out mild.jsonl --jobs 4 --baseline also
-    python examples/paper_tables/mild.py --data DIR --small --out mild_small.jsonl
     python examples/paper_tables/mild.py --table --out mild.jsonl           (or --table rounds)
 
 --help says what DIR holds, which may have the labels of CIFAR-10N and CIFAR-100N, too. --variants
@@ -24,8 +23,7 @@ in the paper: a corrupted label is drawn from all ten classes, its own included,
 symmetric-0.2 makes 18 % of the labels wrong. Plain training (--baseline) is the same network,
 optimizer and schedule in one round of --baseline-epochs epochs.
 
---small: 20,000 training images, a small convolutional network and 2 rounds of 10 epochs after a
-first one of 20, plain training 40 epochs: a check that the script works, not a reproduction.
+A size for a CPU, in which networks memorise, is miniature.py.
 """
 
 from __future__ import annotations
@@ -41,7 +39,7 @@ from noisyfit import MILDSelector
 from noisyfit.augment import RandomCropFlip
 from noisyfit.data import make_rows
 from noisyfit.metrics import detection_report
-from noisyfit.modules import CIFARResNet34, ConvNet
+from noisyfit.modules import CIFARResNet34
 from noisyfit.training import predict_logits
 
 if TYPE_CHECKING:
@@ -86,7 +84,6 @@ PAPER_VARIANTS = {
     ("symmetric-0.2", "eigenvector"): ("99.91 77.05 91.04", "99.56 82.43 70.39"),  # Table 5
     ("symmetric-0.2", "mild"): ("98.35 98.96 93.03", "95.74 98.78 74.17"),  # Table 5
 }
-MODULES = {"CIFARResNet34": CIFARResNet34, "ConvNet": ConvNet}
 
 
 # One run
@@ -143,7 +140,7 @@ def run(config: dict, options: dict) -> dict:
     }
     scores = RoundScores(report, is_clean, evaluation)
     estimator = MILDSelector(
-        MODULES[config["module"]],
+        CIFARResNet34,
         judge_epochs=0,  # the paper has none
         **VARIANTS.get(config["method"], {}),
         rounds=config["rounds"],
@@ -275,18 +272,17 @@ def configurations(args: argparse.Namespace) -> list[dict]:
     """List all runs that the command line asks for."""
     methods = [] if args.baseline == "only" else args.variants
     methods = [*methods, "standard"] if args.baseline else methods
-    small = args.small
     later = 20 if args.dataset == "cifar10" else 50
     made = []
     for setting in args.settings:
         short = setting == "symmetric-0.5" and args.dataset == "cifar10"
-        usual_first = 20 if small else 10 if short else 70
+        usual_first = 10 if short else 70
         for seed in args.seeds:
             for method in methods:
-                epochs = args.epochs or (10 if small else later)
-                lengths = (args.rounds or (3 if small else 27), args.first_epochs or usual_first)
+                epochs = args.epochs or later
+                lengths = (args.rounds or 27, args.first_epochs or usual_first)
                 if method == "standard":
-                    epochs = args.baseline_epochs or (40 if small else 120)
+                    epochs = args.baseline_epochs or 120
                     lengths = (1, epochs)
                 made.append(
                     {
@@ -296,12 +292,12 @@ def configurations(args: argparse.Namespace) -> list[dict]:
                         "rounds": lengths[0],
                         "first_epochs": lengths[1],
                         "epochs": epochs,
-                        "module": "ConvNet" if small else "CIFARResNet34",
+                        "module": "CIFARResNet34",
                         "lr": 0.01,
                         "weight_decay": 5e-3,
                         "batch_size": 128,
                         "precision": args.precision,
-                        **cifar.amount_of_data(args, n_train=20_000, n_eval=10_000),
+                        **cifar.amount_of_data(args),
                     }
                 )
     return made

@@ -40,6 +40,10 @@ from noisyfit.training import resolve_device
 if TYPE_CHECKING:
     import argparse
 
+FILES = """
+DIR holds torchvision's ``cifar-10-batches-py`` or ``cifar10_jpeg_full.npz``. A finished result is
+one JSON line in --out; a run that is called again skips what is there.
+"""
 SYMMETRIC = ["symmetric-0.2", "symmetric-0.4", "symmetric-0.6", "symmetric-0.8"]
 HALVES = ["symmetric-0.2", "symmetric-0.5", "symmetric-0.8"]
 # Table: what it takes, by setting.
@@ -126,7 +130,7 @@ def configurations(args: argparse.Namespace) -> list[dict]:
             "precision": args.precision,
             "n_train": args.limit or 5_000,
             "n_eval": args.limit or 10_000,
-            "images": cifar.source(args.data) + ", 16 x 16",
+            "images": cifar.source(args.data, "cifar10") + ", 16 x 16",
         }
         for setting, method in wanted
         for seed in args.seeds
@@ -136,7 +140,7 @@ def configurations(args: argparse.Namespace) -> list[dict]:
 
 
 def main() -> None:
-    parser = cifar.command_line(__doc__, out="miniature.jsonl")
+    parser = cifar.command_line(__doc__, out="miniature.jsonl", files=FILES)
     parser.add_argument("--tables", nargs="+", choices=list(TABLES), default=list(TABLES))
     settings = dict.fromkeys(setting for table in TABLES.values() for setting, _ in table)
     parser.add_argument("--settings", nargs="+", choices=list(settings), metavar="NAME")
