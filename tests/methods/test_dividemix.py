@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy.stats import norm
 from sklearn.datasets import load_digits
+from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import train_test_split
 from skorch.callbacks import Callback
 from torch import nn
@@ -96,15 +97,25 @@ def sharp(p, temperature=0.4):
 def test_the_division_is_bayes_rule_of_two_normals():
     rng = np.random.default_rng(1)
     wrong = rng.random(20000) < 0.3
-    losses = np.where(wrong, rng.normal(5, 1, 20000), rng.normal(1, 0.5, 20000))
+    losses = np.where(wrong, rng.normal(6, 0.7, 20000), rng.normal(1, 0.7, 20000))
     clean = clean_probability(losses, np.ones(20000, dtype=bool))
-    right = 0.7 * norm.pdf(losses, 1, 0.5)
-    expected = right / (right + 0.3 * norm.pdf(losses, 5, 1))
-    between = (losses > 0.5) & (losses < 6)  # beyond, the rule turns round, and w stays
-    np.testing.assert_allclose(clean[between], expected[between], atol=0.02)
+    spread = np.sqrt(0.7**2 + 5e-4 * np.ptp(losses) ** 2)  # what the paper's code adds
+    right = 0.7 * norm.pdf(losses, 1, spread)
+    expected = right / (right + 0.3 * norm.pdf(losses, 6, spread))
+    np.testing.assert_allclose(clean, expected, atol=0.02)
     assert ((clean > 0.5) == ~wrong).mean() > 0.99
+
+
+@pytest.mark.parametrize(("narrow", "wide"), [(0.3, 1.5), (1.5, 0.3)])
+def test_a_smaller_loss_is_never_less_clean(narrow, wide):
+    # Bayes' rule turns round at the far end of the narrow component.
+    rng = np.random.default_rng(1)
+    losses = np.r_[rng.normal(1, narrow, 3000), rng.normal(5, wide, 3000), -4, 14]
+    clean = clean_probability(losses, np.ones(6002, dtype=bool))
     order = np.argsort(losses)
-    assert (np.diff(clean[order]) <= 1e-12).all(), "a smaller loss is never less clean"
+    assert (np.diff(clean[order]) <= 1e-12).all()
+    assert clean[-2] > 0.9
+    assert clean[-1] < 0.1
 
 
 def test_the_scale_of_the_losses_does_not_matter():
@@ -121,6 +132,22 @@ def test_a_component_is_not_narrower_than_that_of_the_papers_code():
     clean = clean_probability(losses, np.ones(1001, dtype=bool))
     assert (clean[:950] > 0.9).all()
     assert (clean[950:] < 0.1).all()
+
+
+def test_the_mixture_stops_early_as_in_the_papers_code():
+    # Right labels whose losses are spread out: the likelihood has its maximum elsewhere.
+    rng = np.random.default_rng(0)
+    losses = np.r_[rng.gamma(1.2, 0.9, 5000), rng.normal(3, 0.8, 3000).clip(0)]
+    scaled = ((losses - losses.min()) / np.ptp(losses))[:, None]
+    code = GaussianMixture(2, max_iter=10, tol=1e-2, reg_covar=5e-4, random_state=0).fit(scaled)
+    to_the_end = GaussianMixture(2, max_iter=2000, tol=1e-9, random_state=0).fit(scaled)
+    believed = [
+        (one.predict_proba(scaled)[:, one.means_.argmin()] > 0.5).mean()
+        for one in (code, to_the_end)
+    ]
+    clean = clean_probability(losses, np.ones(8000, dtype=bool))
+    assert (clean > 0.5).mean() == pytest.approx(believed[0], abs=0.005)
+    assert believed[0] > believed[1] + 0.1
 
 
 def test_rows_that_are_not_fitted_are_judged():

@@ -235,10 +235,10 @@ class DivideMixClassifier(BaseNoisyClassifier):
     mean of the losses of five epochs at 90 % noise and a penalty on sure predictions in the warm-up
     against pair noise, there is neither.
 
-    *Mixture*. Losses are those of evaluation mode and the standard input, scaled to [0, 1]. A
-    component has a variance of 5e-4 at least, what the paper's code adds. Where the losses are no
-    two groups all labels are believed. Rows that are held back are judged by the mixture, but not
-    in it.
+    *Mixture*. Losses are those of evaluation mode and the standard input, scaled to [0, 1], and the
+    mixture is fitted as in the paper's code, by k-means and ten steps of EM at most; only that
+    Bayes' rule does not turn round beyond the mean of the narrower component. Rows that are held
+    back are judged by the mixture, but not in it.
 
     *Thresholds*. ``division="dlt"`` takes the losses of each batch in training mode without
     gradient, in the standard view, as `DLTClassifier` does. Each network has its own memory, and
