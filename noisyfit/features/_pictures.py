@@ -239,4 +239,6 @@ def _pil_tensor(picture: Any, name: str) -> torch.Tensor:
             f"{name} is a picture of mode {mode!r}, whose range is not known. Convert it to 'L' or "
             "'RGB' first."
         )
-    return as_tensor(picture.convert("L" if mode in ("1", "L", "LA", "La") else "RGB"))
+    # Not torchvision's function, which takes longer to import than a hundred pictures to read.
+    pixels = np.array(picture.convert("L" if mode in ("1", "L", "LA", "La") else "RGB"))
+    return torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1)).permute(2, 0, 1)
