@@ -2,8 +2,8 @@
 Few pictures: features of a pretrained network
 ==============================================
 
-A network that learns from pixels needs thousands of pictures, and takes its time. A network that
-others have trained on a million photographs needs none: `noisyfit.features.ImageFeatures` turns
+A network that learns from pixels has little to learn from in a few hundred pictures. One that
+others have trained on a million photographs knows what to look at: `noisyfit.features.ImageFeatures` turns
 pictures into its features, a table, and any estimator goes on from there.
 
 This example needs such a network, which comes by ``pip install "noisyfit[images]"``.
@@ -58,7 +58,7 @@ on_features = model[-1]
 
 # %%
 # Beside it the same estimator on the pixels, at 16 by 16, as a table. (Its default network for
-# images would take minutes, and does not learn much more from so few.)
+# images would take minutes.)
 pixels, pixels_test = (
     np.stack([np.asarray(one.resize((16, 16))).ravel() for one in pieces]) for pieces in (X, X_test)
 )

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 class ImageFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Turn pictures into the features of a network that others have trained.
 
-    It stands in front of an estimator in a `Pipeline`, which then works on a table: a few hundred
-    pictures do for what a network that learns from pixels needs thousands for. The network stays
-    as it is, `fit` learns nothing, and nothing is ever downloaded.
+    It stands in front of an estimator in a `Pipeline`, which then works on a table: quick, and of
+    use where there are few pictures to learn from. The network stays as it is, `fit` learns
+    nothing, and nothing is ever downloaded.
 
     Parameters
     ----------
