@@ -3,8 +3,9 @@ Few pictures: features of a pretrained network
 ==============================================
 
 A network that learns from pixels has little to learn from in a few hundred pictures. One that
-others have trained on a million photographs knows what to look at: `noisyfit.features.ImageFeatures` turns
-pictures into its features, a table, and any estimator goes on from there.
+others have trained on a million photographs knows what to look at:
+`noisyfit.features.ImageFeatures` turns pictures into its features, a table, and any estimator goes
+on from there.
 
 This example needs such a network, which comes by ``pip install "noisyfit[images]"``.
 """
