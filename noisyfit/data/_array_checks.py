@@ -63,15 +63,11 @@ def check_input(estimator: BaseEstimator, X: Any, reset: bool, **kwargs: Any) ->
         Images of float32 or ``uint8``. Tables of float32 if it holds every value, and else of
         float64, or of the integers that were passed; sparse ones in `fit` of float32.
     """
-    X = _stacked(as_numpy(X))
+    X = stacked(as_numpy(X))
     if getattr(X, "ndim", 2) < 3 or sparse.issparse(X):
         return _check_table(estimator, X, reset=reset, **kwargs)
     X = np.asarray(X)
-    if X.dtype != np.uint8 and X.dtype.kind in "iub":
-        raise ValueError(
-            f"Images must be uint8 (0 to 255) or float. Got {X.dtype} instead; "
-            "write X.astype(np.uint8) if the values are pixels."
-        )
+    check_pixels(X.dtype)
     if X.ndim == 3 and getattr(estimator, "module", X) is None:
         raise ValueError(
             f"X has the shape {X.shape}, for which there is no network to choose. Grey images "
@@ -86,8 +82,43 @@ def check_input(estimator: BaseEstimator, X: Any, reset: bool, **kwargs: Any) ->
         return validate_data(estimator, X, reset=reset, allow_nd=True, dtype=dtype, **kwargs)
 
 
-def _stacked(X: Any) -> Any:
-    """Return a list of images, or an array of objects that are arrays, as one array."""
+def check_pixels(dtype: np.dtype) -> None:
+    """Refuse the type of images whose values have no known range.
+
+    Parameters
+    ----------
+    dtype : numpy dtype
+        Of an array of images.
+
+    Raises
+    ------
+    ValueError
+        For integers other than ``uint8``, and for booleans.
+    """
+    if dtype != np.uint8 and dtype.kind in "iub":
+        raise ValueError(
+            f"Images must be uint8 (0 to 255) or float. Got {dtype} instead; "
+            "write X.astype(np.uint8) if the values are pixels."
+        )
+
+
+def stacked(X: Any) -> Any:
+    """Return a list of images, or an array of objects that are arrays, as one array.
+
+    Parameters
+    ----------
+    X : object
+        What the user passed; what is no such list is returned as it is.
+
+    Returns
+    -------
+    object
+
+    Raises
+    ------
+    ValueError
+        If the arrays have different shapes.
+    """
     if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
         if not (len(X) and all(isinstance(row, (np.ndarray, torch.Tensor)) for row in X)):
             return X

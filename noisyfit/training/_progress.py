@@ -45,8 +45,7 @@ class EpochProgress(Callback):
         self.disable = disable
         self.leave = leave
         # Not in `initialize`: every net of a fit calls that.
-        kind = tqdm if disable or _can_redraw() else _LogLines
-        self.bar_ = kind(total=total, desc=label, unit="epoch", disable=disable, leave=leave)
+        self.bar_ = progress_bar(total, label, "epoch", disable=disable, leave=leave)
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Advance the bar by one epoch and show the training loss."""
@@ -79,6 +78,30 @@ class EpochProgress(Callback):
         self.bar_.close()
 
 
+def progress_bar(total: int, label: str, unit: str, *, disable: bool, leave: bool = True) -> Any:
+    """Return a bar of tqdm, or what writes lines where a bar cannot be redrawn.
+
+    Parameters
+    ----------
+    total : int
+        Number of steps.
+    label : str
+        Text in front.
+    unit : str
+        What a step is.
+    disable : bool
+        Show nothing.
+    leave : bool, default=True
+        Whether the bar stays when it is closed.
+
+    Returns
+    -------
+    tqdm or an object with what noisyfit uses of it
+    """
+    kind = tqdm if disable or _can_redraw() else _LogLines
+    return kind(total=total, desc=label, unit=unit, disable=disable, leave=leave)
+
+
 def _can_redraw() -> bool:
     """Whether standard error is a terminal, or the output of a notebook's cell."""
     # That of a notebook is no terminal, and tqdm tells it by this module as well.
@@ -86,10 +109,10 @@ def _can_redraw() -> bool:
 
 
 class _LogLines:
-    """Lines of a log, with what `EpochProgress` uses of a tqdm bar."""
+    """Lines of a log, with what noisyfit uses of a tqdm bar."""
 
-    def __init__(self, total: int, desc: str, **kwargs: Any) -> None:
-        self.total, self.n, self._label, self._loss = total, 0, desc, ""
+    def __init__(self, total: int, desc: str, unit: str, **kwargs: Any) -> None:
+        self.total, self.n, self._label, self._unit, self._loss = total, 0, desc, unit, ""
         self._started = time.monotonic()
         self._written, self._written_at = 0, self._started
 
@@ -113,5 +136,5 @@ class _LogLines:
     def _write(self) -> None:
         self._written, self._written_at = self.n, time.monotonic()
         elapsed = tqdm.format_interval(self._written_at - self._started)
-        told = f"{self._label}: epoch {self.n}/{self.total}{self._loss}, {elapsed}"
+        told = f"{self._label}: {self._unit} {self.n}/{self.total}{self._loss}, {elapsed}"
         print(told, file=sys.stderr, flush=True)
