@@ -19,9 +19,9 @@ from sklearn.pipeline import Pipeline
 from noisyfit._random import spawn_streams
 from noisyfit.audit import check_sample, read_population
 from noisyfit.base import of_last_step
+from noisyfit.data import is_missing
 from noisyfit.persistence import check_replaceable
 from noisyfit.review._identity import data_set_identity, row_index
-from noisyfit.review._known_labels import is_gap
 from noisyfit.review._report import label_report
 
 if TYPE_CHECKING:
@@ -248,7 +248,7 @@ def _values(table: Any, row: int) -> Any:
 
 def _written(value: Any) -> str:
     """Write a value as a person would: nothing for a gap, a date without the hour 0."""
-    if is_gap(value):
+    if is_missing(value):
         return ""
     if isinstance(value, (float, np.floating)):
         return f"{value:.6g}" if abs(value) < 1e5 else f"{value:.10g}"

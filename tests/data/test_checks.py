@@ -437,7 +437,7 @@ def test_what_newcomers_pass_is_answered_with_what_to_do():
     est = Estimator()
     with pytest.raises(ValueError, match=rf"strings in the columns \['b'\].*{ADVICE}"):
         check_X_y(est, frame, Y)
-    with pytest.raises(ValueError, match="holds strings: could not convert.*Tfidf"):
+    with pytest.raises(ValueError, match=r"holds strings: could not convert.*Tfidf"):
         check_X_y(est, ["what if", "i lost", "my", "luggage", "then", "what"], Y)
     with pytest.raises(ValueError, match=rf"NaN in the columns \['a'\].*SimpleImputer.*{ADVICE}"):
         check_X_y(est, frame[["a", "c"]], Y)
