@@ -172,7 +172,7 @@ def test_the_first_hour_runs(capsys):
     assert "DynamicsLSTMDetector on 600 labels of 2 classes" in capsys.readouterr().out
     rate = namespace["audit"].noise_rate
     assert rate.low <= 60 / 600 <= rate.high
-    assert namespace["est_texts"].noise_scores_.argmax() == 0
+    assert namespace["pipeline_texts"][-1].noise_scores_.argmax() == 0
     worst = namespace["est_images"].noise_scores_.argsort()[::-1][:10]
     files = [Path(namespace["images"].samples[row][0]) for row in worst]
     assert sorted(path.stem for path in files) == sorted([*"01234"] * 2)

@@ -9,7 +9,12 @@ import pytest
 
 FOLDER = Path(__file__).parents[1] / "examples"
 EXAMPLES = sorted(FOLDER.glob("plot_*.py"))
-NEEDS = {"plot_which_method": "cleanlab", "plot_imbalanced": "imblearn"}  # of the docs extra
+NEEDS = {  # of the docs extra
+    "plot_which_method": "cleanlab",
+    "plot_imbalanced": "imblearn",
+    "plot_raw_table": "skrub",
+    "plot_text": "wordllama",
+}
 # Figures are shown at the end of a script, or lie about; both count.
 RUN = """
 import runpy, sys, warnings

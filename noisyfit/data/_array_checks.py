@@ -179,8 +179,8 @@ def _needs_more_than_float32(X: Any) -> bool:
 def _vectorized(estimator: BaseEstimator) -> str:
     """Say how a table of strings, dates and gaps becomes one of numbers."""
     return (
-        f"skrub.tabular_pipeline({type(estimator).__name__}()) puts skrub's TableVectorizer in "
-        'front, for categories, short texts, dates and gaps: pip install "noisyfit[tables]".'
+        "For categories, short texts, dates and gaps: make_pipeline(skrub.TableVectorizer(), "
+        f'SimpleImputer(), {type(estimator).__name__}()); pip install "noisyfit[tables]" for skrub.'
     )
 
 

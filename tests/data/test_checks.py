@@ -427,9 +427,7 @@ def test_what_is_more_than_a_tensor_is_streamed(dataset):
     assert isinstance(make_rows(dataset, None, torch.device("cpu"), None).source, StreamSource)
 
 
-ADVICE = (
-    r"skrub\.tabular_pipeline\(Estimator\(\)\).*TableVectorizer.*pip install .noisyfit\[tables\]"
-)
+ADVICE = r"TableVectorizer\(\), SimpleImputer\(\), Estimator\(\)\); pip install .noisyfit\[tables\]"
 
 
 def test_what_newcomers_pass_is_answered_with_what_to_do():
