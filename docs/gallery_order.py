@@ -4,15 +4,6 @@ from sphinx_gallery.sorting import FileNameSortKey
 
 FIRST = ["quickstart", "raw_table", "table_pipeline", "text", "image_folder", "review", "audit"]
 FIRST += ["which_method"]
-    "quickstart",
-    "raw_table",
-    "table_pipeline",
-    "text",
-    "image_folder",
-    "review",
-    "audit",
-    "which_method",
-]
 
 
 class NewcomersFirst(FileNameSortKey):

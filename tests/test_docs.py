@@ -154,6 +154,13 @@ def test_links_lead_somewhere(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_code_on_a_page_is_narrow_enough_not_to_scroll(page):
+    assert [
+        line for code in code_blocks(page) for line in code.splitlines() if len(line) > 88
+    ] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_code_on_a_page_is_valid_and_its_imports_work(page):
     for code in code_blocks(page):
         for node in ast.walk(ast.parse(code)):
