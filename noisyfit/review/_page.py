@@ -121,8 +121,8 @@ def review_page(
     report = label_report(est, X, y)
     if isinstance(est, Pipeline):
         est, _ = of_last_step(est, None)
-        shown = any(given is not None for given in (texts, images, table))
-        texts = X if not shown and _are_texts(X) else texts
+        is_chosen = any(given is not None for given in (texts, images, table))
+        texts = X if not is_chosen and _are_texts(X) else texts
     if sample is not None:
         check_sample(sample, read_population(est, None))
     n_rows = len(est.noise_scores_)
@@ -251,7 +251,7 @@ def _written(value: Any) -> str:
     if is_missing(value):
         return ""
     if isinstance(value, (float, np.floating)):
-        return f"{value:.6g}" if abs(value) < 1e5 else f"{value:.10g}"
+        return f"{value:.6g}" if abs(float(value)) < 1e5 else f"{value:.10g}"
     return str(value).removesuffix(" 00:00:00") if isinstance(value, datetime) else str(value)
 
 
