@@ -4,6 +4,7 @@ from sphinx_gallery.sorting import FileNameSortKey
 
 FIRST = [
     "quickstart",
+    "raw_table",
     "table_pipeline",
     "text",
     "image_folder",

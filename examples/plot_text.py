@@ -2,8 +2,8 @@
 Wrong labels of texts
 =====================
 
-Texts reach a network in two ways: as TF-IDF, a wide sparse matrix of word counts, or as
-embeddings, a narrow dense one. Both are a table to noisyfit. The texts are real and at hand
+Texts reach a network as TF-IDF, a wide sparse matrix of word counts, or as latent dimensions or
+embeddings, a narrow dense one. All are a table to noisyfit. The texts are real and at hand
 wherever this runs: paragraphs from SciPy's own documentation, and the question which of four of its
 modules each is from.
 """
@@ -14,14 +14,16 @@ import importlib
 import inspect
 import re
 import textwrap
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import wordllama
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import Normalizer
+from sklearn.preprocessing import FunctionTransformer, Normalizer
 
 from noisyfit import MILDSelector
 from noisyfit.display import NoiseScoreDisplay
@@ -64,16 +66,26 @@ print(f"{len(texts)} texts, {is_wrong.mean():.1%} of the labels are wrong\n")
 # batch. With more words than texts a network learns every label by heart before there is anything
 # to see: take one without hidden layers, and more weight decay than by default.
 #
-# **Embeddings.** Here a hundred latent dimensions of the TF-IDF matrix (LSA). Vectors of a language
-# model, such as ``SentenceTransformer(...).encode(texts)``, are passed in just the same way, and
-# know much more.
+# **Latent dimensions**, here a hundred of the TF-IDF matrix (LSA): a narrow table of what often
+# stands together.
+#
+# **Embeddings** of a language model, which knew the words before. Those of wordllama are means over
+# the words of a text, and its weights lie in its package (``pip install "noisyfit[texts]"``).
+# Vectors of whole sentences, such as ``SentenceTransformer(...).encode(texts)``, are passed in just
+# the same way, but their model has to be downloaded. Which way is best depends on the texts.
 tfidf = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), min_df=2)
 lsa = make_pipeline(
     TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), min_df=2),
     TruncatedSVD(100, random_state=0),
     Normalizer(),
 )
-representations = {"TF-IDF": (tfidf, ()), "embeddings": (lsa, (128, 128))}
+folder = Path(wordllama.__file__).parent  # the tokenizer lies there, too
+model = wordllama.WordLlama.load(cache_dir=folder, disable_download=True)
+representations = {
+    "TF-IDF": (tfidf, ()),
+    "latent": (lsa, (128, 128)),
+    "embeddings": (FunctionTransformer(model.embed), (128, 128)),
+}
 
 fitted = {}
 for name, (make_features, hidden) in representations.items():
@@ -89,7 +101,7 @@ for name, (make_features, hidden) in representations.items():
 
 # %%
 # The labels that look worst, with their text.
-report = label_report(fitted["embeddings"], lsa.transform(texts), y)
+report = label_report(fitted["latent"], lsa.transform(texts), y)
 for line in report.head(6).itertuples():
     print(f"\n{textwrap.shorten(texts[line.row], 100)}")
     print(f"    {line.reason}; in truth {y_true[line.row]}")
@@ -97,7 +109,7 @@ for line in report.head(6).itertuples():
 # %%
 # `noisyfit.review.review_page` puts the same on a page to decide on:
 # ``review_page(est, X, y, "review.html", texts=texts)``.
-figure, axes = plt.subplots(1, 2, figsize=(10, 3.5), sharey=True, layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(12, 3.5), sharey=True, layout="constrained")
 for ax, (name, est) in zip(axes, fitted.items(), strict=True):
     NoiseScoreDisplay.from_estimator(est, is_noisy=is_wrong, ax=ax)
     ax.set_title(name)

@@ -154,6 +154,13 @@ def test_links_lead_somewhere(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_code_on_a_page_is_narrow_enough_not_to_scroll(page):
+    assert [
+        line for code in code_blocks(page) for line in code.splitlines() if len(line) > 88
+    ] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_code_on_a_page_is_valid_and_its_imports_work(page):
     for code in code_blocks(page):
         for node in ast.walk(ast.parse(code)):
@@ -172,10 +179,30 @@ def test_the_first_hour_runs(capsys):
     assert "DynamicsLSTMDetector on 600 labels of 2 classes" in capsys.readouterr().out
     rate = namespace["audit"].noise_rate
     assert rate.low <= 60 / 600 <= rate.high
-    assert namespace["est_texts"].noise_scores_.argmax() == 0
+    assert namespace["pipeline_texts"][-1].noise_scores_.argmax() == 0
     worst = namespace["est_images"].noise_scores_.argsort()[::-1][:10]
     files = [Path(namespace["images"].samples[row][0]) for row in worst]
     assert sorted(path.stem for path in files) == sorted([*"01234"] * 2)
+
+
+def test_the_part_that_is_frozen_stays_and_the_other_is_trained_more_slowly():
+    (code,) = (c for c in code_blocks(ROOT / "docs" / "faq.md") if "param_groups" in c)
+    quick = "max_epochs=2, rounds=1, judge_epochs=1, random_state=0, lr=0.1"
+    namespace = {}
+    exec(compile(code.replace("lr=0.1", quick), "faq.md", "exec"), namespace)
+    at_first, trained = namespace["net"], namespace["fine_tuned"]
+    assert trained.history_[0]["lr"] == 0.1
+    moved = [
+        float((old.weight - new.weight).detach().abs().mean())
+        for old, new in (
+            (at_first.body[0], trained.net_.module_.body[0]),
+            (at_first.head, trained.net_.module_.head),
+        )
+    ]
+    assert 0 < moved[0] < moved[1] / 2
+    frozen = namespace["only_head"].net_.module_
+    assert frozen.body[0].weight.equal(at_first.body[0].weight)
+    assert not frozen.head.weight.equal(at_first.head.weight)
 
 
 def papers() -> str:

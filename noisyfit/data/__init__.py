@@ -15,6 +15,7 @@ from noisyfit.data._checks import (
     check_X_y,
     encode_labels,
 )
+from noisyfit.data._columns import is_missing
 from noisyfit.data._dataset_items import dataset_targets
 from noisyfit.data._hf_rows import HFRows
 from noisyfit.data._inputs import any_input, map_inputs

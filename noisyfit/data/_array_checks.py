@@ -143,7 +143,7 @@ def _check_table(estimator: BaseEstimator, X: Any, **kwargs: Any) -> Any:
             f"X is a {type(X).__name__}, a query that was not run yet. Pass X.collect()."
         )
     dtypes = frame_dtypes(X)
-    _refuse_dates(X, dtypes)
+    _refuse_dates(estimator, X, dtypes)
     if dtypes is not None and len(set(dtypes[0])) < len(dtypes[0]):
         twice = sorted({str(c) for c in dtypes[0] if dtypes[0].count(c) > 1})
         raise ValueError(f"A data frame needs unique column names. X has {twice} more than once.")
@@ -153,10 +153,9 @@ def _check_table(estimator: BaseEstimator, X: Any, **kwargs: Any) -> Any:
     except (TypeError, ValueError) as error:
         if "could not convert string" in str(error):
             where = name_columns(X, "not a number")
+            advice = _vectorized(estimator) if where else "By TfidfVectorizer, or as embeddings."
             raise ValueError(
-                f"X holds strings{where}: {error}. Turn them into numbers first, in a pipeline: "
-                "categories by sklearn's OneHotEncoder(handle_unknown='ignore'), texts by "
-                "TfidfVectorizer or as embeddings."
+                f"X holds strings{where}: {error}. Turn them into numbers first. {advice}"
             ) from error
         if str(error).startswith("Input X contains NaN") or "NAType" in str(error):
             where, empty = name_columns(X, "missing"), name_columns(X, "all missing")
@@ -165,7 +164,8 @@ def _check_table(estimator: BaseEstimator, X: Any, **kwargs: Any) -> Any:
             advice += f"; there is nothing else{rows}: drop these and their labels" if rows else ""
             raise ValueError(
                 f"Input X contains NaN{where}{advice}. Fill the gaps first: "
-                f"make_pipeline(SimpleImputer(add_indicator=True), {type(estimator).__name__}())."
+                f"make_pipeline(SimpleImputer(add_indicator=True), {type(estimator).__name__}()). "
+                + _vectorized(estimator)
             ) from error
         where = name_columns(X, "not a number") if "float() argument must be" in str(error) else ""
         if where:
@@ -207,7 +207,15 @@ def _needs_more_than_float32(X: Any) -> bool:
     return np.result_type(np.float32, *types) != np.float32
 
 
-def _refuse_dates(X: Any, dtypes: tuple[list, list] | None) -> None:
+def _vectorized(estimator: BaseEstimator) -> str:
+    """Say how a table of strings, dates and gaps becomes one of numbers."""
+    return (
+        "For categories, short texts, dates and gaps: make_pipeline(skrub.TableVectorizer(), "
+        f'SimpleImputer(), {type(estimator).__name__}()); pip install "noisyfit[tables]" for skrub.'
+    )
+
+
+def _refuse_dates(estimator: BaseEstimator, X: Any, dtypes: tuple[list, list] | None) -> None:
     """Refuse what numpy would take for large numbers, and a date that is missing for one more."""
     names, types = dtypes or ([], [getattr(X, "dtype", None)])
     dates = [
@@ -217,9 +225,9 @@ def _refuse_dates(X: Any, dtypes: tuple[list, list] | None) -> None:
     ]
     if dates:
         where = f" in the columns {[names[i] for i in dates[:5]]}" if names else ""
+        advice = _vectorized(estimator) if names else "Such as days since the first date."
         raise ValueError(
-            f"X holds dates or durations{where}. Turn them into numbers first, such as days since "
-            "the first date."
+            f"X holds dates or durations{where}. Turn them into numbers first. {advice}"
         )
 
 

@@ -43,6 +43,11 @@ def frame_dtypes(X: Any) -> tuple[list, list] | None:
     return list(X.columns), list(types)
 
 
+def is_missing(value: Any) -> bool:
+    """Say whether the value of a cell is a gap: None, NaN, or what pandas has for it."""
+    return value is None or is_pandas_na(value) or (np.ndim(value) == 0 and bool(value != value))
+
+
 def name_columns(X: Any, what: str) -> str:
     """Name the columns of a table that are meant, at most five; nothing for a sparse one.
 
@@ -98,9 +103,7 @@ def _columns(X: Any) -> list[tuple[Any, np.ndarray]]:
 
 def _gaps(column: np.ndarray) -> np.ndarray:
     if column.dtype == object:
-        return np.array(
-            [value is None or is_pandas_na(value) or value != value for value in column]
-        )
+        return np.array([is_missing(value) for value in column])
     return np.isnan(column) if column.dtype.kind == "f" else np.zeros(len(column), dtype=bool)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,6 +31,22 @@ rows that tell its ends apart: at this width there are four wrong ones more at o
 other."""
 
 
+class Summary(str):
+    r"""Lines of text, which a notebook shows as lines and not as a string in quotes.
+
+    Examples
+    --------
+    >>> Summary("one\ntwo") == "one\ntwo"
+    True
+    """
+
+    __slots__ = ()
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """Print as IPython asks for it; everywhere else it is a string like any other."""
+        printer.text(str(self))
+
+
 def summarize(
     name: str,
     classes: np.ndarray,
@@ -49,7 +65,7 @@ def summarize(
     n_replaced: int | None = None,
     audit: Sequence[str] = (),
     seen: np.ndarray | None = None,
-) -> str:
+) -> Summary:
     """Describe the labels of a data set in a few lines, whether to believe them first.
 
     Parameters
@@ -90,7 +106,7 @@ def summarize(
 
     Returns
     -------
-    str
+    Summary
         Lines of text without a line end after the last one.
 
     Examples
@@ -143,7 +159,8 @@ def summarize(
         n_wrong -= float(np.sum(noise_scores[seen]))
         noise_scores = noise_scores[~seen]
     lines += _what_to_review(classes, noise_scores, n_wrong, confusions)
-    return "\n".join(lines if counts is None else [*lines, *describe_classes(classes, counts)])
+    lines += [] if counts is None else describe_classes(classes, counts)
+    return Summary("\n".join(lines))
 
 
 def _verdict(

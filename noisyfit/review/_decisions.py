@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from noisyfit.audit import AuditSample, check_sample, read_population
-from noisyfit.base import check_labels_of_fit
+from noisyfit.base import check_labels_of_fit, of_last_step
 from noisyfit.data import check_labels
 from noisyfit.review._identity import check_identity, row_index
 from noisyfit.review._known_labels import KnownLabels
@@ -57,7 +57,7 @@ def apply_review(
         takes it out of ``kept``, ``"skip"`` leaves it as it is. What else a decision says is
         compared with `y`: ``given``, the label that the row had; ``index``, its place in the index
         of a Series; ``data_set``, as `review_page` wrote it.
-    est : fitted noisyfit estimator, default=None
+    est : fitted noisyfit estimator, or Pipeline that ends with one, default=None
         One that was fitted on the rows that were reviewed, and on `y`. With it, not only the labels
         are compared with those of ``data_set``, but also the rows. None: the labels alone.
     sample : AuditSample, default=None
@@ -92,6 +92,7 @@ def apply_review(
     >>> review.labels.tolist(), review.kept.tolist(), review.trusted.tolist()
     (['dog', 'dog', 'cat'], [True, True, False], [True, False, False])
     """
+    est, _ = of_last_step(est, None)
     given = check_labels(y) if est is None else check_labels_of_fit(est, y)
     entries = list(_read_decisions(decisions))
     check_identity(entries, given, row_index(y), est)

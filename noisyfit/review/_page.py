@@ -7,15 +7,19 @@ import hashlib
 import io
 import json
 from collections import Counter
+from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
+from sklearn.pipeline import Pipeline
 
 from noisyfit._random import spawn_streams
 from noisyfit.audit import check_sample, read_population
+from noisyfit.base import of_last_step
+from noisyfit.data import is_missing
 from noisyfit.persistence import check_replaceable
 from noisyfit.review._identity import data_set_identity, row_index
 from noisyfit.review._report import label_report
@@ -31,7 +35,7 @@ _LARGEST_SIDE = 512
 
 
 def review_page(
-    est: BaseNoisyClassifier,
+    est: BaseNoisyClassifier | Pipeline,
     X: Any,
     y: Any,
     path: str | Path,
@@ -52,16 +56,16 @@ def review_page(
 
     Parameters
     ----------
-    est : fitted noisyfit estimator
+    est : fitted noisyfit estimator, or Pipeline that ends with one
         Estimator whose noise scores choose the labels.
     X : array-like, CSR matrix or torch Dataset of shape (n_samples, n_features)
-        The rows that `est` was fitted on.
+        The rows that `est` was fitted on; of a pipeline, as they were before its first step.
     y : array-like of shape (n_samples,), or None for a Dataset that has the labels
         The labels that `est` was fitted on.
     path : str or Path
         The file to write. A page of noisyfit that is there is replaced.
     texts : sequence of str of length n_samples, default=None
-        A text to show for each row.
+        A text to show for each row. None: `X` itself, if these are what a pipeline was fitted on.
     images : sequence of n_samples images, default=None
         An image to show for each row: an array (height, width) or (channels, height, width), or a
         PIL image. None: `X` itself, if it is an array of images with one or three channels.
@@ -115,6 +119,10 @@ def review_page(
     """
     check_replaceable(path, _is_page, "a review page")
     report = label_report(est, X, y)
+    if isinstance(est, Pipeline):
+        est, _ = of_last_step(est, None)
+        is_chosen = any(given is not None for given in (texts, images, table))
+        texts = X if not is_chosen and _are_texts(X) else texts
     if sample is not None:
         check_sample(sample, read_population(est, None))
     n_rows = len(est.noise_scores_)
@@ -166,8 +174,9 @@ def _write_page(
     code = {label: i for i, label in enumerate(est.classes_.tolist())}
     pairs = Counter(zip(report.given.tolist(), report.suggested.tolist(), strict=True))
     number = {pair: i for i, (pair, _) in enumerate(pairs.most_common())}
+    values = None if table is None else _lines(table, report["row"].to_numpy())
     rows = []
-    for line in report.itertuples():
+    for place, line in enumerate(report.itertuples()):
         row: dict[str, Any] = {"row": int(line.row)}
         if not blind:
             row |= {
@@ -184,8 +193,8 @@ def _write_page(
             row["text"] = str(texts[line.row])
         if images is not None:
             row["image"] = _data_uri(images[line.row])
-        if table is not None:
-            row["values"] = [_written(v) for v in _values(table, line.row)]
+        if values is not None:
+            row["values"] = [_written(v) for v in values[place]]
         rows.append(row)
     data = {
         "title": f"Label review: {type(est).__name__}, {len(rows):,} of {len(est.noise_scores_):,}",
@@ -214,20 +223,36 @@ def _is_page(path: Path) -> bool:
     return content.startswith(b"<!DOCTYPE html>") and b"noisyfit-review-" in content
 
 
+def _are_texts(X: Any) -> bool:
+    """Whether rows are texts; a data frame iterates over the names of its columns."""
+    is_list = isinstance(X, list) or getattr(X, "ndim", 0) == 1
+    return is_list and all(isinstance(row, str) for row in X)
+
+
+def _lines(table: Any, rows: np.ndarray) -> list[Any]:
+    """Return the values of lines of a table, each of the type of its column."""
+    if hasattr(table, "iloc"):  # which brings a single row to one type, integers to floats
+        return list(table.iloc[rows].itertuples(index=False, name=None))
+    return [_values(table, row) for row in rows]
+
+
 def _values(table: Any, row: int) -> Any:
     if sparse.issparse(table):
         return table[[row]].toarray()[0]
     if type(table).__module__.startswith("pyarrow"):  # whose brackets are for columns
         return list(table.slice(row, 1).to_pylist()[0].values())
-    if hasattr(table, "iloc"):
-        return table.iloc[row]
     if hasattr(table, "row"):  # polars and narwhals, whose brackets return a frame of one row
         return table.row(row)
     return np.asarray(table[row])
 
 
 def _written(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, (float, np.floating)) else str(value)
+    """Write a value as a person would: nothing for a gap, a date without the hour 0."""
+    if is_missing(value):
+        return ""
+    if isinstance(value, (float, np.floating)):
+        return f"{value:.6g}" if abs(float(value)) < 1e5 else f"{value:.10g}"
+    return str(value).removesuffix(" 00:00:00") if isinstance(value, datetime) else str(value)
 
 
 def _data_uri(image: Any) -> str:

@@ -6,20 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from noisyfit.base import BaseNoisyClassifier, check_fitted_on, import_pandas
+from noisyfit.base import check_fitted_on, import_pandas, of_last_step
 from noisyfit.data import encode_labels
 from noisyfit.review._identity import row_index
 
 if TYPE_CHECKING:
     import pandas as pd
+    from sklearn.pipeline import Pipeline
+
+    from noisyfit.base import BaseNoisyClassifier
 
 
-def label_report(est: BaseNoisyClassifier, X: Any, y: Any = None) -> pd.DataFrame:
+def label_report(est: BaseNoisyClassifier | Pipeline, X: Any, y: Any = None) -> pd.DataFrame:
     """Make a table of what a fit found out about each label, the most suspicious first.
 
     Parameters
     ----------
-    est : fitted noisyfit estimator
+    est : fitted noisyfit estimator, or Pipeline that ends with one
         Estimator whose noise scores and predictions the table shows.
     X : array-like, CSR matrix or torch Dataset of shape (n_samples, n_features)
         The rows that `est` was fitted on.
@@ -61,8 +64,9 @@ def label_report(est: BaseNoisyClassifier, X: Any, y: Any = None) -> pd.DataFram
     (True, True)
     """
     pd = import_pandas("A label report")
-    given = check_fitted_on(est, X, y)
-    proba = est.predict_proba(X)
+    est, rows_of_fit = of_last_step(est, X)
+    given = check_fitted_on(est, rows_of_fit, y)
+    proba = est.predict_proba(rows_of_fit)
     labeled = est.labeled_mask_
     rows, given_code = np.arange(len(given)), np.zeros(len(given), dtype=np.int64)
     given_code[labeled], _ = encode_labels(given[labeled], est.classes_)

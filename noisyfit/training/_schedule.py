@@ -98,7 +98,8 @@ class StageSchedule(Callback, metaclass=ABCMeta):
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Record the learning rate, and step."""
-        net.history.record("lr", net.optimizer_.param_groups[0]["lr"])
+        # The last group is of the parameters that no pattern of `optimizer__param_groups` took.
+        net.history.record("lr", net.optimizer_.param_groups[-1]["lr"])
         self.step()
 
     def step(self) -> None:

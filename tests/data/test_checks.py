@@ -427,14 +427,17 @@ def test_what_is_more_than_a_tensor_is_streamed(dataset):
     assert isinstance(make_rows(dataset, None, torch.device("cpu"), None).source, StreamSource)
 
 
+ADVICE = r"TableVectorizer\(\), SimpleImputer\(\), Estimator\(\)\); pip install .noisyfit\[tables\]"
+
+
 def test_what_newcomers_pass_is_answered_with_what_to_do():
     frame = pd.DataFrame({"a": [1.0, np.nan] * 3, "b": list("xyxyxy"), "c": list("123123")})
     est = Estimator()
-    with pytest.raises(ValueError, match=r"strings in the columns \['b'\].*OneHotEncoder.*Tfidf"):
+    with pytest.raises(ValueError, match=rf"strings in the columns \['b'\].*{ADVICE}"):
         check_X_y(est, frame, Y)
-    with pytest.raises(ValueError, match="holds strings: could not convert"):
+    with pytest.raises(ValueError, match=r"holds strings: could not convert.*Tfidf"):
         check_X_y(est, ["what if", "i lost", "my", "luggage", "then", "what"], Y)
-    with pytest.raises(ValueError, match=r"contains NaN in the columns \['a'\].*SimpleImputer"):
+    with pytest.raises(ValueError, match=rf"NaN in the columns \['a'\].*SimpleImputer.*{ADVICE}"):
         check_X_y(est, frame[["a", "c"]], Y)
     X = np.zeros((6, 8))
     X[0, 1:] = np.nan

@@ -25,6 +25,18 @@ def test_the_verdict_comes_first_and_the_doubts_before_the_counts():
     assert said(["A.", "B."])[:5] == two
 
 
+def test_a_notebook_shows_the_lines_and_everything_else_has_a_string():
+    class Printer:  # IPython's, of which only this is asked
+        def text(self, text):
+            self.shown = text
+
+    text, printer = summarize("M", ["a"], np.zeros(4), 0, 0, 0.0, []), Printer()
+    text._repr_pretty_(printer, cycle=False)
+    assert printer.shown.splitlines()[0] == "M on 4 labels of 1 classes"
+    assert type(printer.shown) is str
+    assert (repr(text), text.upper()) == (repr(printer.shown), printer.shown.upper())
+
+
 def test_an_interval_is_given_in_rows_and_shares():
     assert said(interval=(0.079, 0.2))[2] == (
         "Wrong by estimate: about 10 (10.0 %), between 8 and 20 (7.9 % and 20.0 %). Rejected: 10."

@@ -8,11 +8,15 @@ import pandas as pd
 import pytest
 from PIL import Image
 from scipy import sparse
+from sklearn.compose import make_column_transformer
 from sklearn.datasets import make_blobs
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from noisyfit import MILDSelector
 from noisyfit.review import apply_review, label_report, review_page
-from noisyfit.review._page import _values
+from noisyfit.review._page import _lines, _values, _written
 
 HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script> & \"'`\u2028"
 NAMES = np.array(["ant", 'b,e"e', "<b>cat</b>"], dtype=object)
@@ -78,11 +82,41 @@ def test_the_table_as_it_was_is_shown(est, tmp_path):
     data = data_of(tmp_path / "a.html")
     assert data["names"] == ["where", "age"]
     for row in data["rows"]:
-        assert row["values"] == ["nörth", "3.5" if row["row"] == 119 else "nan"]
+        assert row["values"] == ["nörth", "3.5" if row["row"] == 119 else ""]
     with pytest.raises(ValueError, match=r"table must have 120 entries\. Got 5"):
         review_page(est, X, GIVEN, tmp_path / "a.html", table=raw[:5])
     with pytest.raises(ValueError, match="For a data frame pass table="):
         review_page(est, X, GIVEN, tmp_path / "a.html", texts=raw)
+
+
+def test_of_a_pipeline_what_came_before_its_first_step_is_shown(tmp_path):
+    raw = pd.DataFrame({"x": X[:, 0], "y": X[:, 1], "word": GIVEN}, index=np.arange(120)[::-1])
+    make = make_column_transformer((StandardScaler(), ["x", "y"])).set_output(transform="pandas")
+    quick = MILDSelector(max_epochs=3, rounds=1, judge_epochs=0, random_state=0)
+    pipeline = make_pipeline(make, quick).fit(raw, GIVEN)
+    review_page(pipeline, raw, GIVEN, tmp_path / "a.html", max_rows=2)
+    data, report = data_of(tmp_path / "a.html"), label_report(pipeline, raw, GIVEN)
+    assert data["names"] == ["x", "y", "word"]
+    first = report.iloc[0]
+    assert data["rows"][0]["values"][2] == raw["word"].iloc[first.row]
+    assert data["rows"][0]["index"] == str(first["index"]) == str(119 - first.row)
+    est, rows = pipeline[-1], pipeline[:-1].transform(raw)
+    pd.testing.assert_frame_equal(report, label_report(est, rows, pd.Series(GIVEN, raw.index)))
+    decision = {"row": 3, "decision": "keep", "data_set": data["data_set"]}
+    assert apply_review(GIVEN, [decision], est=pipeline).trusted[3]
+    with pytest.raises(ValueError, match=r"not what est was fitted on: row \d+ differs"):
+        review_page(pipeline, raw[::-1], GIVEN, tmp_path / "a.html")
+
+
+@pytest.mark.parametrize("container", [list, np.array, pd.Series])
+def test_of_a_pipeline_of_texts_the_texts_are_shown(container, tmp_path):
+    texts = container([f"{name} {i % 5}" for i, name in enumerate(TRUE)])
+    quick = MILDSelector(max_epochs=2, rounds=1, judge_epochs=0, random_state=0)
+    pipeline = make_pipeline(TfidfVectorizer(token_pattern=r"\d"), quick).fit(texts, GIVEN)
+    review_page(pipeline, texts, GIVEN, tmp_path / "a.html", max_rows=1)
+    (row,) = data_of(tmp_path / "a.html")["rows"]
+    assert row["text"] == texts[row["row"]]
+    assert "values" not in row
 
 
 def test_columns_of_a_frame_are_shown_with_their_names(tmp_path):
@@ -356,4 +390,21 @@ def test_a_row_of_a_pyarrow_table_is_no_column():
 
 def test_a_column_may_be_called_row():
     table = pd.DataFrame({"row": [5, 6], "b": [7, 8]}, index=[1, 0])
-    assert list(_values(table, 1)) == [6, 8]
+    assert _lines(table, np.array([1])) == [(6, 8)]
+
+
+def test_values_are_written_as_a_person_would():
+    day = pd.Timestamp("2024-02-29")
+    table = pd.DataFrame(
+        {
+            "id": [1234567, 7],
+            "price": [123456.75, np.nan],
+            "share": [1 / 3, 0.5],
+            "day": [day, pd.NaT],
+            "time": [day + pd.Timedelta("90min"), day],
+            "text": [None, "a"],
+        }
+    )
+    first, second = ([_written(v) for v in line] for line in _lines(table, np.array([0, 1])))
+    assert first == ["1234567", "123456.75", "0.333333", "2024-02-29", "2024-02-29 01:30:00", ""]
+    assert second == ["7", "", "0.5", "", "2024-02-29", "a"]

@@ -35,7 +35,7 @@ class CosineCycles(StageSchedule):
     def on_batch_end(self, net: Any, training: bool = False, **kwargs: Any) -> None:
         """Step; before it, the learning rate is that of the batch."""
         if training:
-            self.lr_ = net.optimizer_.param_groups[0]["lr"]
+            self.lr_ = net.optimizer_.param_groups[-1]["lr"]
             self.step()
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
