@@ -23,7 +23,7 @@ NAMES |= {"plain": "plain", "aum": "AUM", "lstm": "LSTM"}
 def tables(results: list[dict], wanted: dict) -> str:
     """Return Markdown tables; proportions in per cent, mean and deviation of the seeds."""
     results = list({json.dumps(r["config"], sort_keys=True): r for r in results}.values())
-    parts = []
+    parts = [OVERVIEW, overview(results)]
     for table, pairs in wanted.items():
         rows = [row for pair in dict.fromkeys(pairs) for row in lines(results, *pair)]
         if rows:
@@ -35,6 +35,39 @@ def tables(results: list[dict], wanted: dict) -> str:
         if rows:
             parts += [title, cifar.markdown(head, rows)]
     return "\n\n".join([*parts, cifar.machines(results)])
+
+
+OVERVIEW = "**Accuracy after the last epoch**, per cent; mean and deviation of the seeds."
+SHOWN = dict.fromkeys(("plain", "aum", "lstm"), "recorded")
+for _name in (
+    "mild",
+    "dlt",
+    "meta",
+    "mild_mm",
+    "mild_mucl",
+    "dividemix",
+    "dividemix_dlt",
+    "oracle",
+):
+    SHOWN[_name] = _name
+
+
+def overview(results: list[dict]) -> str:
+    """Return a table with a line for each method and a column for each setting."""
+    columns, rows = settings(results), []
+    for name, method in SHOWN.items():
+        cells = [runs_of(results, setting, method) for setting in columns]
+        if any(cells):
+            values = [[r["measured"][name]["last"] for r in runs] for runs in cells]
+            most = max(map(len, values))
+            few = [f" ({len(v)} of {most} seeds)" if 0 < len(v) < most else "" for v in values]
+            cells = [spread(v) + f if v else "-" for v, f in zip(values, few, strict=True)]
+            rows.append([NAMES[name], *cells])
+    wrong = []
+    for setting in columns:
+        here = [r["noise_rate"] for r in results if r["config"]["setting"] == setting]
+        wrong.append(f"{np.mean(here):.1%}")
+    return cifar.markdown(["", *columns], [["wrong labels", *wrong], *rows])
 
 
 HEAD = [
