@@ -29,6 +29,7 @@ from noisyfit.base._names import refuse_names
 from noisyfit.base._pooling import doubt_of_own_rows
 from noisyfit.base._trainer import Trainer
 from noisyfit.data import (
+    ImageScaler,
     Rows,
     check_labels,
     check_selectable,
@@ -87,7 +88,7 @@ class BaseNoisyClassifier(
         "validation_fraction": [Interval(Real, 0, 0.5, closed="right"), None],
         "judge_epochs": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
         "min_share_of_class": [Interval(Real, 0, 1, closed="left")],
-        "standardize": ["boolean"],
+        "standardize": ["boolean", ImageScaler],
         "augment": [StrOptions({"auto"}), callable, None],
         "precision": [StrOptions({"auto", "float32", "bfloat16", "float16"})],
         "device": [str, torch.device],
@@ -126,7 +127,7 @@ class BaseNoisyClassifier(
         validation_fraction: float | None = None,
         judge_epochs: int | str = "auto",
         min_share_of_class: float = MIN_SHARE_OF_CLASS,
-        standardize: bool = True,
+        standardize: Any = True,
         augment: Any = "auto",
         precision: str = "auto",
         device: str | torch.device = "auto",

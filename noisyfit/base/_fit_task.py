@@ -15,6 +15,7 @@ from noisyfit.base._pooling import doubt_of_own_rows
 from noisyfit.base._row_choices import row_weights, unlabeled_rows, validation_rows
 from noisyfit.base._row_sample import row_sample
 from noisyfit.data import (
+    ImageScaler,
     Rows,
     Scaler,
     SparseSource,
@@ -28,6 +29,7 @@ from noisyfit.data import (
     fit_scaler,
     make_rows,
     near_copy_groups,
+    users_scaler,
 )
 from noisyfit.label_quality import (
     MIN_SHARE_OF_CLASS,
@@ -414,7 +416,11 @@ def make_task(
         warnings.warn(doubt, UserWarning, stacklevel=4)
     streams = spawn_streams(random_state)
     fraction = est.validation_fraction
-    scaler = fit_scaler(X) if est.standardize else None
+    scaler = None
+    if isinstance(est.standardize, ImageScaler):
+        scaler = users_scaler(est.standardize, X)
+    elif est.standardize:
+        scaler = fit_scaler(X)
     rows = make_rows(X, encoded, resolve_device(est.device), scaler)
     task = FitTask(
         rows=rows if weight is None else rows.with_weights(weight),

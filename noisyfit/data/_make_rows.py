@@ -61,6 +61,39 @@ def fit_scaler(X: Any) -> Scaler | None:
     return ImageScaler.from_images(source.gather(torch.arange(0, len(source), every)))
 
 
+def users_scaler(scaler: ImageScaler, X: Any) -> ImageScaler:
+    """Return a copy of the scaler of a pretrained network, if it fits the rows.
+
+    Parameters
+    ----------
+    scaler : ImageScaler
+        With the mean and standard deviation that the network was trained with.
+    X : ndarray, CSR matrix or Dataset
+        Checked inputs.
+
+    Returns
+    -------
+    ImageScaler
+
+    Raises
+    ------
+    ValueError
+        For rows that are no ``uint8`` images of as many channels.
+    """
+    shape, n_channels = row_shape(X), len(scaler.mean)
+    dtype = as_inputs(first_input(X)).dtype if isinstance(X, Dataset) and shape else None
+    kind = getattr(X, "dtype", dtype)
+    is_uint8 = kind in (torch.uint8, np.uint8)
+    if len(shape) != 3 or shape[0] != n_channels or not is_uint8:
+        raise ValueError(
+            f"standardize={scaler} is for uint8 images of {n_channels} channels. Got rows of "
+            f"{f'shape {shape} and type {kind}' if shape else 'several inputs by name'}. Pass the "
+            "pixels from 0 to 255 as uint8, or standardize=False with inputs that are on the "
+            "network's scale already."
+        )
+    return ImageScaler(scaler.mean, scaler.std)
+
+
 def make_rows(X: Any, y: np.ndarray | None, device: torch.device, scaler: Scaler | None) -> Rows:
     """Put checked inputs into `Rows`.
 

@@ -20,6 +20,8 @@ _FAR = 1e18
 _SMALL, _BLOCK = 2**20, 2**18
 """Values of a table that is scaled at once, and of the blocks of a larger one: temporary copies of
 the first are no matter, and those of the latter stay in the cache."""
+_WHITE = 1.01
+"""Means from here on are of pixels in another unit; white has the mean 1 but for rounding."""
 _FLAT = 30
 """Standard deviations from 0 at which a clipped value does not change any more."""
 _EXACT_INTEGER = 2**24
@@ -36,8 +38,13 @@ class ImageScaler:
 
     Parameters
     ----------
-    mean, std : tensor of shape (n_channels,)
-        Of the training images, in units of [0, 1].
+    mean, std : array-like of shape (n_channels,)
+        Of the images that the network is made for, in units of [0, 1]; `std` above 0.
+
+    Raises
+    ------
+    ValueError
+        If they are no numbers of as many channels, finite and in these ranges.
 
     Examples
     --------
@@ -47,11 +54,30 @@ class ImageScaler:
     >>> scaler = ImageScaler.from_images(images)
     >>> scaler.mean.shape, bool((scaler.mean < 1).all())
     (torch.Size([3]), True)
+
+    For a pretrained network, what it was trained with:
+
+    >>> from noisyfit import MILDSelector
+    >>> imagenet = ImageScaler((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    >>> MILDSelector(standardize=imagenet)
+    MILDSelector(standardize=ImageScaler((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     """
 
-    def __init__(self, mean: torch.Tensor, std: torch.Tensor) -> None:
-        self.mean, self.std = mean.cpu(), std.cpu()
+    def __init__(self, mean: Any, std: Any) -> None:
+        self.mean, self.std = (torch.as_tensor(t, dtype=torch.float32).cpu() for t in (mean, std))
+        fits = self.mean.ndim == 1 and self.mean.shape == self.std.shape
+        if not (fits and ((self.mean >= 0) & (self.mean < _WHITE)).all()):
+            raise ValueError(
+                "mean and std of an ImageScaler are one number a channel, in units of [0, 1]: "
+                f"those for pixels of 0 to 255 divided by 255. Got mean {mean} and std {std}."
+            )
+        if not ((self.std > 0) & (self.std < torch.inf)).all():
+            raise ValueError(f"std of an ImageScaler must be above 0 and finite. Got {std}.")
         self._on_device: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def __repr__(self) -> str:
+        mean, std = (tuple(float(f"{v:.6g}") for v in t.tolist()) for t in (self.mean, self.std))
+        return f"{type(self).__name__}({mean}, {std})"
 
     @classmethod
     def from_images(cls, images: torch.Tensor) -> ImageScaler:

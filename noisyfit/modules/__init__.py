@@ -3,6 +3,7 @@
 from noisyfit.modules._build import build_module, module_call
 from noisyfit.modules._default import MLP, ConvNet, SequenceLSTM
 from noisyfit.modules._mean import MeanNetwork, log_mean_softmax
+from noisyfit.modules._outputs import logits_of
 from noisyfit.modules._resnets import (
     CIFARResNet18,
     CIFARResNet34,

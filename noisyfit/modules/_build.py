@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from noisyfit.modules._default import MLP, ConvNet
+from noisyfit.modules._outputs import logits_of
 
 
 def build_module(module: Any, params: dict[str, Any], *, example: Any, n_classes: int) -> nn.Module:
@@ -111,14 +112,15 @@ def _try_out(module: nn.Module, example: Any, n_classes: int) -> None:
     module.eval()
     try:
         with torch.no_grad():
-            logits = module(**named) if named else module(example)
+            logits = logits_of(module(**named) if named else module(example))
     except Exception as error:
         raise ValueError(f"The network failed: {context}. {error}") from error
     expected = (n_rows, n_classes)
     if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != expected:
         got = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
         raise ValueError(
-            f"The network must return logits of shape {expected}. Got {got} instead: {context}."
+            f"The network must return logits of shape {expected}, or an object that has them as "
+            f".logits. Got {got} instead: {context}."
         )
     if _are_probabilities(logits):
         raise ValueError(

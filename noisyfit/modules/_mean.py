@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from noisyfit.modules._outputs import logits_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -44,8 +46,12 @@ class MeanNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the logarithm of the mean probabilities, or one network's logits (`alone`)."""
         if self._asked is not None:
-            return self.networks[self._asked](x)
-        return log_mean_softmax(torch.stack([network(x) for network in self.networks]))
+            return logits_of(self.networks[self._asked](x))
+        return log_mean_softmax(torch.stack([logits_of(network(x)) for network in self.networks]))
+
+    def names_in_one(self) -> dict[str, str]:
+        """Return what each parameter is called in its own network."""
+        return {name: name.split(".", 2)[2] for name, _ in self.named_parameters()}
 
     @contextmanager
     def alone(self, number: int) -> Iterator[None]:

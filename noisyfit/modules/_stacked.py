@@ -73,6 +73,16 @@ class StackedMLP(nn.Module):
             x = torch.baddbmm(bias, self.dropout(x.relu()), weight)
         return x.transpose(0, 1)
 
+    def names_in_one(self) -> dict[str, str]:
+        """Return what each parameter is called in one of the networks."""
+        layers = self._template[0].layers
+        places = [i for i, layer in enumerate(layers) if isinstance(layer, nn.Linear)]
+        return {
+            f"{kind}.{number}": f"layers.{place}.{kind}"
+            for number, place in enumerate(places)
+            for kind in ("weight", "bias")
+        }
+
     def network(self, number: int) -> MLP:
         """Return a copy of one of the networks.
 

@@ -30,7 +30,7 @@ from noisyfit._random import (
     set_states_beside_torch,
     states_beside_torch,
 )
-from noisyfit.data import row_shape
+from noisyfit.data import ImageScaler, row_shape
 from noisyfit.dynamics import DynamicsRecorder, TrainingDynamics
 from noisyfit.persistence._names import identifier_of
 from noisyfit.persistence._object_tree import Decoder, Encoder
@@ -331,6 +331,10 @@ def _identity(est: Any, X: Any, y: np.ndarray, beside: dict[str, Any]) -> dict[s
     }
 
 
+_TELLING = (str, int, float, bool, torch.device, np.generic, dict, ImageScaler)
+"""What tells all about itself as a string."""
+
+
 def _written(value: Any) -> str:
     """Write a parameter so that two runs of one script agree on it."""
     if isinstance(value, nn.Module):
@@ -344,7 +348,7 @@ def _written(value: Any) -> str:
         return f"partial{_written([value.func, *value.args, value.keywords])}"
     if isinstance(value, type):
         return f"<class '{_class_name(value)}'>"
-    if isinstance(value, (str, int, float, bool, type(None), torch.device, np.generic, dict)):
+    if value is None or isinstance(value, _TELLING):
         return str(value)
     return getattr(value, "__qualname__", type(value).__qualname__)  # no address in memory
 

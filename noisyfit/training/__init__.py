@@ -32,6 +32,7 @@ from noisyfit.training._losses import (
 )
 from noisyfit.training._mixup import clean_partner, dominant_factor, mixup
 from noisyfit.training._net import NoisyNet
+from noisyfit.training._param_groups import lr_share
 from noisyfit.training._prediction import map_logits, predict_classes, predict_logits
 from noisyfit.training._progress import EpochProgress, progress_bar
 from noisyfit.training._schedule import SCHEDULES, StageSchedule, StepSchedule, check_schedule

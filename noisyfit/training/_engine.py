@@ -17,7 +17,13 @@ from torch import nn
 from torch.func import functional_call
 
 from noisyfit.data import any_input, map_inputs
+from noisyfit.modules import logits_of
 from noisyfit.training._frozen import rest_frozen_parts, take_up_thawed
+from noisyfit.training._param_groups import (
+    check_group_settings,
+    check_param_groups,
+    names_of_users,
+)
 from noisyfit.training._users_callbacks import asks_to_stop
 
 if TYPE_CHECKING:
@@ -65,6 +71,8 @@ class Engine(NeuralNet):
     def initialize_optimizer(self, *args: Any, **kwargs: Any) -> Engine:
         """Build the optimizer, and for float16 what scales its gradients."""
         super().initialize_optimizer(*args, **kwargs)
+        groups = self.get_params_for("optimizer").get("param_groups", ())
+        check_group_settings(groups, self.optimizer_)
         self.learning_ = frozenset()
         self.scaler_: torch.amp.GradScaler | None = None
         if self.precision is torch.float16:
@@ -78,7 +86,9 @@ class Engine(NeuralNet):
 
     def get_params_for_optimizer(self, prefix: str, named_parameters: Any) -> tuple[Any, dict]:
         """Collect what the optimizer is built with; where it can, it steps in one fused kernel."""
-        args, kwargs = super().get_params_for_optimizer(prefix, named_parameters)
+        named = names_of_users(self.module_, named_parameters)
+        check_param_groups(self.get_params_for(prefix).get("param_groups", ()), named)
+        args, kwargs = super().get_params_for_optimizer(prefix, named)
         if self.optimizer in _FUSED_OPTIMIZERS and not _FUSED_RIVALS & kwargs.keys():
             sparse = any(getattr(m, "sparse", False) for m in self.module_.modules())
             # If the first step is left out for an overflow, fused SGD goes on from a momentum that
@@ -145,7 +155,7 @@ class Engine(NeuralNet):
         with autocast:
             x = map_inputs(lambda part: part.to(self.device), x)
             inputs, named = ((), {**x, **fit_params}) if isinstance(x, dict) else ((x,), fit_params)
-            logits = (
+            logits = logits_of(
                 self.module_(*inputs, **named)
                 if params is None
                 else functional_call(self.module_, dict(params), inputs, named)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from noisyfit.modules import logits_of
+
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.utils.hooks import RemovableHandle
@@ -57,7 +59,8 @@ class LastLayerInputs:
         self._called = layer, args[0] if args else kwargs["input"]
 
     def _count(self, *of_module: Any) -> None:
-        self._n_rows = len(of_module[-1])  # of its output, with what the net fills up a batch by
+        # Of its output, with what the net fills up a batch by.
+        self._n_rows = len(logits_of(of_module[-1]))
 
     def of(self, logits: Tensor) -> Tensor:
         """Return the features of the last pass.

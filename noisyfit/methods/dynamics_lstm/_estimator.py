@@ -120,8 +120,10 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         suspicious they are, in [0, 1). 0: a class may lose all its rows, as in the papers. It stays
         in ``classes_``, but a network that is trained after that has no row of it. Whatever this
         is, a class that hardly any row is predicted as by the networks of `judge_epochs` keeps all.
-    standardize : bool, default=True
-        Standardise the columns of a table and the channels of ``uint8`` images.
+    standardize : bool or ImageScaler, default=True
+        Standardise the columns of a table and the channels of ``uint8`` images. A
+        `noisyfit.data.ImageScaler`: by these means and standard deviations, as a pretrained network
+        asks for.
     augment : callable, "auto" or None, default="auto"
         Batched transform of the training inputs. ``"auto"``: random crops, with flips where there
         are three channels; nothing for tables.
@@ -274,7 +276,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
         validation_fraction: float | None = None,
         judge_epochs: int | str = "auto",
         min_share_of_class: float = 0.1,
-        standardize: bool = True,
+        standardize: Any = True,
         augment: Any = "auto",
         precision: str = "auto",
         device: str | torch.device = "auto",

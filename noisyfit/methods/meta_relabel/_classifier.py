@@ -86,7 +86,8 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         Whether the look-ahead gives all rows the weight :math:`\omega_0 = 1/B`; else 0, as learning
         to reweight does, which needs ``relabel=False``.
     meta_lr : float or "auto", default="auto"
-        :math:`\alpha`, step of the look-ahead, the same throughout. ``"auto"``: `lr`.
+        :math:`\alpha`, step of the look-ahead, the same throughout. ``"auto"``: `lr`. Parameters
+        to which ``optimizer__param_groups`` give another rate take a step longer by as much.
     look_ahead_momentum : bool, default=True
         Whether the look-ahead goes on with the optimizer's momentum.
     pseudo_gradient : bool, default=False
@@ -155,8 +156,10 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         suspicious they are, in [0, 1). 0: a class may lose all its rows, as in the papers. It stays
         in ``classes_``, but a network that is trained after that has no row of it. Whatever this
         is, a class that hardly any row is predicted as by the networks of `judge_epochs` keeps all.
-    standardize : bool, default=True
-        Standardise the columns of a table and the channels of ``uint8`` images.
+    standardize : bool or ImageScaler, default=True
+        Standardise the columns of a table and the channels of ``uint8`` images. A
+        `noisyfit.data.ImageScaler`: by these means and standard deviations, as a pretrained network
+        asks for.
     augment : callable, "auto" or None, default="auto"
         Batched transform that makes the weak view, also of the trusted rows. ``"auto"``: random
         crops, with flips where there are three channels; tables stay as they are.
@@ -376,7 +379,7 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         validation_fraction: float | None = None,
         judge_epochs: int | str = "auto",
         min_share_of_class: float = 0.1,
-        standardize: bool = True,
+        standardize: Any = True,
         augment: Any = "auto",
         precision: str = "auto",
         device: str | torch.device = "auto",

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from noisyfit.training import lr_share
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -33,7 +35,8 @@ def look_ahead_parameters(
     grads : mapping of str to tensor
         Gradient G of each of `params`. The result can be differentiated with respect to it.
     lr : float or None, default=None
-        Learning rate. None: the current one of each parameter group.
+        Learning rate; a parameter group that began with ten times the rate of the last group takes
+        ten times this. None: the current one of each parameter group.
     momentum : bool, default=True
         Whether the step includes the momentum. It does not in "learning to reweight".
 
@@ -74,7 +77,8 @@ def look_ahead_parameters(
             # In its first step torch sets the buffer to the gradient, without dampening.
             buffer = step if v is None else group["momentum"] * v + (1 - group["dampening"]) * step
             step = step + group["momentum"] * buffer if group["nesterov"] else buffer
-        ahead[name] = theta - (group["lr"] if lr is None else lr) * step
+        size = group["lr"] if lr is None else lr * lr_share(optimizer, group)
+        ahead[name] = theta - size * step
     return ahead
 
 
