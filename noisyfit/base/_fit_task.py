@@ -416,7 +416,7 @@ def make_task(
         warnings.warn(doubt, UserWarning, stacklevel=4)
     streams = spawn_streams(random_state)
     fraction = est.validation_fraction
-    scaler = None
+    scaler: Scaler | None = None
     if isinstance(est.standardize, ImageScaler):
         scaler = users_scaler(est.standardize, X)
     elif est.standardize:

@@ -11,8 +11,9 @@ import torch
 from noisyfit._random import seeded
 from noisyfit.base._guard import paired_difference
 from noisyfit.base._pooling import pooled
-from noisyfit.dynamics import CrossFit, deal_folds, trains_stacked
+from noisyfit.dynamics import CrossFit, deal_folds
 from noisyfit.label_quality import HeldOutNoiseRate, held_out_noise_rate
+from noisyfit.modules import can_be_stacked
 
 if TYPE_CHECKING:
     from noisyfit.base._fit_task import FitTask
@@ -102,9 +103,7 @@ def reach_verdict(
     rng, brought = task.streams.judging, task.pred_proba
     folds = []
     if epochs:
-        once = labeled.sum() > most_repeated or (
-            loss == "auto" and not trains_stacked(trainer.make_net(for_users=False))
-        )
+        once = labeled.sum() > most_repeated or (loss == "auto" and not _stacked(trainer))
         folds = [_deal(task, labeled, rng) for _ in range(1 if once else 2)]
     if all((fold[labeled] < 0).all() for fold in folds):
         if brought is None:
@@ -137,6 +136,10 @@ def _best_loss(
         others = _cross_fit(task, trainer, folds[1:], epochs, early_learning=True).proba
         tried = np.concatenate([tried, others])
     return tried, "early_learning", gain
+
+
+def _stacked(trainer: Trainer) -> bool:
+    return can_be_stacked(trainer.make_net(for_users=False).module_)
 
 
 def _gain(proba: np.ndarray, other: np.ndarray, task: FitTask) -> tuple[float, float]:

@@ -1,7 +1,7 @@
 """Training dynamics: what a network did with each row, epoch by epoch."""
 
 from noisyfit.dynamics._container import TrainingDynamics
-from noisyfit.dynamics._cross_fit import CrossFit, trains_stacked
+from noisyfit.dynamics._cross_fit import CrossFit
 from noisyfit.dynamics._recorded_run import RecordedRun, deal_folds
 from noisyfit.dynamics._recorder import (
     RECORDINGS,

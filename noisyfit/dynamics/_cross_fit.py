@@ -101,8 +101,8 @@ class CrossFit:
         self.proba = self.proba_of_all = np.empty(0, dtype=np.float32)
         self._make_net, self._rows, self._early = make_net, rows, early_learning
         self._folds = [self._checked(np.asarray(fold)) for fold in folds]
-        net = make_net([])
-        self._template, self.is_stacked = net.module_, trains_stacked(net)
+        self._template = make_net([]).module_
+        self.is_stacked = can_be_stacked(self._template)
 
     def _checked(self, fold: np.ndarray) -> np.ndarray:
         n_source = len(self._rows.source)
@@ -180,22 +180,6 @@ class CrossFit:
             repeats.append(np.sum(parts, axis=0))
         of_all, to_best = np.stack(repeats, axis=1)
         return of_all, to_best
-
-
-def trains_stacked(net: NoisyNet) -> bool:
-    """Say whether networks like that of a net are trained as one.
-
-    Parameters
-    ----------
-    net : NoisyNet
-        Initialized. Patterns of its ``optimizer__param_groups`` do not know the names of parameters
-        that several networks share.
-
-    Returns
-    -------
-    bool
-    """
-    return can_be_stacked(net.module_) and not net.get_params_for("optimizer").get("param_groups")
 
 
 class MeanProbability(Callback):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from typing import Any, ClassVar
 
 import numpy as np
@@ -131,18 +130,6 @@ class NoisyNet(ClassifierMixin, Engine):
         if self.n_classes is None:
             raise AttributeError("This NoisyNet was not told n_classes.")
         return np.arange(self.n_classes)
-
-    def get_params_for_optimizer(self, prefix: str, named_parameters: Any) -> Any:
-        """Return the groups of parameters; a pattern that names none is refused."""
-        named = list(named_parameters)
-        names = [name for name, _ in named]
-        for pattern, _ in self.get_params_for(prefix).get("param_groups", ()):
-            if not fnmatch.filter(names, pattern):
-                raise ValueError(
-                    f"{prefix}__param_groups has a pattern {pattern!r}, which no parameter of the "
-                    f"network is called by. The first ones are called {names[:5]}."
-                )
-        return super().get_params_for_optimizer(prefix, named)
 
     def make_schedule(self) -> StageSchedule:
         """Return the callback that leads the learning rate through a stage, of ``"auto"``."""

@@ -66,6 +66,9 @@ def test_look_ahead_keeps_parameter_groups_apart():
     weight = params["0.weight"].detach()
     torch.testing.assert_close(ahead["0.weight"], weight - 0.5 * (1 + 0.2 * weight))
     torch.testing.assert_close(ahead["0.bias"], params["0.bias"].detach() - 0.1)
+    at = look_ahead_parameters(optimizer, params, grads, lr=0.02)  # 5 times that for the first
+    torch.testing.assert_close(at["0.weight"], weight - 0.1 * (1 + 0.2 * weight))
+    torch.testing.assert_close(at["0.bias"], params["0.bias"].detach() - 0.02)
     expected = 0.1 * weight.square().sum()
     torch.testing.assert_close(weight_penalty(optimizer, params, params), expected)
 
