@@ -171,6 +171,15 @@ def test_code_on_a_page_is_valid_and_its_imports_work(page):
                     assert known or importlib.import_module(f"{node.module}.{alias.name}")
 
 
+def test_several_inputs_run_as_on_the_page():
+    namespace = {}
+    code = code_blocks(ROOT / "docs" / "fine_tuning.md")[-1]  # all others need weights
+    exec(compile(code, "fine_tuning.md", "exec"), namespace)
+    est = namespace["est"]
+    assert sorted(est.noise_scores_.argsort()[::-1][:10]) == list(range(10))
+    assert (est.corrected_labels_ == namespace["labels"].numpy()).all()
+
+
 def test_the_first_hour_runs(capsys):
     namespace = {}
     for code in code_blocks(ROOT / "docs" / "first_hour.md"):

@@ -119,8 +119,8 @@ def _try_out(module: nn.Module, example: Any, n_classes: int) -> None:
     if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != expected:
         got = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
         raise ValueError(
-            f"The network must return logits of shape {expected}, or an object that has them as "
-            f".logits. Got {got} instead: {context}."
+            f"The network must return logits of shape {expected}. Got {got} instead: {context}. "
+            "Return them alone, or an object that has them as .logits."
         )
     if _are_probabilities(logits):
         raise ValueError(

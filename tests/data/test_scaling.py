@@ -28,6 +28,28 @@ def test_image_scaler_standardises_each_channel():
     np.testing.assert_allclose(x[:, 1], 0, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("mean", "std", "match"),
+    [
+        ((123.7, 116.3, 103.5), (58.4, 57.1, 57.4), r"units of \[0, 1\].*divided by 255.*123\.7"),
+        ((0.5, 0.5, 0.5), (0.2,), "one number a channel"),
+        (0.5, 0.2, "one number a channel"),
+        ((np.nan,), (0.2,), "one number a channel"),
+        ((0.5,), (0.0,), r"std of an ImageScaler must be above 0 and finite. Got \(0\.0,\)"),
+        ((0.5,), (np.nan,), "above 0 and finite"),
+    ],
+    ids=["of 255", "lengths", "numbers", "nan", "zero", "nan std"],
+)
+def test_image_scaler_refuses_what_no_images_have(mean, std, match, refused):
+    with refused(ValueError, match):
+        ImageScaler(mean, std)
+
+
+def test_white_images_have_a_scaler():
+    white = torch.full((700, 1, 9, 9), 255, dtype=torch.uint8)
+    assert ImageScaler.from_images(white)(white).abs().max() < 1e-3
+
+
 def test_image_scaler_gives_mean_zero_and_variance_one_and_spares_the_images():
     images = torch.tensor(
         np.random.default_rng(0).integers(30, 200, size=(50, 3, 6, 6), dtype=np.uint8)
