@@ -194,26 +194,6 @@ def test_the_first_hour_runs(capsys):
     assert sorted(path.stem for path in files) == sorted([*"01234"] * 2)
 
 
-def test_the_part_that_is_frozen_stays_and_the_other_is_trained_more_slowly():
-    (code,) = (c for c in code_blocks(ROOT / "docs" / "faq.md") if "param_groups" in c)
-    quick = "max_epochs=2, rounds=1, judge_epochs=1, random_state=0, lr=0.1"
-    namespace = {}
-    exec(compile(code.replace("lr=0.1", quick), "faq.md", "exec"), namespace)
-    at_first, trained = namespace["net"], namespace["fine_tuned"]
-    assert trained.history_[0]["lr"] == 0.1
-    moved = [
-        float((old.weight - new.weight).detach().abs().mean())
-        for old, new in (
-            (at_first.body[0], trained.net_.module_.body[0]),
-            (at_first.head, trained.net_.module_.head),
-        )
-    ]
-    assert 0 < moved[0] < moved[1] / 2
-    frozen = namespace["only_head"].net_.module_
-    assert frozen.body[0].weight.equal(at_first.body[0].weight)
-    assert not frozen.head.weight.equal(at_first.head.weight)
-
-
 def papers() -> str:
     """Return the page of the papers."""
     return (ROOT / "docs" / "papers.md").read_text(encoding="utf-8")
