@@ -6,7 +6,6 @@ import warnings
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 
 
 def clean_probability(losses: np.ndarray, fitted: np.ndarray) -> np.ndarray:
@@ -41,6 +40,8 @@ def clean_probability(losses: np.ndarray, fitted: np.ndarray) -> np.ndarray:
     >>> clean_probability(losses, np.ones(7, dtype=bool)).round(2)
     array([1., 1., 1., 1., 0., 0., 0.])
     """
+    from sklearn.mixture import GaussianMixture  # with half of scikit-learn, which takes its time
+
     low, high = losses[fitted].min(), losses[fitted].max()
     if low == high:
         return np.ones(len(losses))
