@@ -23,7 +23,7 @@ NAMES |= {"plain": "plain", "aum": "AUM", "lstm": "LSTM"}
 def tables(results: list[dict], wanted: dict) -> str:
     """Return Markdown tables; proportions in per cent, mean and deviation of the seeds."""
     results = list({json.dumps(r["config"], sort_keys=True): r for r in results}.values())
-    parts = [OVERVIEW, overview(results)]
+    parts = [OVERVIEW, overview(results), "<!-- in detail -->"]  # docs/miniature.md has both
     for table, pairs in wanted.items():
         rows = [row for pair in dict.fromkeys(pairs) for row in lines(results, *pair)]
         if rows:
