@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import cifar
@@ -23,6 +25,9 @@ from noisyfit.label_quality import estimate_noise_rate, loss_gap_noise_rate
 from noisyfit.metrics import auroc, average_precision
 from noisyfit.modules import ConvNet
 from noisyfit.training import predict_logits
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+from comparison import choose_trusted
 
 if TYPE_CHECKING:
     import torch
@@ -98,8 +103,11 @@ METHODS = {
         trusted=10,
     ),
     "meta_no_labels": Method(
-        "without labels", MetaRelabelClassifier, LITTLE | {"reweight": False, "relabel": False}
-    )._replace(trusted=10),
+        "without labels",
+        MetaRelabelClassifier,
+        LITTLE | {"reweight": False, "relabel": False},
+        trusted=10,
+    ),
     **{
         name: Method(name, MetaRelabelClassifier, parameters, trusted=10)
         for name, parameters in ABLATIONS.items()
@@ -189,7 +197,9 @@ def fit_method(config: dict, rows: cifar.Split, given: np.ndarray, device: torch
     method, scores = METHODS[config["method"]], NetScores(rows, device)
     arguments = {}
     if method.trusted:
-        trusted = choose_trusted(rows, method.trusted, config["seed"])
+        # The first three streams are those of the split.
+        choice = np.random.default_rng(np.random.SeedSequence(config["seed"]).spawn(4)[3])
+        trusted = choose_trusted(rows.y, method.trusted, choice)
         given, arguments = np.where(trusted, rows.y, given), {"trusted": trusted}
     est = estimator(config, device, rows, callbacks=[scores]).fit(rows.X, given, **arguments)
     wrong, kept = given != rows.y, est.clean_mask_
@@ -222,16 +232,6 @@ def right_of_rounds(est: MILDSelector, wrong: np.ndarray) -> list[list[float]]:
         right = (rows & ~wrong).sum()
         found.append([int(rows.sum()), right / rows.sum(), right / (~wrong).sum()])
     return found
-
-
-def choose_trusted(rows: cifar.Split, per_class: int, seed: int) -> np.ndarray:
-    """Mark the first rows of each class in an order that does not depend on their number."""
-    # The first three streams are those of the split.
-    rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(4)[3])
-    order, trusted = rng.permutation(len(rows.y)), np.zeros(len(rows.y), dtype=bool)
-    for c in np.unique(rows.y):
-        trusted[order[rows.y[order] == c][:per_class]] = True
-    return trusted
 
 
 def put_right(config: dict, rows: cifar.Split, device: torch.device) -> np.ndarray:

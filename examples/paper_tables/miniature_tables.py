@@ -144,7 +144,10 @@ def rate_lines(results: list[dict]) -> list[list]:
             found.append(
                 [
                     *(setting, seeds(runs), f"{np.mean([r['noise_rate'] for r in runs]):.1%}"),
-                    *(spread([r[key] for r in rates]) for key in ("estimate_noise_rate", "eq_8")),
+                    *(
+                        spread([r[key] for r in rates]) if key in rates[0] else "-"
+                        for key in ("estimate_noise_rate", "eq_8")
+                    ),
                 ]
             )
     return found
