@@ -40,7 +40,7 @@ from torch.utils.data import Dataset, Subset, TensorDataset
 from noisyfit import ConsensusClassifier, MetaRelabelClassifier
 from noisyfit.dynamics import TrainingDynamics
 from noisyfit.modules import MLP
-from noisyfit.training import NoisyNet
+from noisyfit.training import ExpectedTime, NoisyNet
 
 N_CLASSES = 3
 # MetaRelabelClassifier says so; its own tests check that.
@@ -876,6 +876,7 @@ def test_ctrl_c_ends_the_fit(est, verbose):
 
 def test_one_progress_bar(est, capfd, monkeypatch):
     monkeypatch.setattr("noisyfit.training._progress._can_redraw", lambda: True)
+    monkeypatch.setattr("noisyfit.training._expected_time._WORTH_SAYING", np.inf)  # on any machine
     est.set_params(verbose=1).fit(X, GIVEN)
     out, err = capfd.readouterr()
     assert out == ""
@@ -885,7 +886,21 @@ def test_one_progress_bar(est, capfd, monkeypatch):
     assert err.count("\n") == 1, "one bar is one line, redrawn"
 
 
-def test_lines_in_a_log(est, capfd):
+def test_lines_in_a_log(est, capfd, monkeypatch):
+    planned = {}
+
+    class Expected(ExpectedTime):
+        def plan(self, stages, note=""):
+            super().plan(stages, note)
+            planned["expected"] = self
+            planned["labels"] = planned.get("labels", set()) | {s.label for s in self._stages}
+
+        def begin(self, label, epochs):
+            assert label in planned["labels"]
+            super().begin(label, epochs)
+
+    monkeypatch.setattr("noisyfit.base._trainer.ExpectedTime", Expected)
+    monkeypatch.setattr("noisyfit.training._expected_time._WORTH_SAYING", np.inf)  # on any machine
     est.set_params(verbose=1).fit(X, GIVEN)
     out, err = capfd.readouterr()
     assert out == ""
@@ -894,6 +909,9 @@ def test_lines_in_a_log(est, capfd):
         assert re.fullmatch(rf"{type(est).__name__}.*: epoch \d+/\d+(, loss=\S+)?, \d\d:\d\d", line)
     n_epochs, total = re.search(r"epoch (\d+)/(\d+)", line).groups()
     assert n_epochs == total
+    present, *others = planned["expected"]._stages
+    assert planned["expected"]._done == present.epochs, "the epochs were as planned"
+    assert all(stage.optional for stage in others)
 
 
 def test_silent_by_default(est, capfd):

@@ -7,7 +7,7 @@ from noisyfit.base._fitted_labels import import_pandas
 from noisyfit.base._fitted_on import check_fitted_on, check_labels_of_fit, of_last_step
 from noisyfit.base._guard import paired_difference
 from noisyfit.base._judging import Verdict, make_verdict, plain_settings
-from noisyfit.base._plain_run import PlainRun, train_plainly
+from noisyfit.base._plain_run import PlainRun, plain_stage, train_plainly
 from noisyfit.base._pooling import accuracy_weights
 from noisyfit.base._trainer import Trainer, auto_batch_size
 

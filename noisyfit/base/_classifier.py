@@ -24,7 +24,13 @@ from noisyfit.base._decisions import relabeled_rows, settled
 from noisyfit.base._fit_task import FitResult, FitTask, make_task
 from noisyfit.base._fitted_labels import FittedLabels
 from noisyfit.base._guard import compare_with_plain, led_astray
-from noisyfit.base._judging import MOST_EPOCHS, MOST_REPEATED, Verdict, reach_verdict
+from noisyfit.base._judging import (
+    MOST_EPOCHS,
+    MOST_REPEATED,
+    Verdict,
+    judging_stages,
+    reach_verdict,
+)
 from noisyfit.base._names import refuse_names
 from noisyfit.base._pooling import doubt_of_own_rows
 from noisyfit.base._trainer import Trainer
@@ -45,6 +51,7 @@ from noisyfit.label_quality import MIN_SHARE_OF_CLASS
 from noisyfit.persistence import save_estimator
 from noisyfit.training import (
     SCHEDULES,
+    Stage,
     StepSchedule,
     check_schedule,
     map_logits,
@@ -229,7 +236,9 @@ class BaseNoisyClassifier(
         task = make_task(self, X, y, trusted, self.checkpoint, sample_weight, groups, pred_proba)
         trainer = Trainer(self, task)
         with seeded(task.streams.training, task.device):
+            self._expect(task, trainer, judged=False)
             task = replace(task, verdict=self._verdict(task, trainer))
+            self._expect(task, trainer, judged=True)
             result = self._fit(task, trainer)
             self._set_fitted(task, trainer, result)
         return self
@@ -238,9 +247,27 @@ class BaseNoisyClassifier(
         """Ask networks, and the user's model, that did not train on a row of its label."""
         # What is wrong with the records is said before anything is trained.
         DynamicsRecorder(task.n_samples, tuple(self.record), folder=self.record_folder).initialize()
-        return reach_verdict(
-            task, trainer, self._judge_epochs(), self._judge_loss, self._most_repeated
-        )
+        return reach_verdict(task, trainer, *self._judges_asked())
+
+    def _expect(self, task: FitTask, trainer: Trainer, judged: bool) -> None:
+        """Plan what is left of the fit, so that its progress bar knows how long that takes."""
+        if self.verbose != 1:
+            return
+        own = self._stages(task, trainer)
+        if trainer.may_stop_early:
+            own = [stage._replace(optional=True) for stage in own]
+        judging = [] if judged else judging_stages(task, trainer, *self._judges_asked())
+        trainer.expected.plan([*judging, *own], ", judges included" if judging else "")
+
+    def _stages(self, task: FitTask, trainer: Trainer) -> list[Stage]:
+        """Return the stages of `_fit`, by the labels that it gives to the progress bar.
+
+        For a method that trains something else than one network plainly.
+        """
+        return [Stage(trainer.name, self.max_epochs)]
+
+    def _judges_asked(self) -> tuple[int, str, int]:
+        return self._judge_epochs(), self._judge_loss, self._most_repeated
 
     @property
     def _judge_loss(self) -> str:

@@ -11,9 +11,10 @@ import torch
 from noisyfit._random import seeded
 from noisyfit.base._guard import paired_difference
 from noisyfit.base._pooling import pooled
-from noisyfit.dynamics import CrossFit, deal_folds
+from noisyfit.dynamics import N_FOLDS, CrossFit, deal_folds
 from noisyfit.label_quality import HeldOutNoiseRate, held_out_noise_rate
 from noisyfit.modules import can_be_stacked
+from noisyfit.training import Stage
 
 if TYPE_CHECKING:
     from noisyfit.base._fit_task import FitTask
@@ -26,6 +27,9 @@ _UNPREDICTED = 1 / 3
 _SURE, _BEATEN = 2.0, -1.0
 """t-values: early-learning regularization has to be above the first against cross-entropy to the
 last epoch, and above the second against cross-entropy to its best one."""
+_SIDE_BY_SIDE, _ONE_FOLD = (2.0, 0.2), 0.8 + 0.2 / 3
+"""Time of an epoch of the judges in that of plain training. Side by side, by measurement on tables
+of 10 to 40 columns: at all, and for each of them. One alone predicts the rows that it left out."""
 _SETTINGS = {"momentum": 0.9, "weight_decay": 5e-3}
 """Of SGD, so that the judges of all methods are the same."""
 
@@ -103,8 +107,8 @@ def reach_verdict(
     rng, brought = task.streams.judging, task.pred_proba
     folds = []
     if epochs:
-        once = labeled.sum() > most_repeated or (loss == "auto" and not _stacked(trainer))
-        folds = [_deal(task, labeled, rng) for _ in range(1 if once else 2)]
+        n_repeats = _n_repeats(task, trainer, loss, most_repeated)
+        folds = [_deal(task, labeled, rng) for _ in range(n_repeats)]
     if all((fold[labeled] < 0).all() for fold in folds):
         if brought is None:
             return None
@@ -126,7 +130,7 @@ def _best_loss(
         early = loss == "early_learning"
         return _cross_fit(task, trainer, folds, epochs, early).proba, loss, None
     plain = _cross_fit(task, trainer, folds, epochs, early_learning=False)
-    epochs = max(1, epochs // 2)  # early-learning regularization is as good by then
+    epochs = _early_learning_epochs(epochs)
     tried = _cross_fit(task, trainer, folds[:1], epochs, early_learning=True).proba
     gain, t = _gain(tried[0], plain.proba_of_all[0], task)
     _, t_of_best = _gain(tried[0], plain.proba[0], task)
@@ -138,8 +142,54 @@ def _best_loss(
     return tried, "early_learning", gain
 
 
+def judging_stages(
+    task: FitTask, trainer: Trainer, epochs: int, loss: str, most_repeated: int
+) -> list[Stage]:
+    """Plan the stages in which `reach_verdict` trains its networks.
+
+    Parameters
+    ----------
+    task, trainer, epochs, loss, most_repeated
+        As of `reach_verdict`.
+
+    Returns
+    -------
+    list of Stage
+    """
+    if not epochs or not task.judged.any() or task.n_classes < 2:
+        return []
+    stacked = _stacked(trainer)
+
+    def stage(epochs: int, n_repeats: int, optional: bool = False) -> Stage:
+        n_nets = N_FOLDS * n_repeats
+        at_all, for_each = _SIDE_BY_SIDE
+        n_trainings, cost = (1, at_all + for_each * n_nets) if stacked else (n_nets, _ONE_FOLD)
+        share = float((~task.unlabeled).mean())
+        return Stage(_label(trainer), epochs * n_trainings, cost * share, optional)
+
+    n_repeats = _n_repeats(task, trainer, loss, most_repeated)
+    if loss != "auto":
+        return [stage(epochs, n_repeats)]
+    early = _early_learning_epochs(epochs)
+    stages = [stage(epochs, n_repeats), stage(early, 1)]
+    return [*stages, stage(early, n_repeats - 1, optional=True)] if n_repeats > 1 else stages
+
+
+def _label(trainer: Trainer) -> str:
+    return f"{trainer.name} cross-validation"
+
+
+def _n_repeats(task: FitTask, trainer: Trainer, loss: str, most_repeated: int) -> int:
+    many = (~task.unlabeled).sum() > most_repeated
+    return 1 if many or (loss == "auto" and not _stacked(trainer)) else 2
+
+
+def _early_learning_epochs(epochs: int) -> int:
+    return max(1, epochs // 2)  # early-learning regularization is as good by then
+
+
 def _stacked(trainer: Trainer) -> bool:
-    return can_be_stacked(trainer.make_net(for_users=False).module_)
+    return can_be_stacked(trainer.make_module())
 
 
 def _gain(proba: np.ndarray, other: np.ndarray, task: FitTask) -> tuple[float, float]:
@@ -176,7 +226,7 @@ def _cross_fit(
         closing(trainer.progress(epochs * crossed.n_trainings, leave=False)) as bar,
         seeded(int(rng.integers(2**31)), task.device),
     ):
-        bar.stage(f"{trainer.name} cross-validation")
+        bar.stage(_label(trainer))
         crossed.train(epochs, callbacks=[("progress", bar)])
     return crossed
 

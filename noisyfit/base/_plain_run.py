@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from noisyfit.base._judging import plain_settings
 from noisyfit.dynamics import DynamicsRecorder
-from noisyfit.training import predict_classes
+from noisyfit.training import Stage, predict_classes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,6 +40,23 @@ class PlainRun(NamedTuple):
         return self.gap._replace(rate=share * self.gap.rate, interval=(share * low, share * high))
 
 
+def plain_stage(trainer: Trainer, epochs: int) -> Stage:
+    """Plan the training of `train_plainly`.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        Makes the net.
+    epochs : int
+        Length of the training.
+
+    Returns
+    -------
+    Stage
+    """
+    return Stage(f"{trainer.name} noise rate", epochs)
+
+
 def train_plainly(
     task: FitTask, trainer: Trainer, progress: EpochProgress, epochs: int, folder: Any = None
 ) -> PlainRun:
@@ -67,7 +84,7 @@ def train_plainly(
     ValueError
         If no label is to be judged, and nobody else says how many are wrong.
     """
-    progress.stage(f"{trainer.name} noise rate")
+    progress.stage(plain_stage(trainer, epochs).label)
     recorder = DynamicsRecorder(task.n_samples, ("loss", "correct"), folder=folder)
     settings = plain_settings(trainer, int((~task.unlabeled).sum()))
     if task.verdict is None:  # nobody to be compared with: the method's own weight decay

@@ -17,7 +17,13 @@ from noisyfit.base._callbacks import check_callback, check_schedule_alone
 from noisyfit.dynamics import RecordedRun, view_to_record
 from noisyfit.modules import build_module
 from noisyfit.persistence import StageCheckpoint
-from noisyfit.training import EarlyLearningNet, EpochProgress, NoisyNet, resolve_precision
+from noisyfit.training import (
+    EarlyLearningNet,
+    EpochProgress,
+    ExpectedTime,
+    NoisyNet,
+    resolve_precision,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,6 +63,8 @@ class Trainer:
         Shape of one row as the network gets it.
     user_callbacks : list
         The user's callbacks, the objects themselves; classes were made into one object each.
+    expected : ExpectedTime
+        How long the fit will take, which its progress bars say.
 
     Raises
     ------
@@ -117,6 +125,8 @@ class Trainer:
         validates = est.validation_fraction is not None
         self.user_callbacks = [check_callback(item, validates) for item in est.callbacks or []]
         check_schedule_alone(est.schedule, self.user_callbacks)
+        about = f" of {task.n_samples:,} rows on {task.device.type}"
+        self.expected = ExpectedTime(self.name, about, task.device)
         if getattr(est, "recording", None) == "evaluation_augmented":  # said before any training
             view_to_record(self.nested("iterator_train").get("views", (self.view,)))
 
@@ -268,7 +278,19 @@ class Trainer:
         -------
         EpochProgress
         """
-        return EpochProgress(total, self.name, disable=self._est.verbose != 1, leave=leave)
+        return EpochProgress(
+            total,
+            self.name,
+            disable=self._est.verbose != 1,
+            leave=leave,
+            expected=self.expected,
+        )
+
+    @property
+    def may_stop_early(self) -> bool:
+        """Whether a callback of the user's may end a stage before its last epoch."""
+        users = [c[1] if isinstance(c, tuple) else c for c in self.user_callbacks]
+        return any(isinstance(callback, EarlyStopping) for callback in users)
 
     def net_of(self, loss: str) -> dict[str, Any]:
         """Return the keywords of `make_net` and `make_run` for a loss.
@@ -405,9 +427,7 @@ class Trainer:
         RecordedRun
         """
         rows = self._task.rows if rows is None else rows
-        users = [c[1] if isinstance(c, tuple) else c for c in self.user_callbacks]
-        stops = any(isinstance(callback, EarlyStopping) for callback in users)
-        if recording == "held_out" and stops:
+        if recording == "held_out" and self.may_stop_early:
             raise ValueError(
                 "With recording='held_out' all networks train equally long, so that their records "
                 "can be compared. Leave EarlyStopping out, or choose another recording."

@@ -2,7 +2,7 @@
 
 from noisyfit.dynamics._container import TrainingDynamics
 from noisyfit.dynamics._cross_fit import CrossFit
-from noisyfit.dynamics._recorded_run import RecordedRun, deal_folds
+from noisyfit.dynamics._recorded_run import N_FOLDS, RecordedRun, deal_folds
 from noisyfit.dynamics._recorder import (
     RECORDINGS,
     DynamicsRecorder,

@@ -33,6 +33,7 @@ from noisyfit.ensemble._views import (
     weights,
 )
 from noisyfit.methods.dynamics_lstm import DynamicsLSTM
+from noisyfit.training import Stage
 
 if TYPE_CHECKING:
     from noisyfit.base import Verdict
@@ -131,7 +132,7 @@ class ConsensusClassifier(BaseNoisyClassifier):
     random_state : int, RandomState instance or None, default=None
         Makes a fit repeatable; torch's and numpy's global generators are left alone.
     verbose : int, default=0
-        1 shows one progress bar over all epochs, 2 skorch's table of epochs.
+        1 shows a progress bar, and how long the fit will take; 2 skorch's table of epochs.
     **net_params : object
         ``module__<name>``, ``optimizer__<name>``, ``iterator_train__<name>`` (such as
         ``num_workers``).
@@ -338,11 +339,15 @@ class ConsensusClassifier(BaseNoisyClassifier):
             loss_gap=gap,
         )
 
+    def _stages(self, task: FitTask, trainer: Trainer) -> list[Stage]:
+        in_sample = Stage(f"{trainer.name} in sample", self._judge_epochs())
+        return [in_sample, Stage(f"{trainer.name} last training", self.max_epochs)]
+
     def _in_sample(self, task: FitTask, trainer: Trainer) -> RecordedRun:
         quantities = dict.fromkeys([*self.record, "margin", "loss", "correct"])
         epochs = self._judge_epochs()
         with closing(trainer.progress(epochs, leave=False)) as bar:
-            bar.stage(f"{type(self).__name__} in sample")
+            bar.stage(self._stages(task, trainer)[0].label)
             settings = trainer.net_of(task.chosen_loss(self.loss))
             run = trainer.make_run("training", quantities, bar, keeps_net=False, **settings)
             run.train_stage(~task.unlabeled, epochs, "in sample")
@@ -425,7 +430,7 @@ class ConsensusClassifier(BaseNoisyClassifier):
         target[rows, best] = scores * of_best  # what is unknown is not learned
         target[rows, task.y] = 1 - scores
         with closing(trainer.progress(self.max_epochs)) as bar:
-            bar.stage(f"{type(self).__name__} last training")
+            bar.stage(self._stages(task, trainer)[1].label)
             net = trainer.make_net(
                 [("progress", bar)], SoftLabelNet, target=torch.from_numpy(target).float()
             )

@@ -9,6 +9,7 @@ from noisyfit.training._contrastive import (
 )
 from noisyfit.training._device import resolve_device, resolve_precision
 from noisyfit.training._early_learning import EarlyLearningNet
+from noisyfit.training._expected_time import ExpectedTime, Stage
 from noisyfit.training._features import LastLayerInputs
 from noisyfit.training._loss_thresholds import (
     NO_LABEL,
@@ -40,6 +41,7 @@ from noisyfit.training._semi_supervised import (
     auto_guessed_weight,
     guess_labels,
     linear_ramp,
+    mixmatch_cost,
     mixmatch_loss,
     mixup_factor,
     refine_labels,

@@ -9,6 +9,9 @@ from typing import Any
 from skorch.callbacks import Callback
 from tqdm.auto import tqdm
 
+from noisyfit.data import batch_sizes
+from noisyfit.training._expected_time import ExpectedTime
+
 _SECONDS, _SHARE = 30.0, 0.1
 
 
@@ -16,7 +19,9 @@ class EpochProgress(Callback):
     """One progress bar for all stages of a fit, as a skorch callback.
 
     Where a bar cannot be redrawn, in a log, there are lines instead: one at each stage, and then
-    one every 30 seconds or tenth of the epochs, whichever comes first.
+    one every 30 seconds or tenth of the epochs, whichever comes first. Both say how much time is
+    left of the fit, and a line from the first batches how much it takes; nothing of this where it
+    is less than 10 seconds.
 
     Parameters
     ----------
@@ -28,6 +33,8 @@ class EpochProgress(Callback):
         Show nothing.
     leave : bool, default=True
         Whether the bar stays when it is closed.
+    expected : object or None, default=None
+        Time of the whole fit, which several bars share; None: the bar is all of it.
 
     Examples
     --------
@@ -38,19 +45,63 @@ class EpochProgress(Callback):
     """
 
     def __init__(
-        self, total: int, label: str = "fit", disable: bool = False, leave: bool = True
+        self,
+        total: int,
+        label: str = "fit",
+        disable: bool = False,
+        leave: bool = True,
+        expected: ExpectedTime | None = None,
     ) -> None:
         self.total = total
         self.label = label
         self.disable = disable
         self.leave = leave
+        self.expected = expected
         # Not in `initialize`: every net of a fit calls that.
         self.bar_ = progress_bar(total, label, "epoch", disable=disable, leave=leave)
+        self._expected = ExpectedTime(label) if expected is None else expected
+        self._loss: dict[str, str] = {}
+        self._in_stage = False
+        self._listen()
+
+    def _begin(self, label: str) -> None:
+        self._in_stage = True
+        self._expected.begin(label, self.total - self.bar_.n)
+        self._listen()
+
+    def _listen(self) -> None:
+        """Listen to batches as long as they are timed; skorch's own hook is never called."""
+        if self._expected.is_timing and not self.disable:
+            vars(self).pop("on_batch_end", None)
+        else:
+            vars(self)["on_batch_end"] = super().on_batch_end
+
+    def on_epoch_begin(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
+        """Count the batches of the epoch."""
+        if not self._in_stage:
+            self._begin(self.label)
+        self._n_batches = len(batch_sizes(len(dataset_train), net.batch_size))
+
+    def on_batch_end(self, net: Any, training: bool = False, **kwargs: Any) -> None:
+        """Time the first batches of a stage, and say what follows from them."""
+        if not training or not self._expected.is_timing:
+            return
+        told = self._expected.after_batch(self._n_batches)
+        if told:
+            self.bar_.write(told, file=sys.stderr)
+        self._listen()
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Advance the bar by one epoch and show the training loss."""
-        self.bar_.set_postfix(loss=f"{net.history[-1].get('train_loss', float('nan')):.3g}")
+        self._expected.after_epoch()
+        self._listen()
+        self._loss = {"loss": f"{net.history[-1].get('train_loss', float('nan')):.3g}"}
+        self._show()
         self.bar_.update()
+
+    def _show(self) -> None:
+        left = self._expected.left()
+        self.bar_.set_postfix({**self._loss, **({"fit": left} if left else {})})
 
     def skip(self, n_epochs: int) -> None:
         """Advance the bar by epochs that an interrupted fit has already completed.
@@ -60,6 +111,10 @@ class EpochProgress(Callback):
         n_epochs : int
             Number of these epochs.
         """
+        if not self._in_stage:
+            self._begin(self.label)
+        self._expected.skip(n_epochs)
+        self._listen()
         self.bar_.update(n_epochs)
 
     def stage(self, label: str) -> None:
@@ -70,6 +125,8 @@ class EpochProgress(Callback):
         label : str
             Name of the stage.
         """
+        self._begin(label)
+        self._show()
         self.bar_.set_description(label)
 
     def close(self) -> None:
@@ -112,12 +169,17 @@ class _LogLines:
     """Lines of a log, with what noisyfit uses of a tqdm bar."""
 
     def __init__(self, total: int, desc: str, unit: str, **kwargs: Any) -> None:
-        self.total, self.n, self._label, self._unit, self._loss = total, 0, desc, unit, ""
+        self.total, self.n, self._label, self._unit = total, 0, desc, unit
+        self._loss = self._left = ""
         self._started = time.monotonic()
         self._written, self._written_at = 0, self._started
 
-    def set_postfix(self, loss: str) -> None:
-        self._loss = f", loss={loss}"
+    def set_postfix(self, shown: dict[str, str]) -> None:
+        self._loss = f", loss={shown['loss']}" if "loss" in shown else ""
+        self._left = f", {shown['fit']}" if "fit" in shown else ""
+
+    def write(self, told: str, file: Any) -> None:
+        print(told, file=file, flush=True)
 
     def set_description(self, label: str) -> None:
         self._label = label
@@ -136,5 +198,5 @@ class _LogLines:
     def _write(self) -> None:
         self._written, self._written_at = self.n, time.monotonic()
         elapsed = tqdm.format_interval(self._written_at - self._started)
-        told = f"{self._label}: {self._unit} {self.n}/{self.total}{self._loss}, {elapsed}"
-        print(told, file=sys.stderr, flush=True)
+        told = f"{self._label}: {self._unit} {self.n}/{self.total}"
+        self.write(f"{told}{self._loss}, {elapsed}{self._left}", sys.stderr)

@@ -147,6 +147,23 @@ def mixup_factor(alpha: float) -> float:
     return max(factor, 1 - factor)
 
 
+def mixmatch_cost(n_views: int) -> float:
+    """Return the time of a MixMatch step, in that of a plain step.
+
+    Parameters
+    ----------
+    n_views : int
+        K, views of each row.
+
+    Returns
+    -------
+    float
+        K forward passes for the guesses, then K with their backward pass, which takes twice as
+        long as the forward pass.
+    """
+    return 4 * n_views / 3
+
+
 def mixmatch_loss(
     logits: Tensor,
     target: Tensor,

@@ -16,6 +16,7 @@ from noisyfit.base import (
     PlainRun,
     Trainer,
     noise_scores,
+    plain_stage,
     ranked_by_both,
     train_plainly,
 )
@@ -25,7 +26,9 @@ from noisyfit.methods.dividemix._net import DivideNet
 from noisyfit.methods.dividemix._settings import DivideSettings, ThresholdSettings
 from noisyfit.modules import MeanNetwork
 from noisyfit.training import (
+    Stage,
     auto_guessed_weight,
+    mixmatch_cost,
     predict_classes,
     threshold_schedule,
     window_length,
@@ -155,7 +158,7 @@ class DivideMixClassifier(BaseNoisyClassifier):
     random_state : int, RandomState instance or None, default=None
         Makes a fit repeatable; torch's and numpy's global generators are left alone.
     verbose : int, default=0
-        1 shows one progress bar over all epochs, 2 skorch's table of epochs.
+        1 shows a progress bar, and how long the fit will take; 2 skorch's table of epochs.
     **net_params : object
         ``module__<name>``, ``optimizer__<name>``, ``iterator_train__<name>`` (such as
         ``num_workers``).
@@ -381,8 +384,7 @@ class DivideMixClassifier(BaseNoisyClassifier):
         self.class_prior = class_prior
 
     def _fit(self, task: FitTask, trainer: Trainer) -> FitResult:
-        ramp = self.ramp_epochs if self.division == "dlt" else 0
-        warmup, ramp = threshold_schedule(self.warmup_epochs, ramp, self.max_epochs)
+        warmup, ramp = self._warmup_and_ramp()
         trainer.refuse_views(
             "one standard view and n_views others. Use augment to say how they are made."
         )
@@ -390,9 +392,10 @@ class DivideMixClassifier(BaseNoisyClassifier):
         recorder = DynamicsRecorder(
             task.n_samples, quantities, folder=self.record_folder
         ).initialize()
-        asked = self.noise_rate == "auto" and bool(task.judged.any())
+        asked = self._is_rate_asked(task)
         given_rate = 0.0 if self.noise_rate == "auto" else float(self.noise_rate)
-        progress = trainer.progress(self.max_epochs + asked * self.estimation_epochs)
+        stages = self._stages(task, trainer)
+        progress = trainer.progress(sum(stage.epochs for stage in stages))
         with closing(progress):
             plain = PlainRun()
             if asked:
@@ -437,6 +440,20 @@ class DivideMixClassifier(BaseNoisyClassifier):
             plain_predicted=plain.predicted,
             loss_gap=plain.gap,
         )
+
+    def _is_rate_asked(self, task: FitTask) -> bool:
+        return self.noise_rate == "auto" and bool(task.judged.any())
+
+    def _warmup_and_ramp(self) -> tuple[int, int]:
+        ramp = self.ramp_epochs if self.division == "dlt" else 0
+        return threshold_schedule(self.warmup_epochs, ramp, self.max_epochs)
+
+    def _stages(self, task: FitTask, trainer: Trainer) -> list[Stage]:
+        warmup, _ = self._warmup_and_ramp()
+        plain = [plain_stage(trainer, self.estimation_epochs)] if self._is_rate_asked(task) else []
+        cost = 2 * (mixmatch_cost(self.n_views) + 1 / 3)  # and a forward pass for the division
+        own = [Stage(trainer.name, warmup, 2), Stage(trainer.name, self.max_epochs - warmup, cost)]
+        return [*plain, *own]
 
     def _settings(
         self, task: FitTask, trainer: Trainer, noise_rate: float, warmup: int, ramp: int

@@ -16,6 +16,7 @@ from noisyfit.base import (
     PlainRun,
     Trainer,
     noise_scores,
+    plain_stage,
     ranked_by_both,
     train_plainly,
 )
@@ -23,7 +24,9 @@ from noisyfit.data import batch_sizes
 from noisyfit.dynamics import DynamicsRecorder
 from noisyfit.methods.dlt._net import ThresholdNet, ThresholdSettings
 from noisyfit.training import (
+    Stage,
     auto_guessed_weight,
+    mixmatch_cost,
     predict_classes,
     threshold_schedule,
     window_length,
@@ -151,7 +154,7 @@ class DLTClassifier(BaseNoisyClassifier):
     random_state : int, RandomState instance or None, default=None
         Makes a fit repeatable; torch's and numpy's global generators are left alone.
     verbose : int, default=0
-        1 shows one progress bar over all epochs, 2 skorch's table of epochs.
+        1 shows a progress bar, and how long the fit will take; 2 skorch's table of epochs.
     **net_params : object
         ``module__<name>``, ``optimizer__<name>``, ``iterator_train__<name>`` (such as
         ``num_workers``).
@@ -391,9 +394,10 @@ class DLTClassifier(BaseNoisyClassifier):
         recorder = DynamicsRecorder(
             task.n_samples, quantities, folder=self.record_folder
         ).initialize()
-        asked = self.noise_rate == "auto" and bool(task.judged.any())
+        asked = self._is_rate_asked(task)
         given_rate = 0.0 if self.noise_rate == "auto" else float(self.noise_rate)
-        progress = trainer.progress(self.max_epochs + asked * self.estimation_epochs)
+        stages = self._stages(task, trainer)
+        progress = trainer.progress(sum(stage.epochs for stage in stages))
         with closing(progress):
             plain = PlainRun()
             if asked:
@@ -435,6 +439,16 @@ class DLTClassifier(BaseNoisyClassifier):
             plain_predicted=plain.predicted,
             loss_gap=plain.gap,
         )
+
+    def _is_rate_asked(self, task: FitTask) -> bool:
+        return self.noise_rate == "auto" and bool(task.judged.any())
+
+    def _stages(self, task: FitTask, trainer: Trainer) -> list[Stage]:
+        warmup, _ = threshold_schedule(self.warmup_epochs, self.ramp_epochs, self.max_epochs)
+        plain = [plain_stage(trainer, self.estimation_epochs)] if self._is_rate_asked(task) else []
+        cost = mixmatch_cost(self.n_views) + 1 / 3  # and a forward pass for the split
+        own = [Stage(trainer.name, warmup), Stage(trainer.name, self.max_epochs - warmup, cost)]
+        return [*plain, *own]
 
     def _settings(
         self, task: FitTask, trainer: Trainer, noise_rate: float, warmup: int, ramp: int

@@ -29,7 +29,7 @@ from noisyfit.dynamics import RECORDINGS, RecordedRun, TrainingDynamics
 from noisyfit.methods.dynamics_lstm._detector import ANY_RECORDING, DynamicsLSTM, check_marks
 from noisyfit.methods.dynamics_lstm._noise_rate import detector_noise_rate
 from noisyfit.noise import corrupt_labels, transition_matrix
-from noisyfit.training import EpochProgress, predict_classes
+from noisyfit.training import EpochProgress, Stage, predict_classes
 
 if TYPE_CHECKING:
     from noisyfit.base import Verdict
@@ -137,7 +137,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
     random_state : int, RandomState instance or None, default=None
         Makes a fit repeatable; torch's and numpy's global generators are left alone.
     verbose : int, default=0
-        1 shows one progress bar over all epochs, 2 skorch's table of epochs.
+        1 shows a progress bar, and how long the fit will take; 2 skorch's table of epochs.
     **net_params : object
         ``module__<name>``, ``optimizer__<name>``, ``iterator_train__<name>`` (such as
         ``num_workers``).
@@ -412,8 +412,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
 
     def _fit(self, task: FitTask, trainer: Trainer) -> FitResult:
         detector = self._load_detector()
-        n_nets = RecordedRun.n_nets(self._mode, keeps_net=False)
-        n_epochs = self.max_epochs * (n_nets * (1 + self.fine_tune) + 1)
+        n_epochs = sum(stage.epochs for stage in self._stages(task, trainer))
         with closing(trainer.progress(n_epochs)) as bar:
             settings = trainer.net_of(task.chosen_loss(self.loss))
             run = self._record(trainer, "recording", bar, **settings)
@@ -445,6 +444,13 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
             predicted=predicted,
             loss_gap=gap,
         )
+
+    def _stages(self, task: FitTask, trainer: Trainer) -> list[Stage]:
+        recorded = self.max_epochs * RecordedRun.n_nets(self._mode, keeps_net=False)
+        epochs = {"recording": recorded, "fine-tuning": recorded, "retraining": self.max_epochs}
+        if not self.fine_tune:
+            del epochs["fine-tuning"]
+        return [Stage(f"{trainer.name} {name}", n) for name, n in epochs.items()]
 
     def _load_detector(self) -> DynamicsLSTM:
         if isinstance(self.detector, str):

@@ -30,7 +30,7 @@ from noisyfit.methods.meta_relabel._net import MetaNet
 from noisyfit.methods.meta_relabel._probe import lowest_loss_rows
 from noisyfit.methods.meta_relabel._schedule import n_cosine_cycles
 from noisyfit.methods.meta_relabel._settings import PAPER_RULES, MetaSettings
-from noisyfit.training import EpochProgress, NoisyNet, map_logits
+from noisyfit.training import EpochProgress, NoisyNet, Stage, map_logits
 
 if TYPE_CHECKING:
     from noisyfit.data import View
@@ -174,7 +174,7 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
     random_state : int, RandomState instance or None, default=None
         Makes a fit repeatable; torch's and numpy's global generators are left alone.
     verbose : int, default=0
-        1 shows one progress bar over all epochs, 2 skorch's table of epochs.
+        1 shows a progress bar, and how long the fit will take; 2 skorch's table of epochs.
     **net_params : object
         ``module__<name>``, ``optimizer__<name>``, ``iterator_train__<name>`` (such as
         ``num_workers``).
@@ -442,7 +442,7 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
             task.n_samples, quantities, folder=self.record_folder
         ).initialize()
         decisions = DecisionRecorder(relabel=self.relabel)
-        warmup = 0 if task.has_trusted else self._epochs(self.warmup_epochs)
+        warmup = self._warmup(task)
         progress = trainer.progress(warmup + self.max_epochs)
         with closing(progress):
             probe = self._probe(task, trainer, warmup, progress)
@@ -455,10 +455,7 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
                 unlabeled=task.unlabeled if task.unlabeled.any() else None,
                 iterator_train__views=views,
             )
-            others = ~task.trusted
-            # Where few rows are left, epochs of them alone would be too short to learn from.
-            learned = others if 2 * others.sum() >= len(others) else np.ones_like(others)
-            rows = task.balanced_rows.subset(learned)
+            rows = task.balanced_rows.subset(_learned(task))
             net.train_stage(rows, self.max_epochs, validation=task.held_back)
         weights, trust = decisions.row_means()
         own = {
@@ -468,6 +465,17 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
             "meta_gradient_": net.meta_gradient_,
         }
         return self._judge(task, trainer, net, recorder.dynamics_, own)
+
+    def _warmup(self, task: FitTask) -> int:
+        return 0 if task.has_trusted else self._epochs(self.warmup_epochs)
+
+    def _stages(self, task: FitTask, trainer: Trainer) -> list[Stage]:
+        # A plain step, and what the look-ahead, the strong view and the mixed pool add to it.
+        cost = 1.0 + 2 * (self.reweight or self.relabel) + 3 * self.pool_loss
+        cost += self.relabel or self.pool_loss or self.consistency != 0
+        own = [Stage(trainer.name, self.max_epochs, cost * float(_learned(task).mean()))]
+        warmup = Stage(f"{trainer.name} warm-up", self._warmup(task))
+        return own if task.has_trusted else [warmup, *own]
 
     def _judge(
         self,
@@ -626,6 +634,13 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         elif isinstance(strong, str):
             strong = strong_view(trainer.row_shape, policy=strong)
         return (trainer.view, strong)
+
+
+def _learned(task: FitTask) -> np.ndarray:
+    """Mark the rows that are learned from: those that are not trusted."""
+    others = ~task.trusted
+    # Where few rows are left, epochs of them alone would be too short to learn from.
+    return others if 2 * others.sum() >= len(others) else np.ones_like(others)
 
 
 def _probabilities(net: NoisyNet, task: FitTask) -> np.ndarray:

@@ -14,10 +14,15 @@ from noisyfit.methods.mild._final_nets import (
     PartlyLabeledNet,
 )
 from noisyfit.methods.mild._other_metrics import last_layer_inputs
+from noisyfit.training import mixmatch_cost
 
 if TYPE_CHECKING:
     from noisyfit.base import FitTask, Trainer
     from noisyfit.training import EpochProgress
+
+
+_CONTRASTIVE_COST = 4.0
+"""Time of an epoch with the contrastive loss in that of plain training, by measurement."""
 
 
 def check_final_training(kind: str, task: FitTask, trainer: Trainer) -> None:
@@ -45,6 +50,26 @@ def check_final_training(kind: str, task: FitTask, trainer: Trainer) -> None:
     )
     if kind == "mixup_contrastive":
         _n_features(task, trainer)
+
+
+def final_cost(kind: str, n_views: int) -> float:
+    """Return the time of an epoch of the last training, in that of plain training.
+
+    Parameters
+    ----------
+    kind : {"mixmatch", "mixup_contrastive"}
+        As ``semi_supervised`` of `MILDSelector`.
+    n_views : int
+        K, views of each row for MixMatch.
+
+    Returns
+    -------
+    float
+        A backward pass counts as two forward passes.
+    """
+    if kind == "mixmatch":
+        return mixmatch_cost(n_views)
+    return _CONTRASTIVE_COST
 
 
 def train_finally(

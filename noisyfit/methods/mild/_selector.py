@@ -24,12 +24,12 @@ from noisyfit.base import (
 from noisyfit.dynamics import RECORDINGS, RecordedRun, TrainingDynamics, given_label_statistics
 from noisyfit.label_quality import break_ties
 from noisyfit.methods.mild._final_nets import FinalSettings
-from noisyfit.methods.mild._final_training import check_final_training, train_finally
+from noisyfit.methods.mild._final_training import check_final_training, final_cost, train_finally
 from noisyfit.methods.mild._metric import selection_metric
 from noisyfit.methods.mild._noise_rate import combine_noise_rates
 from noisyfit.methods.mild._other_metrics import other_metric
 from noisyfit.methods.mild._rounds import Round, Split, reason_to_stop, split, wrong_shares
-from noisyfit.training import auto_guessed_weight, predicted_class
+from noisyfit.training import Stage, auto_guessed_weight, predicted_class
 
 if TYPE_CHECKING:
     from noisyfit.base import Verdict
@@ -171,7 +171,7 @@ class MILDSelector(BaseNoisyClassifier):
     random_state : int, RandomState instance or None, default=None
         Makes a fit repeatable; torch's and numpy's global generators are left alone.
     verbose : int, default=0
-        1 shows one progress bar over all epochs, 2 skorch's table of epochs.
+        1 shows a progress bar, and how long the fit will take; 2 skorch's table of epochs.
     **net_params : object
         ``module__<name>``, ``optimizer__<name>``, ``iterator_train__<name>`` (such as
         ``num_workers``).
@@ -482,19 +482,40 @@ class MILDSelector(BaseNoisyClassifier):
 
     def _fit(self, task: FitTask, trainer: Trainer) -> FitResult:
         loss = task.chosen_loss(self.loss)
+        stages = self._stages(task, trainer)
+        progress = trainer.progress(sum(stage.epochs for stage in stages))
+        with closing(progress):
+            result = self._train_rounds(task, trainer, progress, loss, self._lengths(loss))
+            if self.semi_supervised is None:
+                return result
+            progress.stage(stages[-1].label)
+            return self._train_finally(task, trainer, progress, result)
+
+    def _lengths(self, loss: str) -> list[int]:
+        """Return the epochs of each round."""
         # A loss that learns no label by heart needs no second round, and its restarts diverge.
         auto = MAX_AUTO_ROUNDS if loss == "cross_entropy" else 1
         n_rounds = auto if self.rounds == "auto" else int(self.rounds)
-        lengths = [self.first_epochs or self.max_epochs] + [self.max_epochs] * (n_rounds - 1)
-        final_epochs = 0 if self.semi_supervised is None else self.final_epochs
-        total = sum(lengths) * RecordedRun.n_nets(self._mode) + final_epochs
-        progress = trainer.progress(total)
-        with closing(progress):
-            result = self._train_rounds(task, trainer, progress, loss, lengths)
-            if self.semi_supervised is None:
-                return result
-            progress.stage(f"{type(self).__name__} {self.semi_supervised}")
-            return self._train_finally(task, trainer, progress, result)
+        return [self.first_epochs or self.max_epochs] + [self.max_epochs] * (n_rounds - 1)
+
+    def _stages(self, task: FitTask, trainer: Trainer) -> list[Stage]:
+        n_nets, lengths = RecordedRun.n_nets(self._mode), self._lengths(task.chosen_loss(self.loss))
+        stages = [
+            Stage(
+                self._round_label(number, len(lengths)),
+                epochs * n_nets,
+                optional=number > 1 and self.rounds == "auto",
+            )
+            for number, epochs in enumerate(lengths, start=1)
+        ]
+        if self.semi_supervised is not None:
+            label = f"{trainer.name} {self.semi_supervised}"
+            cost = final_cost(self.semi_supervised, self.n_views)
+            stages.append(Stage(label, self.final_epochs, cost))
+        return stages
+
+    def _round_label(self, number: int, n_rounds: int) -> str:
+        return f"{type(self).__name__} round {number}/{n_rounds}"
 
     def _train_finally(
         self, task: FitTask, trainer: Trainer, progress: EpochProgress, result: FitResult
@@ -542,7 +563,7 @@ class MILDSelector(BaseNoisyClassifier):
         settings = trainer.net_of(loss)
         run = trainer.make_run(self._mode, quantities, progress, **settings)
         for number, epochs in enumerate(lengths, start=1):
-            progress.stage(f"{type(self).__name__} round {number}/{n_rounds}")
+            progress.stage(self._round_label(number, n_rounds))
             rows = np.flatnonzero(dropped_round == 0)
             start = run.dynamics.n_epochs
             epochs = run.train_stage(dropped_round == 0, epochs, f"round {number}")
