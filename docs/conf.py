@@ -70,10 +70,11 @@ copybutton_exclude = ".linenos, .gp, .go"
 
 
 def link_examples(app, docname: str, source: list[str]) -> None:
-    """Turn the names of gallery scripts, which readers of the sources need, into links."""
+    """Lead what readers of the sources need, scripts and their folder, to the gallery."""
     if "/" not in docname:
         name = r"`examples/(plot_\w+)\.py`"
-        source[0] = re.sub(name, r"[`examples/\1.py`](gallery/\1.rst)", source[0])
+        text = re.sub(name, r"[`examples/\1.py`](gallery/\1.rst)", source[0])
+        source[0] = text.replace("](../examples/)", "](gallery/index.rst)")
 
 
 def setup(app) -> None:

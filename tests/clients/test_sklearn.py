@@ -65,7 +65,7 @@ def test_adaboost(est):
 
 
 def test_voting():
-    """`VotingClassifier` of all four, `voting="soft"`."""
+    """`VotingClassifier` of all of them, `voting="soft"`."""
     vote = VotingClassifier(named(*ESTIMATORS), voting="soft").fit(X, GIVEN)
     mean = np.mean([est.predict_proba(X) for est in vote.estimators_], axis=0)
     np.testing.assert_allclose(vote.predict_proba(X), mean)
@@ -73,7 +73,7 @@ def test_voting():
 
 
 def test_stacking():
-    """`StackingClassifier` of all four."""
+    """`StackingClassifier` of all of them."""
     stack = StackingClassifier(named(*ESTIMATORS), LogisticRegression(), cv=2).fit(X, GIVEN)
     assert stack.score(X, TRUE) > LEARNED
 
