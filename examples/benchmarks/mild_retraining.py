@@ -1,9 +1,9 @@
 """Does a new network on the kept rows predict better than that of the last round?
 
 MILDSelector with default settings, ``retrain=False``, on tables and sentences (150 latent
-dimensions), up to 2,000 rows, 30 % wrong labels, symmetric and of the next class; then a new
+dimensions), up to 2,000 rows, 30 % wrong labels, symmetric and of the next class; then with a new
 network on the rows that it keeps (``retrain=True``), whose scores and selection are the same. Shown
-is beside both accuracies how many of the rejected labels the first network predicts itself: from
+beside both accuracies is how many of the rejected labels the first network predicts itself: from
 two fifths on ``retrain="auto"`` takes the second. That number was chosen on the first group of data
 sets and on features of CIFAR-10.
 
@@ -70,18 +70,17 @@ def one_problem(data: str, kind: str, folder: str) -> list[dict]:
 
 def table(records: list[dict]) -> str:
     """Lay out a line for each problem."""
-    rows = []
-    for group, names in GROUPS.items():
-        for r in sorted((r for r in records if r["data"] in names), key=lambda r: -r["by_heart"]):
-            rows.append(
-                [
-                    group,
-                    f"{r['data']}, {r['kind']}",
-                    *(f"{r[part]:.0%}" for part in ("wrong", "rejected", "by_heart")),
-                    f"{r['accuracy_last']:.3f}",
-                    f"{r['accuracy_new']:.3f}",
-                ]
-            )
+    rows = [
+        [
+            group,
+            f"{r['data']}, {r['kind']}",
+            *(f"{r[part]:.0%}" for part in ("wrong", "rejected", "by_heart")),
+            *(f"{r[part]:.3f}" for part in ("accuracy_last", "accuracy_new")),
+        ]
+        for group, names in GROUPS.items()
+        for r in sorted(records, key=lambda r: -r["by_heart"])
+        if r["data"] in names
+    ]
     head = ["", "problem", "wrong", "rejected", "predicted all the same", "last round"]
     return markdown([*head, "new network"], rows)
 
