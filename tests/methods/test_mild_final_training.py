@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import make_blobs
+from sklearn.datasets import make_blobs, make_classification
 from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
 
@@ -13,6 +13,7 @@ from noisyfit.display import MixtureDisplay
 from noisyfit.dynamics import SelectionQuality
 from noisyfit.label_quality import aggregate_votes
 from noisyfit.methods.mild._final_nets import FinalSettings, MixMatchNet, MixupContrastiveNet
+from noisyfit.noise import corrupt_labels, transition_matrix
 from noisyfit.training import NoisyNet
 
 KINDS = ["mixmatch", "mixup_contrastive"]
@@ -401,3 +402,77 @@ class AsDataset(torch.utils.data.Dataset):
 def test_parameters_out_of_range(params, message):
     with pytest.raises(ValueError, match=message):
         MILDSelector(**params).fit(X, GIVEN)
+
+
+# Retraining
+
+
+def memorised(**params):
+    """Fit a table of many columns, whose wrong labels a network learns at once."""
+    X, y = make_classification(
+        *(300, 60),
+        n_informative=8,
+        n_redundant=0,
+        n_classes=3,
+        n_clusters_per_class=1,
+        class_sep=1.5,
+        random_state=0,
+    )
+    given, _ = corrupt_labels(y, transition_matrix("symmetric", 3, 0.25), random_state=0)
+    params = {"rounds": 1, "judge_epochs": 10, "optimizer__weight_decay": 0.0} | params
+    return MILDSelector(random_state=0, **params).fit(X[:200], given[:200]), X, y, given
+
+
+def test_a_network_that_has_learned_rejected_labels_by_heart_is_exchanged():
+    (new, X, y, given), (last, *_) = memorised(), memorised(retrain=False)
+    for name in ("noise_scores_", "clean_mask_", "dropped_round_"):
+        assert np.array_equal(getattr(new, name), getattr(last, name)), name
+    assert new.noise_rate_ == last.noise_rate_
+    rejected = ~last.clean_mask_
+    assert rejected.sum() > 20
+    by_heart = [(e.predicted_labels_ == given[:200])[rejected].mean() for e in (last, new)]
+    assert by_heart[0] > 0.8
+    assert by_heart[1] < 0.3
+    assert [epoch["round"] for epoch in last.history_] == [1] * 20
+    assert [epoch["round"] for epoch in new.history_] == [1] * 20 + [0] * 20
+    assert new.score(X[200:], y[200:]) > last.score(X[200:], y[200:]) + 0.05
+
+
+def test_the_new_network_has_seen_the_kept_rows_alone():
+    est, X, *_ = memorised()
+    kept, settings = est.clean_mask_, {"rounds": 1, "judge_epochs": 0, "standardize": False}
+    alone = MILDSelector(random_state=0, optimizer__weight_decay=0.0, **settings)
+    alone.fit(est.scaler_.transform(X[:200])[kept], est.given_labels_[kept])
+    # The same training from other first weights: as far from the wrong labels, and from the right.
+    agree = (alone.predict(est.scaler_.transform(X[:200])) == est.predicted_labels_).mean()
+    assert agree > 0.85
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"judge_epochs": 0},
+        {"max_epochs": 3},
+    ],
+    ids=["nobody judges", "learned nothing by heart"],
+)
+def test_otherwise_the_network_of_the_last_round_stays(params):
+    est, *_ = memorised(**params)
+    assert {epoch["round"] for epoch in est.history_} == {1}
+
+
+def test_retraining_as_asked_for_goes_through_a_file_and_ends_early(tmp_path):
+    est = MILDSelector(
+        rounds=1,
+        max_epochs=4,
+        judge_epochs=0,
+        retrain=True,
+        random_state=0,
+        validation_fraction=0.2,
+    ).fit(X, GIVEN)
+    assert [epoch["round"] for epoch in est.history_] == [1] * 4 + [0] * 4
+    assert all("valid_acc" in epoch for epoch in est.history_)
+    est.save(tmp_path / "est.safetensors")
+    assert np.array_equal(load(tmp_path / "est.safetensors").predict(X), est.predict(X))
+    with pytest.raises(ValueError, match="retrain"):
+        MILDSelector(retrain="always").fit(X, GIVEN)

@@ -18,7 +18,7 @@ from noisyfit.training import mixmatch_cost
 
 if TYPE_CHECKING:
     from noisyfit.base import FitTask, Trainer
-    from noisyfit.training import EpochProgress
+    from noisyfit.training import EpochProgress, NoisyNet
 
 
 _CONTRASTIVE_COST = 4.0
@@ -123,6 +123,34 @@ def train_finally(
             iterator_train__views=(None, *trainer.views_to_learn_from(2)[1:]),
         )
     net.train_stage(task.balanced(~labeled), settings.epochs, kind, task.held_back)
+    return net
+
+
+def retrain(
+    epochs: int, task: FitTask, trainer: Trainer, progress: EpochProgress, kept: np.ndarray
+) -> NoisyNet:
+    """Train a new network on the kept rows alone.
+
+    Parameters
+    ----------
+    epochs : int
+        Length of the training.
+    task : FitTask
+        Rows and given labels.
+    trainer : Trainer
+        Makes the network.
+    progress : EpochProgress
+        The bar to move.
+    kept : ndarray of shape (n_samples,), bool
+        Rows to learn from.
+
+    Returns
+    -------
+    NoisyNet
+    """
+    task.check_trainable(kept)
+    net = trainer.make_net([("progress", progress)])
+    net.train_stage(task.rows.subset(kept), epochs, "retraining", task.held_back)
     return net
 
 

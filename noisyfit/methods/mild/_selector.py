@@ -24,20 +24,27 @@ from noisyfit.base import (
 from noisyfit.dynamics import RECORDINGS, RecordedRun, TrainingDynamics, given_label_statistics
 from noisyfit.label_quality import break_ties
 from noisyfit.methods.mild._final_nets import FinalSettings
-from noisyfit.methods.mild._final_training import check_final_training, final_cost, train_finally
+from noisyfit.methods.mild._final_training import (
+    check_final_training,
+    final_cost,
+    retrain,
+    train_finally,
+)
 from noisyfit.methods.mild._metric import selection_metric
 from noisyfit.methods.mild._noise_rate import combine_noise_rates
 from noisyfit.methods.mild._other_metrics import other_metric
 from noisyfit.methods.mild._rounds import Round, Split, reason_to_stop, split, wrong_shares
-from noisyfit.training import Stage, auto_guessed_weight, predicted_class
+from noisyfit.training import Stage, auto_guessed_weight, predict_classes, predicted_class
 
 if TYPE_CHECKING:
     from noisyfit.base import Verdict
     from noisyfit.label_quality import NoiseRateEstimate
     from noisyfit.mixture import WeibullMixture
-    from noisyfit.training import EpochProgress
+    from noisyfit.training import EpochProgress, NoisyNet
 
 MAX_AUTO_ROUNDS = 10
+_BY_HEART = 0.4
+"""Share of the rejected labels above which a network that predicts them has learned by heart."""
 
 
 class MILDSelector(BaseNoisyClassifier):
@@ -95,7 +102,12 @@ class MILDSelector(BaseNoisyClassifier):
         (Sec. 3.4). ``"mixmatch"`` (MILD-MM): MixMatch's step as in DivideMix, they learn from
         guesses [4]_. ``"mixup_contrastive"`` (MILD-MUCL): mixup and the interpolated contrastive
         loss of MOiT [5]_; the network has to end with a `torch.nn.Linear`. Selection and scores
-        stay what they are; what predicts is that network. None: the network of the last round.
+        stay what they are; what predicts is that network. None: as `retrain` says.
+    retrain : {"auto"} or bool, default="auto"
+        Whether a new network learns from the kept rows at the end, which takes as long as a round.
+        False, as in the paper: the network of the last round predicts. ``"auto"``: if that network
+        predicts the given label of more than two fifths of the rejected rows, which it has then learned
+        by heart, and networks judged that (see `judge_epochs`). Scores stay what they are.
     final_epochs : int, default=50
         Epochs of the last training. It and what follows up to `lambda_ramp_epochs` counts with
         `semi_supervised` alone.
@@ -223,7 +235,7 @@ class MILDSelector(BaseNoisyClassifier):
     classes_ : ndarray of shape (n_classes,)
         Class labels.
     net_ : NoisyNet
-        The skorch net of the last round, or of the last training with `semi_supervised`.
+        The skorch net of the last round, or of the last training (`semi_supervised`, `retrain`).
     history_ : list of dict
         One entry an epoch: ``round``, which is 0 in a last training, ``train_loss``, ``lr``,
         ``dur``.
@@ -364,6 +376,7 @@ class MILDSelector(BaseNoisyClassifier):
         "recording": [StrOptions({"auto", *RECORDINGS})],
         "loss": [StrOptions({"auto", "cross_entropy", "early_learning"})],
         "semi_supervised": [None, StrOptions({"mixmatch", "mixup_contrastive"})],
+        "retrain": ["boolean", StrOptions({"auto"})],
         "final_epochs": [Interval(Integral, 1, None, closed="left")],
         "n_views": [Interval(Integral, 1, None, closed="left")],
         "temperature": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
@@ -387,6 +400,7 @@ class MILDSelector(BaseNoisyClassifier):
         recording: str = "auto",
         loss: str = "auto",
         semi_supervised: str | None = None,
+        retrain: bool | str = "auto",
         final_epochs: int = 50,
         n_views: int = 2,
         temperature: float | str = "auto",
@@ -446,6 +460,7 @@ class MILDSelector(BaseNoisyClassifier):
         self.recording = recording
         self.loss = loss
         self.semi_supervised = semi_supervised
+        self.retrain = retrain
         self.final_epochs = final_epochs
         self.n_views = n_views
         self.temperature = temperature
@@ -486,10 +501,24 @@ class MILDSelector(BaseNoisyClassifier):
         progress = trainer.progress(sum(stage.epochs for stage in stages))
         with closing(progress):
             result = self._train_rounds(task, trainer, progress, loss, self._lengths(loss))
-            if self.semi_supervised is None:
+            if self.semi_supervised is None and not self._is_retrained(task, result):
                 return result
             progress.stage(stages[-1].label)
             return self._train_finally(task, trainer, progress, result)
+
+    def _is_retrained(self, task: FitTask, result: FitResult) -> bool:
+        if self.retrain != "auto":
+            return bool(self.retrain)
+        if task.verdict is None:  # nothing but the network itself speaks against the labels
+            return False
+        rejected = ~settled(task, result.noise_scores, result.clean_mask, task.verdict)[1]
+        rejected &= task.judged
+        if not rejected.any():
+            return False
+        predicted = result.predicted
+        if predicted is None:
+            predicted = predict_classes(result.net, task.rows)
+        return bool((predicted[rejected] == task.y[rejected]).mean() > _BY_HEART)
 
     def _lengths(self, loss: str) -> list[int]:
         """Return the epochs of each round."""
@@ -512,6 +541,9 @@ class MILDSelector(BaseNoisyClassifier):
             label = f"{trainer.name} {self.semi_supervised}"
             cost = final_cost(self.semi_supervised, self.n_views)
             stages.append(Stage(label, self.final_epochs, cost))
+        elif self.retrain:
+            optional = self.retrain == "auto"
+            stages.append(Stage(f"{trainer.name} retraining", self.max_epochs, optional=optional))
         return stages
 
     def _round_label(self, number: int, n_rounds: int) -> str:
@@ -520,11 +552,14 @@ class MILDSelector(BaseNoisyClassifier):
     def _train_finally(
         self, task: FitTask, trainer: Trainer, progress: EpochProgress, result: FitResult
     ) -> FitResult:
-        """Exchange the network for one that learns from the dropped rows as well, Sec. 3.4."""
+        """Exchange the network for one that learns from kept rows, or without labels (Sec. 3.4)."""
         _, labeled = settled(task, result.noise_scores, result.clean_mask, task.verdict)
-        settings = self._final_settings(1 - labeled.mean(), task.n_classes)
-        assert self.semi_supervised is not None, "else nothing is trained"
-        net = train_finally(self.semi_supervised, settings, task, trainer, progress, labeled)
+        net: NoisyNet
+        if self.semi_supervised is None:
+            net = retrain(self.max_epochs, task, trainer, progress, labeled)
+        else:
+            settings = self._final_settings(1 - labeled.mean(), task.n_classes)
+            net = train_finally(self.semi_supervised, settings, task, trainer, progress, labeled)
         last = [{"round": 0, **epoch} for epoch in net.epoch_history()]
         return result._replace(net=net, history=[*result.history, *last], predicted=None)
 
