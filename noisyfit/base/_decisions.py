@@ -218,40 +218,10 @@ def with_votes(
     return both, task.kept_rows(np.where(crossed, both > 0.5, ~clean), both)
 
 
-def suggested_codes(
-    verdict: Verdict | None, y: np.ndarray, predicted: np.ndarray, rejected: np.ndarray
-) -> np.ndarray:
-    """Return the class that each row most likely is of, should its given label be wrong.
-
-    Parameters
-    ----------
-    verdict : Verdict or None
-        The out-of-fold verdict.
-    y, predicted : ndarray of shape (n_samples,), int64
-        Given labels, and what the final net predicts.
-    rejected : ndarray of shape (n_samples,), bool
-        Rows whose label is taken as wrong.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,), int64
-        What the final net predicts. Where that is the rejected label itself, which it has learned
-        by heart, the networks that did not train on the row are asked instead.
-    """
-    if verdict is None:
-        return predicted
-    rows = np.flatnonzero(rejected & (predicted == y))
-    others = verdict.proba[rows].copy()
-    others[np.arange(len(rows)), y[rows]] = -1
-    suggested = predicted.copy()
-    suggested[rows] = others.argmax(axis=1)
-    return suggested
-
-
 def relabeled_rows(
     verdict: Verdict | None,
     y: np.ndarray,
-    suggested: np.ndarray,
+    predicted: np.ndarray,
     noise_scores: np.ndarray,
     rejected: np.ndarray,
     gap: NoiseRateEstimate | None = None,
@@ -262,8 +232,8 @@ def relabeled_rows(
     ----------
     verdict : Verdict or None
         None: all rejected rows.
-    y, suggested : ndarray of shape (n_samples,), int64
-        Given labels, and those that would replace them.
+    y, predicted : ndarray of shape (n_samples,), int64
+        Given labels, and what the final net predicts.
     noise_scores : ndarray of shape (n_samples,)
         Probability that each given label is wrong.
     rejected : ndarray of shape (n_samples,), bool
@@ -277,7 +247,7 @@ def relabeled_rows(
 
     Notes
     -----
-    With the score s of the given label y, and the out-of-fold probabilities p, the suggested class
+    With the score s of the given label y, and the out-of-fold probabilities p, the predicted class
     c is right with the probability :math:`s p_c / (1 - p_y)`. A label is replaced if that exceeds
     1 - s with scores that are moved to the *lower* end of the noise rate's interval: a label that
     is merely hard must not be replaced, and only what all estimates agree on is no such label. The
@@ -290,9 +260,9 @@ def relabeled_rows(
     s = _lowered(noise_scores, _believed_rate(verdict, gap))[rows]
     p = verdict.proba[rows].astype(np.float64)
     here = np.arange(len(rows))
-    of_suggested = p[here, suggested[rows]] / np.maximum(1 - p[here, y[rows]], 1e-9)
+    of_predicted = p[here, predicted[rows]] / np.maximum(1 - p[here, y[rows]], 1e-9)
     marked = np.zeros(len(y), dtype=bool)
-    marked[rows] = (suggested[rows] != y[rows]) & (s * of_suggested > 1 - s)
+    marked[rows] = (predicted[rows] != y[rows]) & (s * of_predicted > 1 - s)
     return marked
 
 

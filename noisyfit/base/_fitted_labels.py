@@ -66,8 +66,7 @@ class FittedLabels:
         return self.classes_[self._corrected_codes()]
 
     def _corrected_codes(self) -> np.ndarray:
-        suggested = self.__dict__.get("_suggested_codes", self._predicted_codes)
-        codes = np.where(self._is_relabeled(), suggested, self._given_codes)
+        codes = np.where(self._is_relabeled(), self._predicted_codes, self._given_codes)
         audit = self._applied_audit()
         if audit is not None:
             known = audit.right_codes >= 0
