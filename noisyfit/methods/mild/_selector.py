@@ -106,8 +106,8 @@ class MILDSelector(BaseNoisyClassifier):
     retrain : {"auto"} or bool, default="auto"
         Whether a new network learns from the kept rows at the end, which takes as long as a round.
         False, as in the paper: the network of the last round predicts. ``"auto"``: if that network
-        predicts the given label of more than two fifths of the rejected rows, which it has then learned
-        by heart, and networks judged that (see `judge_epochs`). Scores stay what they are.
+        predicts the given label of more than two fifths of the rejected rows, which it has learned
+        by heart, and if others judged the labels (see `judge_epochs`). Scores stay what they are.
     final_epochs : int, default=50
         Epochs of the last training. It and what follows up to `lambda_ramp_epochs` counts with
         `semi_supervised` alone.
