@@ -19,6 +19,21 @@ def test_none_picks_by_the_shape_of_a_row():
     assert images(IMAGES).shape == (2, 4)
 
 
+@pytest.mark.parametrize(
+    ("module", "sides", "params", "stride"),
+    [
+        (None, (24, 30), {}, 2),
+        (None, (30, 23), {}, 1),
+        (None, (24, 24), {"stem_stride": 1}, 1),
+        (None, (8, 8), {"stem_stride": 2}, 2),
+        (ConvNet, (24, 24), {}, 1),
+    ],
+)
+def test_the_default_net_takes_every_second_pixel_of_larger_images(module, sides, params, stride):
+    made = build_module(module, params, example=torch.ones(2, 3, *sides), n_classes=4)
+    assert made.layers[0].stride == (stride, stride)
+
+
 def test_the_users_parameters_reach_the_class():
     made = build_module(MLP, {"hidden": (7,)}, example=TABLE, n_classes=3)
     assert [layer.out_features for layer in made.modules() if isinstance(layer, nn.Linear)] == [

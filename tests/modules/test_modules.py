@@ -255,6 +255,31 @@ def test_conv_net_takes_tiny_images_and_loses_no_border():
     assert sides == [5, 3, 2]
 
 
+def test_a_strided_stem_costs_a_quarter_of_the_products_or_less_and_sees_every_pixel():
+    counted = {}
+    for stride in (1, 2):
+        net, products = ConvNet(1, 10, stem_stride=stride).eval(), []
+        for layer in net.layers:
+            if isinstance(layer, nn.Conv2d):
+                layer.register_forward_hook(
+                    lambda layer, _, out, p=products: p.append(
+                        out[0].numel() * layer.weight[0].numel()
+                    )
+                )
+        x = torch.randn(1, 1, 28, 28, requires_grad=True)
+        net(x).sum().backward()
+        assert bool((x.grad != 0).any(dim=1).float().mean() > 0.9)
+        assert bool((x.grad[..., [0, -1], :] != 0).any())
+        assert bool((x.grad[..., [0, -1]] != 0).any())
+        counted[stride] = sum(products)
+    # 14 x 14 pixels from 4 x 4 of one channel, and two stages at 7 and 4 pixels a side.
+    assert counted[2] == 196 * 32 * 16 + 49 * 9 * 64 * (32 + 64) + 16 * 9 * 128 * (64 + 128)
+    assert 4 * counted[2] < counted[1]
+    assert ConvNet(1, 10, stem_stride=2)(torch.randn(2, 1, 2, 2)).shape == (2, 10)
+    with pytest.raises(ValueError, match=r"stem_stride must be 1 or 2\. Got 3"):
+        ConvNet(1, 10, stem_stride=3)
+
+
 def test_cifar_stem_keeps_the_resolution():
     net = CIFARResNet18(n_classes=10).eval()
     sides = []
