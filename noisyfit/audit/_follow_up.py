@@ -129,9 +129,9 @@ class FollowUp(Rates):
             ``noise_rate_`` and ``noise_rate_interval_`` are the audit's, ``clean_mask_`` keeps
             labels whose score is one half at most, `min_share_of_class` of each class, and what is
             not verified of a class that hardly any row is predicted as; ``corrected_labels_`` have
-            the right label of each verified row, and elsewhere what they had, where it is still
-            rejected. ``summary()`` says so, and ``audit_`` is an `AppliedAudit`. A further `fit`
-            forgets it.
+            the right label of each verified row, and replace rejected ones where that raises the
+            expected number of right labels by the recalibrated scores. ``summary()`` says so, and
+            ``audit_`` is an `AppliedAudit`. A further `fit` forgets it.
 
         Raises
         ------

@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 from noisyfit._nested_params import NestedParams
 from noisyfit._random import seeded
 from noisyfit._sklearn import Interval, StrOptions, fit_context
-from noisyfit.base._decisions import relabeled_rows, settled
+from noisyfit.base._decisions import relabeled_rows, settled, worth_replacing_from
 from noisyfit.base._fit_task import FitResult, FitTask, make_task
 from noisyfit.base._fitted_labels import FittedLabels
 from noisyfit.base._guard import compare_with_plain, led_astray
@@ -296,8 +296,9 @@ class BaseNoisyClassifier(
         # What was spared while the method decided, not what a better verdict would have spared.
         self._unpredicted = None if task.verdict is None else task.verdict.unpredicted
         rejected = ~clean & task.judged
+        self._worth_from = worth_replacing_from(verdict, task.y, predicted)
         self._relabeled = relabeled_rows(
-            verdict, task.y, predicted, scores, rejected, result.loss_gap
+            verdict, self._worth_from, scores, rejected, result.loss_gap
         )
         self.__dict__.pop("audit_", None)  # of the fit before
         self.net_ = net

@@ -218,22 +218,52 @@ def with_votes(
     return both, task.kept_rows(np.where(crossed, both > 0.5, ~clean), both)
 
 
+def worth_replacing_from(
+    verdict: Verdict | None, y: np.ndarray, predicted: np.ndarray
+) -> np.ndarray | None:
+    r"""Return the noise score of each row above which its label is worth replacing.
+
+    Parameters
+    ----------
+    verdict : Verdict or None
+        The out-of-fold verdict.
+    y, predicted : ndarray of shape (n_samples,), int64
+        Given labels, and what the final net predicts, which would replace them.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), float32, or None
+        In [1/2, 1]; 1, which no score exceeds, where the given label is predicted. None without a
+        verdict.
+
+    Notes
+    -----
+    With the score s of the given label y, and the out-of-fold probabilities p, the predicted class
+    c is right with the probability :math:`s q` with :math:`q = p_c / (1 - p_y)`. Replacing raises
+    the expected number of right labels if that exceeds 1 - s, for :math:`s > 1 / (1 + q)`.
+    """
+    if verdict is None:
+        return None
+    p, here = verdict.proba, np.arange(len(y))
+    q = p[here, predicted].astype(np.float64) / np.maximum(1.0 - p[here, y], 1e-9)
+    return np.where(predicted == y, 1.0, 1 / (1 + np.clip(q, 0, 1))).astype(np.float32)
+
+
 def relabeled_rows(
     verdict: Verdict | None,
-    y: np.ndarray,
-    predicted: np.ndarray,
+    worth_from: np.ndarray | None,
     noise_scores: np.ndarray,
     rejected: np.ndarray,
     gap: NoiseRateEstimate | None = None,
 ) -> np.ndarray:
-    r"""Mark the rejected rows whose label is worth replacing by the predicted one.
+    """Mark the rejected rows whose label is worth replacing by the predicted one.
 
     Parameters
     ----------
     verdict : Verdict or None
         None: all rejected rows.
-    y, predicted : ndarray of shape (n_samples,), int64
-        Given labels, and what the final net predicts.
+    worth_from : ndarray of shape (n_samples,), or None
+        `worth_replacing_from`.
     noise_scores : ndarray of shape (n_samples,)
         Probability that each given label is wrong.
     rejected : ndarray of shape (n_samples,), bool
@@ -247,23 +277,14 @@ def relabeled_rows(
 
     Notes
     -----
-    With the score s of the given label y, and the out-of-fold probabilities p, the predicted class
-    c is right with the probability :math:`s p_c / (1 - p_y)`. A label is replaced if that exceeds
-    1 - s with scores that are moved to the *lower* end of the noise rate's interval: a label that
-    is merely hard must not be replaced, and only what all estimates agree on is no such label. The
-    clearer the losses in sample fall into two groups, the nearer to the noise rate itself: of hard
-    rows they are in between.
+    Scores are moved to the *lower* end of the noise rate's interval before: a label that is merely
+    hard must not be replaced, and only what all estimates agree on is no such label. The clearer
+    the losses in sample fall into two groups, the nearer to the noise rate itself: of hard rows
+    they are in between.
     """
-    if verdict is None or not rejected.any():
+    if verdict is None or worth_from is None or not rejected.any():
         return rejected
-    rows = np.flatnonzero(rejected)
-    s = _lowered(noise_scores, _believed_rate(verdict, gap))[rows]
-    p = verdict.proba[rows].astype(np.float64)
-    here = np.arange(len(rows))
-    of_predicted = p[here, predicted[rows]] / np.maximum(1 - p[here, y[rows]], 1e-9)
-    marked = np.zeros(len(y), dtype=bool)
-    marked[rows] = (predicted[rows] != y[rows]) & (s * of_predicted > 1 - s)
-    return marked
+    return rejected & (_lowered(noise_scores, _believed_rate(verdict, gap)) > worth_from)
 
 
 def _believed_rate(verdict: Verdict, gap: NoiseRateEstimate | None) -> float:

@@ -60,7 +60,8 @@ class FittedLabels:
         Of rejected labels those are replaced whose replacement raises the expected number of right
         labels even at the lower end of ``noise_rate_interval_``, or, the clearer the losses in
         sample fall into two groups, nearer to ``noise_rate_``; without an interval all of them.
-        Rows without a label get the predicted one, rows that an audit verified the right one.
+        After an audit that is decided by its scores as they are. Rows without a label get the
+        predicted one, rows that an audit verified the right one.
         """
         self._decoded("_given_codes")  # or there are none
         return self.classes_[self._corrected_codes()]
@@ -78,8 +79,11 @@ class FittedLabels:
 
     def _is_relabeled(self) -> np.ndarray:
         relabeled = self.__dict__.get("_relabeled")  # files of earlier versions have none
+        worth_from = self.__dict__.get("_worth_from")
         if relabeled is None:
             return ~self.clean_mask_
+        if self._applied_audit() is not None and worth_from is not None:
+            relabeled = self.noise_scores_ > worth_from  # verified rows say how far to believe them
         return (relabeled & ~self.clean_mask_) | ~self.labeled_mask_  # an audit may have kept some
 
     def _decoded(self, codes: str) -> np.ndarray:
@@ -130,6 +134,7 @@ class FittedLabels:
             self.__dict__.get("_astray"),
             self._lost_to_plain(),
             audited=self._applied_audit() is not None,
+            replaced=self.__dict__.get("_replaced_agreement"),
         )
 
     def _lost_to_plain(self) -> str | None:

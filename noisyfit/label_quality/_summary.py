@@ -210,6 +210,7 @@ def doubts_about(
     lost_to_plain: str | None = None,
     *,
     audited: bool = False,
+    replaced: float | None = None,
 ) -> list[str]:
     """Find out what speaks against the numbers of a fit.
 
@@ -242,6 +243,9 @@ def doubts_about(
     audited : bool, default=False
         Whether rate and interval come from verified labels, which settle what else would be doubted
         of them.
+    replaced : float or None, default=None
+        Proportion of the labels that a network agreed with which was replaced by one that learned
+        from the kept rows; None: none was.
 
     Returns
     -------
@@ -302,11 +306,13 @@ def doubts_about(
             f"labels are wrong. Verify {n_verified} random rows: at the low end about "
             f"{low * n_verified:.0f} of them are wrong, at the high end {high * n_verified:.0f}."
         )
-    if held_out is not None and held_out.contradicted - at_last > _BY_HEART:
+    agreed = 1 - at_last if replaced is None else replaced
+    if held_out is not None and agreed - (1 - held_out.contradicted) > _BY_HEART:
+        last = "" if replaced is None else " of the rounds, since replaced,"
         doubts.append(
-            f"The network agrees with {_percent(1 - at_last)} of the labels, networks that did not "
-            f"train on the rows with {_percent(1 - held_out.contradicted)}: it has learned labels "
-            "by heart. Near copies of rows, or columns that number them, do that."
+            f"The network{last} agrees with {_percent(agreed)} of the labels, networks that did "
+            f"not train on the rows with {_percent(1 - held_out.contradicted)}: it has learned "
+            "labels by heart. Near copies of rows, or columns that number them, do that."
         )
     if held_out is not None or early_agreement is None:
         return doubts

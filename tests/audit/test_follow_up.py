@@ -1,5 +1,6 @@
 """What an audit changes: scores, the labels of the next fit, and an estimator."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -132,6 +133,16 @@ def audited(fitted):
     return audit.apply(est), audit
 
 
+def test_verified_rows_decide_what_is_replaced(fitted, audited):
+    (est, _, given, true), (after, audit) = fitted, audited
+    unsure = copy.copy(est)  # as if the interval went down to nothing: no label is replaced
+    unsure._relabeled = np.zeros(300, dtype=bool)
+    assert (unsure.corrected_labels_ == given).all()
+    corrected = audit.apply(unsure).corrected_labels_
+    assert (corrected == after.corrected_labels_).all()
+    assert np.mean(corrected == true) > np.mean(given == true) + 0.2
+
+
 def test_an_estimator_speaks_from_the_audit(fitted, audited):
     (est, X, given, true), (after, audit) = fitted, audited
     before = est.noise_rate_, est.noise_scores_.copy(), est.summary()
@@ -148,6 +159,10 @@ def test_an_estimator_speaks_from_the_audit(fitted, audited):
     assert (rejected == (after.noise_scores_[others] > 0.5)).all()
     kept = others[~rejected]
     assert (after.corrected_labels_[kept] == given[kept]).all()
+    gone = others[rejected]
+    replaced = after.noise_scores_[gone] > est._worth_from[gone]
+    expected = np.where(replaced, est.predicted_labels_[gone], given[gone])
+    assert (after.corrected_labels_[gone] == expected).all()
     assert (after.predict(X) == est.predict(X)).all()
     summary = after.summary()
     assert "From an audit: 80 of 300 labels were verified" in summary

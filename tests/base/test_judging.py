@@ -15,7 +15,7 @@ from noisyfit import (
     MILDSelector,
 )
 from noisyfit.base import Verdict
-from noisyfit.base._decisions import relabeled_rows
+from noisyfit.base._decisions import relabeled_rows, worth_replacing_from
 from noisyfit.label_quality import NoiseRateEstimate, held_out_noise_rate, with_loss_gap
 from noisyfit.noise import corrupt_labels, transition_matrix
 
@@ -176,9 +176,10 @@ def test_labels_are_replaced_only_where_even_the_lower_end_says_so():
     predicted = proba.argmax(axis=1)
     sure = verdict._replace(found=verdict.found._replace(interval=(0.19, 0.3)))
     unsure = verdict._replace(found=verdict.found._replace(interval=(0.0, 0.3)))
-    np.testing.assert_array_equal(relabeled_rows(sure, y, predicted, scores, wrong), wrong)
-    assert not relabeled_rows(unsure, y, predicted, scores, wrong).any()
-    np.testing.assert_array_equal(relabeled_rows(None, y, predicted, scores, wrong), wrong)
+    worth_from = worth_replacing_from(verdict, y, predicted)
+    np.testing.assert_array_equal(relabeled_rows(sure, worth_from, scores, wrong), wrong)
+    assert not relabeled_rows(unsure, worth_from, scores, wrong).any()
+    np.testing.assert_array_equal(relabeled_rows(None, None, scores, wrong), wrong)
 
 
 @pytest.mark.parametrize(("separation", "expected"), [(2.5, 0), (3.25, 1), (4.0, 2)])
@@ -191,14 +192,12 @@ def test_where_losses_fall_into_two_groups_the_rate_itself_counts(separation, ex
     verdict = verdict_of(proba, y)
     found = verdict.found._replace(rate=float(scores.mean()), interval=(0.0, 0.3))
     gap = NoiseRateEstimate(found.rate, (0.1, 0.3), 3, separation, found.rate)
-    replaced = relabeled_rows(
-        verdict._replace(found=found), y, proba.argmax(axis=1), scores, wrong, gap
-    )
+    worth_from = worth_replacing_from(verdict, y, proba.argmax(axis=1))
+    replaced = relabeled_rows(verdict._replace(found=found), worth_from, scores, wrong, gap)
     np.testing.assert_array_equal(replaced, [np.zeros(n, bool), sure, wrong][expected])
     learned = gap._replace(rate=0.05)  # far below what is told out of fold
-    assert not relabeled_rows(
-        verdict._replace(found=found), y, proba.argmax(axis=1), scores, wrong, learned
-    ).any()
+    verdict = verdict._replace(found=found)
+    assert not relabeled_rows(verdict, worth_from, scores, wrong, learned).any()
 
 
 def test_a_label_is_not_replaced_by_one_of_many_that_are_as_likely():
@@ -209,7 +208,17 @@ def test_a_label_is_not_replaced_by_one_of_many_that_are_as_likely():
     rejected = np.ones(50, dtype=bool)
     scores = np.full(50, 0.7)
     # s p / (1 - p) = .7 * .1 / .9 = .08, less than 1 - s = .3
-    assert not relabeled_rows(verdict, y, np.full(50, 3), scores, rejected).any()
+    worth_from = worth_replacing_from(verdict, y, np.full(50, 3))
+    np.testing.assert_allclose(worth_from, 0.9)  # 1 / (1 + .1 / .9)
+    assert not relabeled_rows(verdict, worth_from, scores, rejected).any()
+
+
+def test_a_label_that_is_predicted_is_never_worth_replacing():
+    proba = np.array([[0.2, 0.8], [0.0, 1.0], [0.2, 0.8]])
+    verdict = verdict_of(proba, np.array([0, 0, 1]))
+    worth_from = worth_replacing_from(verdict, np.array([0, 0, 1]), np.array([1, 0, 1]))
+    np.testing.assert_allclose(worth_from, [0.5, 1, 1])  # of two classes the other one is right
+    assert worth_replacing_from(None, np.array([0]), np.array([1])) is None
 
 
 def test_a_class_that_nobody_is_predicted_as_is_kept():

@@ -501,24 +501,25 @@ class MILDSelector(BaseNoisyClassifier):
         progress = trainer.progress(sum(stage.epochs for stage in stages))
         with closing(progress):
             result = self._train_rounds(task, trainer, progress, loss, self._lengths(loss))
-            if self.semi_supervised is None and not self._is_retrained(task, result):
+            agreed = None if self.semi_supervised else self._to_be_replaced(task, result)
+            result.attributes["_replaced_agreement"] = agreed
+            if self.semi_supervised is None and agreed is None:
                 return result
             progress.stage(stages[-1].label)
             return self._train_finally(task, trainer, progress, result)
 
-    def _is_retrained(self, task: FitTask, result: FitResult) -> bool:
-        if self.retrain != "auto":
-            return bool(self.retrain)
-        if task.verdict is None:  # nothing but the network itself speaks against the labels
-            return False
-        rejected = ~settled(task, result.noise_scores, result.clean_mask, task.verdict)[1]
-        rejected &= task.judged
-        if not rejected.any():
-            return False
+    def _to_be_replaced(self, task: FitTask, result: FitResult) -> float | None:
+        """Return the share of the labels that the network agrees with, if a new one is trained."""
+        if not self.retrain or (self.retrain == "auto" and task.verdict is None):
+            return None  # nothing but the network itself speaks against the labels
         predicted = result.predicted
         if predicted is None:
             predicted = predict_classes(result.net, task.rows)
-        return bool((predicted[rejected] == task.y[rejected]).mean() > _BY_HEART)
+        agrees = predicted == task.y
+        kept = settled(task, result.noise_scores, result.clean_mask, task.verdict)[1]
+        rejected = ~kept & task.judged
+        by_heart = rejected.any() and agrees[rejected].mean() > _BY_HEART
+        return float(agrees[task.judged].mean()) if by_heart or self.retrain is True else None
 
     def _lengths(self, loss: str) -> list[int]:
         """Return the epochs of each round."""
