@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 MAX_AUTO_ROUNDS = 10
 _BY_HEART = 0.4
 """Share of the rejected labels above which a network that predicts them has learned by heart."""
+_FEW = 0.01
+"""Share of the rows up to which it is not worth a training that they are predicted."""
 
 
 class MILDSelector(BaseNoisyClassifier):
@@ -107,7 +109,8 @@ class MILDSelector(BaseNoisyClassifier):
         Whether a new network learns from the kept rows at the end, which takes as long as a round.
         False, as in the paper: the network of the last round predicts. ``"auto"``: if that network
         predicts the given label of more than two fifths of the rejected rows, which it has learned
-        by heart, and if others judged the labels (see `judge_epochs`). Scores stay what they are.
+        by heart, if others judged the labels (see `judge_epochs`) and more than one in a hundred is
+        rejected. Scores stay what they are.
     final_epochs : int, default=50
         Epochs of the last training. It and what follows up to `lambda_ramp_epochs` counts with
         `semi_supervised` alone.
@@ -518,7 +521,7 @@ class MILDSelector(BaseNoisyClassifier):
         agrees = predicted == task.y
         kept = settled(task, result.noise_scores, result.clean_mask, task.verdict)[1]
         rejected = ~kept & task.judged
-        by_heart = rejected.any() and agrees[rejected].mean() > _BY_HEART
+        by_heart = rejected.mean() > _FEW and agrees[rejected].mean() > _BY_HEART
         return float(agrees[task.judged].mean()) if by_heart or self.retrain is True else None
 
     def _lengths(self, loss: str) -> list[int]:
