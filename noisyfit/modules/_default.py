@@ -69,7 +69,8 @@ class ConvNet(nn.Module):
     at the border is not lost and an image may have a single pixel.
 
     Nearly all its time goes to the first two stages. ``stem_stride=2`` puts one 4x4 convolution
-    that takes every second pixel in the place of the first: a fifth of the time in float32.
+    that takes every second pixel in the place of the first: a fifth of the time in float32, two
+    fifths in bfloat16, for one or two points of accuracy on photographs.
 
     Parameters
     ----------
