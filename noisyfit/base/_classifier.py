@@ -31,6 +31,7 @@ from noisyfit.base._judging import (
     judging_stages,
     reach_verdict,
 )
+from noisyfit.base._leaks import doubts_of_leaks, find_leaks
 from noisyfit.base._names import refuse_names
 from noisyfit.base._pooling import doubt_of_own_rows
 from noisyfit.base._trainer import Trainer
@@ -314,6 +315,9 @@ class BaseNoisyClassifier(
         self._given_codes, self._predicted_codes = task.y, predicted
         for name, value in result.attributes.items():
             setattr(self, name, value)
+        contradicted = predicted != task.y if verdict is None else verdict.contradicted
+        names = getattr(self, "feature_names_in_", None)
+        self._leaks = doubts_of_leaks(find_leaks(task), contradicted[task.judged], names)
         self._compare_with_plain(task, predicted, result.plain_predicted)
 
     def _compare_with_plain(

@@ -114,13 +114,15 @@ class FittedLabels:
         """What speaks against the numbers of the fit, a sentence each; empty if nothing does.
 
         Such as a class that was rejected almost whole, labels that the network may have learned by
-        heart, rows that tell nothing about the labels, or a wide ``noise_rate_interval_``. That
+        heart, rows that tell nothing about the labels, columns that tell all of them, as a copy
+        would, or a wide ``noise_rate_interval_``. That
         nothing was found is no proof that the numbers are right.
         """
         check_is_fitted(self)
         given, predicted, _ = self._of_labels()
         of_own_rows = self.__dict__.get("_own_rows")  # files of earlier versions have none
         doubts = [] if of_own_rows is None else [of_own_rows]
+        doubts += self.__dict__.get("_leaks", [])
         return doubts + doubts_about(
             self.classes_,
             given,

@@ -38,6 +38,7 @@ from noisyfit.data._sources import (
     View,
     as_tensor,
 )
+from noisyfit.data._telling_columns import TellingColumns, telling_columns
 
 __all__ = [
     "BatchLoader",

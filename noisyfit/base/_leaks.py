@@ -1,0 +1,104 @@
+"""Labels that may have got into the table: doubts of columns that tell them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from noisyfit.data import SparseSource, TellingColumns, TensorSource, telling_columns
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from noisyfit.base._fit_task import FitTask
+
+_UNUSED = 0.05
+"""Share of the labels that networks contradict from which on they have not learned the codes."""
+
+
+def find_leaks(task: FitTask) -> TellingColumns | None:
+    """Find columns of a table that tell all labels that nobody verified, as a copy would.
+
+    Parameters
+    ----------
+    task : FitTask
+        Rows and labels.
+
+    Returns
+    -------
+    TellingColumns or None
+        None if there is none, and for rows that are no vectors in memory.
+    """
+    source = task.rows.source
+    if not isinstance(source, TensorSource | SparseSource) or source.X.ndim != 2:
+        return None
+    return telling_columns(source.X, task.y, np.flatnonzero(task.judged))
+
+
+def doubts_of_leaks(
+    found: TellingColumns | None,
+    contradicted: np.ndarray,
+    names: Sequence[str] | None = None,
+) -> list[str]:
+    """Say which columns tell the given labels, and what that means if they were made from them.
+
+    Parameters
+    ----------
+    found : TellingColumns or None
+        None: nothing is said.
+    contradicted : ndarray of shape (n_labels,), bool
+        Labels that networks contradict, of those that the columns tell. Codes in no order are hard
+        to learn: where many labels are contradicted nevertheless, they hide nothing.
+    names : sequence of str or None, default=None
+        Names of the columns; None: their numbers are given.
+
+    Returns
+    -------
+    list of str
+        Sentences.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from noisyfit.base._leaks import doubts_of_leaks
+    >>> from noisyfit.data import TellingColumns
+    >>> found, contradicted = TellingColumns(cuts={1: 0}), np.zeros(600, dtype=bool)
+    >>> print(*doubts_of_leaks(found, contradicted, ["age", "diagnosis"]))
+    Column 'diagnosis' alone tells every given label. If it was made from the labels (a copy, ...
+    """
+    if found is None:
+        return []
+    doubts, n_labels = [], len(contradicted)
+    alone = {**found.cuts, **(found.codes if contradicted.mean() <= _UNUSED else {})}
+    if alone:
+        who = _named(sorted(alone), names)
+        who = f"Column {who} alone tells" if len(alone) == 1 else f"Each of the columns {who} tells"
+        doubts.append(_sentence(who, max(alone.values()), n_labels, len(alone)))
+    if found.marks:
+        who = f"The columns {_named(sorted(found.marks), names)}, a class each, tell"
+        n_off = sum(found.marks.values())
+        doubts.append(_sentence(who, n_off, n_labels, len(found.marks)))
+    return doubts
+
+
+def _named(columns: list[int], names: Sequence[str] | None) -> str:
+    said = [str(j) if names is None else repr(f"{names[j]!s:.40}") for j in columns]
+    if len(said) > 5:
+        listed = f"{', '.join(said[:5])} and {len(said) - 5} more"
+    else:
+        listed = " and ".join(part for part in (", ".join(said[:-1]), said[-1]) if part)
+    return listed if names is not None else f"{listed} (counted from 0)"
+
+
+def _sentence(who: str, n_off: int, n_labels: int, n_columns: int) -> str:
+    what = f"all but {n_off:,} of the {n_labels:,} given labels" if n_off else "every given label"
+    if n_columns == 1:
+        made, hidden, leave = "it was", "it hides", "it"
+    else:
+        made, hidden, leave = "they were", "they hide", "them"
+    return (
+        f"{who} {what}. If {made} made from the labels (a copy, a code, something entered after "
+        f"them, row numbers of a table sorted by them), {hidden} the wrong ones: leave {leave} out "
+        "and fit again."
+    )
