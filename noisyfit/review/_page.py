@@ -16,9 +16,9 @@ import numpy as np
 from scipy import sparse
 from sklearn.pipeline import Pipeline
 
+from noisyfit._pipelines import of_last_step
 from noisyfit._random import spawn_streams
 from noisyfit.audit import check_sample, read_population
-from noisyfit.base import of_last_step
 from noisyfit.data import is_missing
 from noisyfit.persistence import check_replaceable
 from noisyfit.review._identity import data_set_identity, row_index
