@@ -62,12 +62,13 @@ for line in report.head(8).itertuples():
 
 # %%
 # A page for the browser, with all pictures and their file names, and the worst of them here.
-images = [Image.open(folder / path) for path in paths]
 page = folder / "review.html"
-review_page(est, dataset, y, page, images=images, texts=[str(path) for path in paths])
+files = [folder / path for path in paths]
+review_page(est, dataset, y, page, images=files, texts=[str(path) for path in paths])
 print(f"\nreview.html: {page.stat().st_size / 1e6:.1f} MB")
 
 worst = report.head(24)
 titles = [f"{line.given}\n-> {line.suggested}" for line in worst.itertuples()]
-SuspiciousImagesDisplay(np.stack([images[row] for row in worst.row]), titles).plot()
+images = np.stack([Image.open(files[row]) for row in worst.row])
+SuspiciousImagesDisplay(images, titles).plot()
 plt.show()

@@ -24,9 +24,10 @@ class Audit(Ranking, FollowUp):
 
     Parameters
     ----------
-    est_or_scores : fitted noisyfit estimator, or array-like of shape (n_samples,)
-        What the sample was drawn from: an estimator, or scores in [0, 1], higher where a label is
-        more likely wrong. Better scores make narrower intervals; poor ones do not make them wrong.
+    est_or_scores : fitted noisyfit estimator, Pipeline, or array-like of shape (n_samples,)
+        What the sample was drawn from: an estimator, a pipeline that ends with one, or scores in
+        [0, 1], higher where a label is more likely wrong. Better scores make narrower intervals;
+        poor ones do not make them wrong.
     y : array-like of shape (n_samples,) or None
         Given labels. None: those of the estimator; with bare scores None does where `verified`
         says right or wrong and nothing is asked by class.
@@ -69,7 +70,7 @@ class Audit(Ranking, FollowUp):
         other, a label is none of the classes, a row could not be drawn, lengths differ, or the
         sample is of other rows.
     TypeError
-        If `sample` is no `AuditSample`.
+        If `sample` is no `AuditSample`, or the estimator none of noisyfit.
 
     See Also
     --------

@@ -6,8 +6,8 @@ from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
+from noisyfit._pipelines import of_last_step, with_last_step
 from noisyfit.audit._applied import AppliedAudit
 from noisyfit.audit._certificate import found_share
 from noisyfit.audit._intervals import as_estimate, unseen_errors
@@ -119,19 +119,20 @@ class FollowUp(Rates):
 
         Parameters
         ----------
-        est : fitted noisyfit estimator
+        est : fitted noisyfit estimator, or Pipeline that ends with one
             That of which the rows were drawn. It is left as it is.
 
         Returns
         -------
-        estimator
-            A copy, which predicts as before. Its ``noise_scores_`` are `recalibrated_scores`, its
-            ``noise_rate_`` and ``noise_rate_interval_`` are the audit's, ``clean_mask_`` keeps
-            labels whose score is one half at most, `min_share_of_class` of each class, and what is
-            not verified of a class that hardly any row is predicted as; ``corrected_labels_`` have
-            the right label of each verified row, and replace rejected ones where that raises the
-            expected number of right labels by the recalibrated scores. ``summary()`` says so, and
-            ``audit_`` is an `AppliedAudit`. A further `fit` forgets it.
+        estimator or Pipeline
+            A copy, which predicts as before; of a pipeline, one that ends with such a copy. Its
+            ``noise_scores_`` are `recalibrated_scores`, its ``noise_rate_`` and
+            ``noise_rate_interval_`` are the audit's, ``clean_mask_`` keeps labels whose score is
+            one half at most, `min_share_of_class` of each class, and what is not verified of a
+            class that hardly any row is predicted as; ``corrected_labels_`` have the right label of
+            each verified row, and replace rejected ones where that raises the expected number of
+            right labels by the recalibrated scores. ``summary()`` says so, and ``audit_`` is an
+            `AppliedAudit`. A further `fit` forgets it.
 
         Raises
         ------
@@ -157,9 +158,10 @@ class FollowUp(Rates):
         From an audit: 20 of 40 labels were verified; intervals hold in 95 % of draws.
         ...
         """
-        check_is_fitted(est, "noise_scores_")
-        population, labeled = self._population, est.labeled_mask_
-        check_same(population, read_population(est, None), type(est).__name__)
+        passed, (est, _) = est, of_last_step(est, None)
+        theirs, population = read_population(est, None), self._population
+        check_same(population, theirs, type(est).__name__)
+        labeled = est.labeled_mask_
         audited, scores = copy(est), self.recalibrated_scores()
         rejected = self._rejected(scores, est)
         audited.noise_scores_, audited.clean_mask_ = scores, labeled & ~rejected
@@ -174,7 +176,7 @@ class FollowUp(Rates):
             self.noise_rate,
             *self._of_rejected(rejected[population.candidates]),
         )
-        return audited
+        return with_last_step(passed, audited)
 
     def _of_rejected(self, rejected: np.ndarray) -> tuple[Estimate, Estimate]:
         """Estimate precision and recall of labels that are rejected, the verified ones as known."""

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
+from noisyfit._pipelines import of_last_step
 from noisyfit.data import check_labels, encode_labels
 from noisyfit.label_quality import VotedLabels
 
@@ -36,8 +37,8 @@ def read_population(est_or_scores: Any, y: Any) -> Population:
 
     Parameters
     ----------
-    est_or_scores : fitted noisyfit estimator, or array-like of shape (n_samples,)
-        The estimator is read by its public attributes alone.
+    est_or_scores : fitted noisyfit estimator, Pipeline, or array-like of shape (n_samples,)
+        The estimator is read by its public attributes alone; of a pipeline, its last step.
     y : array-like of shape (n_samples,) or None
         Given labels; None: those of the estimator, or unknown.
 
@@ -49,8 +50,11 @@ def read_population(est_or_scores: Any, y: Any) -> Population:
     ------
     ValueError
         If scores are no probabilities, or `y` is not what the estimator was fitted on.
+    TypeError
+        If the estimator is none of noisyfit.
     """
     y = y.labels if isinstance(y, VotedLabels) else y
+    est_or_scores, _ = of_last_step(est_or_scores, None)
     if hasattr(est_or_scores, "fit"):
         return _of_estimator(est_or_scores, y)
     scores = _check_scores(est_or_scores)
@@ -92,7 +96,13 @@ def check_same(population: Population, other: Population, name: str) -> None:
 
 
 def _of_estimator(est: Any, y: Any) -> Population:
-    check_is_fitted(est, "noise_scores_")
+    check_is_fitted(est)
+    if not hasattr(est, "noise_scores_"):
+        raise TypeError(
+            "est must be a noisyfit estimator, or a Pipeline that ends with one. Got a "
+            f"{type(est).__name__}, which has no noise scores; scores of your own are passed as an "
+            "array."
+        )
     if getattr(est, "audit_", None) is not None:
         raise ValueError(
             f"The {type(est).__name__} speaks from an audit already, which another one would "

@@ -57,10 +57,11 @@ def sample(
 
     Parameters
     ----------
-    est_or_scores : fitted noisyfit estimator, or array-like of shape (n_samples,)
-        Whose ``noise_scores_`` say where errors may lie, or such scores, in [0, 1]. They need not
-        be right: an audit of rows by poor scores has wider intervals, not wrong ones. Rows that the
-        estimator was told to trust, and rows without a label, are not drawn.
+    est_or_scores : fitted noisyfit estimator, Pipeline, or array-like of shape (n_samples,)
+        Whose ``noise_scores_`` say where errors may lie, of a pipeline those of its last step; or
+        such scores, in [0, 1]. They need not be right: an audit of rows by poor scores has wider
+        intervals, not wrong ones. Rows that the estimator was told to trust, and rows without a
+        label, are not drawn.
     n : int
         Number of rows to draw, at least 2. All rows that may be drawn, if there are no more.
     y : array-like of shape (n_samples,), default=None
@@ -90,6 +91,8 @@ def sample(
     ValueError
         If scores are no probabilities, labels and scores are of different length, or `after` was
         drawn of other rows.
+    TypeError
+        If the estimator, or the last step of the pipeline, is none of noisyfit.
 
     Notes
     -----

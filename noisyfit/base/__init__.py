@@ -4,7 +4,7 @@ from noisyfit.base._classifier import BaseNoisyClassifier
 from noisyfit.base._decisions import chosen_recording, noise_scores, ranked_by_both, settled
 from noisyfit.base._fit_task import FitResult, FitTask, make_task
 from noisyfit.base._fitted_labels import import_pandas
-from noisyfit.base._fitted_on import check_fitted_on, check_labels_of_fit, of_last_step
+from noisyfit.base._fitted_on import check_fitted_on, check_labels_of_fit
 from noisyfit.base._guard import paired_difference
 from noisyfit.base._judging import Verdict, make_verdict, plain_settings
 from noisyfit.base._plain_run import PlainRun, plain_stage, train_plainly

@@ -14,32 +14,6 @@ from noisyfit.base._row_sample import differing_rows, row_sample, sampled_ids
 from noisyfit.data import check_labels, check_X, dataset_targets, row_shape
 
 
-def of_last_step(est: Any, X: Any) -> tuple[Any, Any]:
-    """Return whom to ask, and the rows that this one was fitted on.
-
-    Parameters
-    ----------
-    est : fitted estimator or Pipeline
-        Of a pipeline, the last step is asked.
-    X : object
-        What `est` was fitted on; None, if only the estimator is wanted.
-
-    Returns
-    -------
-    tuple of an estimator and its rows
-        Of a pipeline, the last step and what the others make of `X`.
-
-    Raises
-    ------
-    NotFittedError
-        If `est` is a pipeline that is not fitted.
-    """
-    if not isinstance(est, Pipeline):
-        return est, X
-    check_is_fitted(est[-1])
-    return est[-1], X if X is None or len(est) == 1 else est[:-1].transform(X)
-
-
 def check_fitted_on(est: BaseNoisyClassifier, X: Any, y: Any = None) -> np.ndarray:
     """Check that rows and labels are those that an estimator was fitted on.
 

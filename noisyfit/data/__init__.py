@@ -16,13 +16,14 @@ from noisyfit.data._checks import (
     encode_labels,
 )
 from noisyfit.data._columns import is_missing
-from noisyfit.data._dataset_items import dataset_targets
+from noisyfit.data._dataset_items import dataset_targets, first_input
 from noisyfit.data._hf_rows import HFRows
 from noisyfit.data._inputs import any_input, map_inputs
 from noisyfit.data._labels import gap_rows, plain_labels
 from noisyfit.data._loader import BatchLoader, batch_sizes
 from noisyfit.data._make_rows import Scaler, fit_scaler, make_rows, row_shape, users_scaler
 from noisyfit.data._near_copies import near_copy_groups
+from noisyfit.data._picture_paths import are_picture_paths, listed
 from noisyfit.data._pred_proba import check_pred_proba
 from noisyfit.data._refusals import unwrapped
 from noisyfit.data._rows import Rows

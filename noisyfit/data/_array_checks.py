@@ -136,36 +136,48 @@ def stacked(X: Any) -> Any:
     return np.stack(rows)
 
 
-def _check_table(estimator: BaseEstimator, X: Any, **kwargs: Any) -> Any:
+def _check_table(estimator: BaseEstimator, X: Any, reset: bool, **kwargs: Any) -> Any:
     """Check a table; what cannot be used is named by its columns, with what to do."""
     if is_lazy(X):
         raise ValueError(
             f"X is a {type(X).__name__}, a query that was not run yet. Pass X.collect()."
         )
     dtypes = frame_dtypes(X)
-    _refuse_dates(estimator, X, dtypes)
+    _refuse_dates(estimator, X, dtypes, reset)
     if dtypes is not None and len(set(dtypes[0])) < len(dtypes[0]):
         twice = sorted({str(c) for c in dtypes[0] if dtypes[0].count(c) > 1})
         raise ValueError(f"A data frame needs unique column names. X has {twice} more than once.")
+    if not reset:
+        _refuse_raw_columns(estimator, X, dtypes)
     try:
         with np.errstate(**_OVERFLOW), plain_arrays():
-            return _validate(estimator, X, **kwargs)
+            return _validate(estimator, X, reset, **kwargs)
     except (TypeError, ValueError) as error:
         if "could not convert string" in str(error):
             where = name_columns(X, "not a number")
             advice = _vectorized(estimator) if where else "By TfidfVectorizer, or as embeddings."
             raise ValueError(
-                f"X holds strings{where}: {error}. Turn them into numbers first. {advice}"
+                f"X holds strings{where}: {error}. "
+                + (f"Turn them into numbers first. {advice}" if reset else _passed_whole(estimator))
+            ) from error
+        if "contains infinity" in str(error):
+            where, rows = name_columns(X, "too large"), name_rows(X, "too large")
+            raise ValueError(
+                f"{str(error).removesuffix('.')}{where}{',' if where else ''}{rows}. Where it "
+                "stands for no value, make a gap of it, numpy.where(numpy.isfinite(X), X, "
+                "numpy.nan), and fill the gaps: make_pipeline(SimpleImputer(add_indicator=True), "
+                f"{type(estimator).__name__}()). Bring large values to another unit, or take "
+                "logarithms."
             ) from error
         if str(error).startswith("Input X contains NaN") or "NAType" in str(error):
             where, empty = name_columns(X, "missing"), name_columns(X, "all missing")
-            rows = name_rows(X)
+            rows = name_rows(X, "all missing")
             advice = f"; there is nothing else{empty}: drop these" if empty else ""
             advice += f"; there is nothing else{rows}: drop these and their labels" if rows else ""
             raise ValueError(
                 f"Input X contains NaN{where}{advice}. Fill the gaps first: "
                 f"make_pipeline(SimpleImputer(add_indicator=True), {type(estimator).__name__}()). "
-                + _vectorized(estimator)
+                + (_vectorized(estimator) if reset else _passed_whole(estimator))
             ) from error
         where = name_columns(X, "not a number") if "float() argument must be" in str(error) else ""
         if where:
@@ -215,7 +227,29 @@ def _vectorized(estimator: BaseEstimator) -> str:
     )
 
 
-def _refuse_dates(estimator: BaseEstimator, X: Any, dtypes: tuple[list, list] | None) -> None:
+def _passed_whole(estimator: BaseEstimator) -> str:
+    """Say what to do with rows from before the first step of a pipeline."""
+    return (
+        f"The {type(estimator).__name__} was fitted on numbers. If it is the last step of a "
+        "pipeline, pass the whole pipeline instead of that step, or the rows as the steps before "
+        "make them: pipeline[:-1].transform(X)."
+    )
+
+
+def _refuse_raw_columns(estimator: BaseEstimator, X: Any, dtypes: tuple[list, list] | None) -> None:
+    """Refuse a raw table before scikit-learn warns of its names, which are not the fault of it."""
+    if dtypes is None or hasattr(estimator, "feature_names_in_"):
+        return
+    if all(isinstance(t, np.dtype) and t.kind in "biuf" for t in dtypes[1]):
+        return
+    where = name_columns(X, "not a number")
+    if where:
+        raise ValueError(f"X holds values that are no numbers{where}. {_passed_whole(estimator)}")
+
+
+def _refuse_dates(
+    estimator: BaseEstimator, X: Any, dtypes: tuple[list, list] | None, reset: bool
+) -> None:
     """Refuse what numpy would take for large numbers, and a date that is missing for one more."""
     names, types = dtypes or ([], [getattr(X, "dtype", None)])
     dates = [
@@ -227,7 +261,8 @@ def _refuse_dates(estimator: BaseEstimator, X: Any, dtypes: tuple[list, list] | 
         where = f" in the columns {[names[i] for i in dates[:5]]}" if names else ""
         advice = _vectorized(estimator) if names else "Such as days since the first date."
         raise ValueError(
-            f"X holds dates or durations{where}. Turn them into numbers first. {advice}"
+            f"X holds dates or durations{where}. "
+            + (f"Turn them into numbers first. {advice}" if reset else _passed_whole(estimator))
         )
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
 
 from noisyfit._sklearn import is_pandas_na
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def is_lazy(X: Any) -> bool:
@@ -55,40 +58,47 @@ def name_columns(X: Any, what: str) -> str:
     ----------
     X : object
         A table that cannot be used.
-    what : {"not a number", "missing", "all missing"}
-        Columns with a value that is no number, with a gap, or with nothing but gaps.
+    what : {"not a number", "missing", "all missing", "too large"}
+        Columns with a value that is no number, with a gap, with nothing but gaps, or with a value
+        that float32 does not hold, such as infinity.
 
     Returns
     -------
     str
         As " in the columns ['a']"; empty if there is none.
     """
-    if what == "not a number":
-        meant = [name for name, column in _columns(X) if not _is_number(column)]
-    else:
-        found = np.any if what == "missing" else np.all
-        meant = [name for name, column in _columns(X) if found(_gaps(column))]
-    more = f" and {len(meant) - 5} more" if len(meant) > 5 else ""
-    return f" in the columns {meant[:5]}{more}" if meant else ""
+    tests: dict[str, Callable[[np.ndarray], Any]] = {
+        "not a number": lambda column: not _is_number(column),
+        "missing": lambda column: _gaps(column).any(),
+        "all missing": lambda column: _gaps(column).all(),
+        "too large": lambda column: _too_large(column).any(),
+    }
+    return _named("columns", [name for name, column in _columns(X) if tests[what](column)])
 
 
-def name_rows(X: Any) -> str:
-    """Name the rows in which there is nothing but gaps, at most five.
+def name_rows(X: Any, what: str) -> str:
+    """Name the rows of a table that are meant, at most five; nothing for a sparse one.
 
     Parameters
     ----------
     X : object
-        A table with gaps.
+        A table that cannot be used.
+    what : {"all missing", "too large"}
+        Rows with nothing but gaps, or with a value that float32 does not hold.
 
     Returns
     -------
     str
         As " in the rows [0, 7]"; empty if there is none.
     """
-    gaps = [_gaps(column) for _, column in _columns(X)]
-    rows = np.flatnonzero(np.all(gaps, axis=0)).tolist() if gaps else []
-    more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
-    return f" in the rows {rows[:5]}{more}" if rows else ""
+    test, of_all = (_gaps, np.all) if what == "all missing" else (_too_large, np.any)
+    found = [test(column) for _, column in _columns(X)]
+    return _named("rows", np.flatnonzero(of_all(found, axis=0)).tolist() if found else [])
+
+
+def _named(what: str, meant: list[Any]) -> str:
+    more = f" and {len(meant) - 5} more" if len(meant) > 5 else ""
+    return f" in the {what} {meant[:5]}{more}" if meant else ""
 
 
 def _columns(X: Any) -> list[tuple[Any, np.ndarray]]:
@@ -105,6 +115,17 @@ def _gaps(column: np.ndarray) -> np.ndarray:
     if column.dtype == object:
         return np.array([is_missing(value) for value in column])
     return np.isnan(column) if column.dtype.kind == "f" else np.zeros(len(column), dtype=bool)
+
+
+def _too_large(column: np.ndarray) -> np.ndarray:
+    """Tell values that become infinity as float32; a column of other things has none."""
+    if column.dtype.kind not in "fO":
+        return np.zeros(len(column), dtype=bool)
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.isinf(np.where(_gaps(column), 0, column).astype(np.float32))
+    except (TypeError, ValueError):
+        return np.zeros(len(column), dtype=bool)
 
 
 def _is_number(column: np.ndarray) -> bool:

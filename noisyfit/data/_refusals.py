@@ -11,6 +11,7 @@ from skorch.helper import SliceDataset
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 from noisyfit.data._columns import is_lazy
+from noisyfit.data._picture_paths import are_picture_paths
 
 _MAP_STYLE = (
     "noisyfit asks for rows by their number, in a new order each epoch: pass a map-style torch "
@@ -28,9 +29,20 @@ _LOADER = (
     "(batch_size=..., iterator_train__num_workers=...)."
 )
 
+_IMAGE_FEATURES = (
+    "Put noisyfit.features.ImageFeatures in front, which takes them as they are, of any size: "
+    "make_pipeline(ImageFeatures(), estimator). If that was done, pass the whole pipeline instead "
+    "of its last step. "
+)
 _PIL_IMAGES = (
-    "X is a list of PIL images. Bring them to one size and stack them as channels-first "
-    "arrays, or pass a torch Dataset such as torchvision's ImageFolder."
+    f"X is a list of PIL images. {_IMAGE_FEATURES}To train a network on the images themselves, "
+    "bring them to one size and stack them as channels-first arrays, or pass a torch Dataset such "
+    "as torchvision's ImageFolder."
+)
+_PICTURE_PATHS = (
+    f"X holds paths of pictures. {_IMAGE_FEATURES}To train a network on the pictures themselves, "
+    "pass a torch Dataset that reads them, such as torchvision's ImageFolder(folder, "
+    "transform=...)."
 )
 _ROWS_AND_LABELS = "X is a tuple of rows and labels. Pass them apart: fit(X[0], X[1])."
 
@@ -141,9 +153,12 @@ def _iterator(X: Any) -> str:
 
 def _pairs(X: Any) -> str:
     if isinstance(X, (list, tuple)):
+        inputs = "list(inputs)" if hasattr(X[0][0], "getbands") else "numpy.stack(inputs)"
         return (
-            f"X is a {type(X).__name__} of pairs (input, label). Take them apart: "
-            "inputs, y = zip(*X), and fit(numpy.stack(inputs), y)."
+            f"X is a {type(X).__name__} of pairs (input, label). If scikit-learn made it out of a "
+            "torch Dataset, to take folds: pass data = noisyfit.data.SliceableDataset(dataset) "
+            "there, and data.labels as y. Pairs of your own: take them apart, "
+            f"inputs, y = zip(*X), and fit({inputs}, y)."
         )
     return (
         f"X is a {type(X).__name__} with items (input, label), but no torch Dataset. Let its class "
@@ -215,6 +230,7 @@ TABLE: dict[str, Refusal] = {
     "iterator": Refusal(lambda X: hasattr(X, "__next__"), _iterator),
     "dict": Refusal(lambda X: isinstance(X, Mapping) and not sparse.issparse(X), _dict),
     "PIL images": Refusal(lambda X: hasattr(_first(X), "getbands"), _PIL_IMAGES, ValueError),
+    "paths of pictures": Refusal(are_picture_paths, _PICTURE_PATHS, ValueError),
     "dicts": Refusal(lambda X: isinstance(_first(X), Mapping), _dicts),
     "pairs": Refusal(lambda X: _is_pair(_first(X)), _pairs),
 }

@@ -227,7 +227,7 @@ class ImageFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         with closing(bar), torch.inference_mode():
             for start in range(0, n_rows, self.batch_size):
                 stop = min(start + self.batch_size, n_rows)
-                x = prepare(pictures.batch(start, stop, backbone.size), backbone, device)
+                x = prepare(pictures.batch(range(start, stop), backbone.size), backbone, device)
                 with torch.autocast(device.type, dtype, enabled=dtype is not None):
                     part = _as_rows(module(x), stop - start)
                 if not len(made):

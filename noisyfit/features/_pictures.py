@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import joblib
 import numpy as np
@@ -19,9 +19,13 @@ from noisyfit.data import (
     as_tensor,
     check_channels_first,
     check_pixels,
+    listed,
     stacked,
     unwrapped,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 _READERS = 8
 """Threads that read files, at most: Pillow lets others work while it decodes."""
@@ -32,12 +36,12 @@ _ACCEPTED = (
 
 
 class Pictures(Protocol):
-    """Pictures in an order, from which batches are read."""
+    """Pictures in an order, from which some are read."""
 
     def __len__(self) -> int: ...
 
-    def batch(self, start: int, stop: int, size: int | None) -> list[torch.Tensor] | torch.Tensor:
-        """Read pictures, ``uint8`` or in [0, 1], that will be resized to `size`.
+    def batch(self, rows: Sequence[int], size: int | None) -> list[torch.Tensor] | torch.Tensor:
+        """Read pictures, ``uint8`` or floats, that will be resized to `size`.
 
         A tensor (n, channels, height, width), or a list of tensors (channels, height, width).
         """
@@ -65,24 +69,9 @@ def as_pictures(X: Any) -> Pictures:
     TypeError, ValueError
         For anything else, in words that name it.
     """
-    values = _listed(X)
-    if values is not None and len(values):
-        for kind, holds in (
-            (_Files, lambda value: isinstance(value, (str, os.PathLike))),
-            (_PILPictures, lambda value: hasattr(value, "getbands")),
-        ):
-            if not holds(values[0]):
-                continue
-            other = next((i for i, value in enumerate(values) if not holds(value)), None)
-            if other is None:
-                return kind(values)
-            raise TypeError(
-                f"X must hold one kind of thing. X[0] is a {type(values[0]).__name__}, X[{other}] "
-                f"a {type(values[other]).__name__}; drop the rows without a picture."
-            )
-    X = unwrapped(X)
-    if isinstance(X, Dataset):
-        return _Items(X)
+    pictures = single_pictures(X)
+    if pictures is not None:
+        return pictures
     X = stacked(as_numpy(X))
     if getattr(X, "ndim", 0) == 3:
         raise ValueError(
@@ -96,16 +85,57 @@ def as_pictures(X: Any) -> Pictures:
     return _Array(X)
 
 
-def _listed(X: Any) -> list[Any] | None:
-    """Return a list, or a column or array of strings or objects, as a list; None for all else."""
-    if isinstance(X, (list, tuple)):
-        return list(X)
-    if isinstance(X, np.ndarray):
-        return X.tolist() if X.ndim == 1 and X.dtype.kind in "UOT" else None
-    for name in ("to_list", "to_pylist"):  # of pandas, polars and narwhals; of pyarrow
-        if hasattr(X, name) and not isinstance(X, Dataset):
-            return getattr(X, name)()
-    return None
+def single_pictures(X: Any, name: str = "X", *, any_scale: bool = False) -> Pictures | None:
+    """Return pictures that are read one by one, each of a size of its own.
+
+    Parameters
+    ----------
+    X : object
+        What a user passes as pictures.
+    name : str, default="X"
+        Of the parameter, for messages.
+    any_scale : bool, default=False
+        Whether numbers of a Dataset may have any type and range, as of pictures to look at.
+
+    Returns
+    -------
+    Pictures or None
+        None for all that is not PIL pictures, paths or a torch Dataset, such as arrays.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what cannot be rows, and for a list with something else in it.
+    """
+    values = listed(X)
+    if values is not None and len(values):
+        if _holds(values, _is_path, name):
+            return _Files(values)
+        if _holds(values, _is_pil, name):
+            return _PILPictures(values, name)
+    X = unwrapped(X)
+    return _Items(X, any_scale) if isinstance(X, Dataset) else None
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, (str, os.PathLike))
+
+
+def _is_pil(value: Any) -> bool:
+    return hasattr(value, "getbands")
+
+
+def _holds(values: list[Any], is_one: Callable[[Any], bool], name: str) -> bool:
+    """Tell whether a list is of one kind of thing, by its first; refuse one that begins so."""
+    if not is_one(values[0]):
+        return False
+    other = next((i for i, value in enumerate(values) if not is_one(value)), None)
+    if other is not None:
+        raise TypeError(
+            f"{name} must hold one kind of thing. {name}[0] is a {type(values[0]).__name__}, "
+            f"{name}[{other}] a {type(values[other]).__name__}; drop the rows without a picture."
+        )
+    return True
 
 
 class _Array:
@@ -123,10 +153,9 @@ class _Array:
     def __len__(self) -> int:
         return len(self.X)
 
-    def batch(self, start: int, stop: int, size: int | None) -> torch.Tensor:
-        part = self.X[start:stop]
-        wanted = np.uint8 if part.dtype == np.uint8 else np.float32
-        return torch.from_numpy(np.array(part, dtype=wanted, order="C"))
+    def batch(self, rows: Sequence[int], size: int | None) -> torch.Tensor:
+        wanted = np.uint8 if self.X.dtype == np.uint8 else np.float32
+        return torch.from_numpy(np.asarray(self.X[list(rows)], dtype=wanted, order="C"))
 
     def content(self) -> str:
         return joblib.hash(np.ascontiguousarray(self.X))
@@ -135,15 +164,14 @@ class _Array:
 class _PILPictures:
     """A list of PIL pictures, of any modes and sizes."""
 
-    def __init__(self, pictures: list[Any]) -> None:
-        self.pictures = pictures
+    def __init__(self, pictures: list[Any], name: str) -> None:
+        self.pictures, self.name = pictures, name
 
     def __len__(self) -> int:
         return len(self.pictures)
 
-    def batch(self, start: int, stop: int, size: int | None) -> list[torch.Tensor]:
-        rows = range(start, min(stop, len(self)))
-        return [_pil_tensor(self.pictures[row], f"X[{row}]") for row in rows]
+    def batch(self, rows: Sequence[int], size: int | None) -> list[torch.Tensor]:
+        return [_pil_tensor(self.pictures[row], f"{self.name}[{row}]") for row in rows]
 
     def content(self) -> str:
         return joblib.hash([joblib.hash(_pil_tensor(p, "X").numpy()) for p in self.pictures])
@@ -158,8 +186,8 @@ class _Files:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def batch(self, start: int, stop: int, size: int | None) -> list[torch.Tensor]:
-        paths = self.paths[start:stop]
+    def batch(self, rows: Sequence[int], size: int | None) -> list[torch.Tensor]:
+        paths = [self.paths[row] for row in rows]
         n_readers = min(_READERS, joblib.cpu_count(), len(paths))
         if n_readers < 2:
             return [_read_file(path, size) for path in paths]
@@ -174,14 +202,13 @@ class _Files:
 class _Items:
     """The inputs of a torch ``Dataset``."""
 
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset = dataset
+    def __init__(self, dataset: Dataset, any_scale: bool) -> None:
+        self.dataset, self.any_scale = dataset, any_scale
 
     def __len__(self) -> int:
         return len(self.dataset)  # type: ignore[arg-type]
 
-    def batch(self, start: int, stop: int, size: int | None) -> list[torch.Tensor]:
-        rows = range(start, min(stop, len(self)))
+    def batch(self, rows: Sequence[int], size: int | None) -> list[torch.Tensor]:
         # By the row, as the content is: whatever is drawn must not depend on the batch.
         return [self._picture(row) for row in rows]
 
@@ -198,9 +225,10 @@ class _Items:
                 f"{tuple(x.shape)} instead."
             )
         check_channels_first((1, *x.shape))
-        check_pixels(as_numpy(x).dtype)
-        if x.dtype != torch.uint8:
-            _check_range(as_numpy(x), name)
+        if not self.any_scale:
+            check_pixels(as_numpy(x).dtype)
+            if x.dtype != torch.uint8:
+                _check_range(as_numpy(x), name)
         return x
 
     def content(self) -> str:

@@ -12,8 +12,8 @@ from torch import nn
 from noisyfit.modules._default import MLP, ConvNet
 from noisyfit.modules._outputs import logits_of
 
-# From this side on, in pixels, `ConvNet` reads every second one, for a fifth of the time in float32.
-# Smaller images have nothing to spare, and cost little.
+# From this side on, in pixels, `ConvNet` reads every second one, for a fifth of the time in
+# float32. Smaller images have nothing to spare, and cost little.
 _STRIDED_FROM = 24
 
 

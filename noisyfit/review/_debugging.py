@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from noisyfit._pipelines import of_last_step
 from noisyfit.base import BaseNoisyClassifier, check_fitted_on
 from noisyfit.data import check_labels
 
@@ -36,17 +38,17 @@ class DebuggedLabels(NamedTuple):
 
 
 def debug_labels(
-    est: BaseNoisyClassifier, X: Any, y: Any, share: float = 0.1, truth: Any = None
+    est: BaseNoisyClassifier | Pipeline, X: Any, y: Any, share: float = 0.1, truth: Any = None
 ) -> DebuggedLabels:
     """Replace the most suspicious labels, so that any other estimator can train on the result.
 
     Parameters
     ----------
-    est : noisyfit estimator
+    est : noisyfit estimator, or Pipeline that ends with one
         Estimator whose noise scores choose the labels. One that is fitted must have been fitted on
         `X` and `y`; of one that is not, a clone is fitted on them.
     X : array-like, CSR matrix or torch Dataset of shape (n_samples, n_features)
-        Rows of the data set.
+        Rows of the data set; of a pipeline, as they are before its first step.
     y : array-like of shape (n_samples,), or None for a Dataset that has the labels
         Given labels.
     share : float, default=0.1
@@ -64,7 +66,7 @@ def debug_labels(
     Raises
     ------
     TypeError
-        If `est` is no noisyfit estimator.
+        If `est` is no noisyfit estimator, nor a pipeline that ends with one.
     ValueError
         If `est` was fitted on other rows or labels, `truth` has another length or type than `y`, or
         `share` lies outside [0, 1].
@@ -94,14 +96,16 @@ def debug_labels(
     >>> int(replaced.sum()), bool((labels != y).sum() < 0.5 * (given != y).sum())
     (107, True)
     """
-    if not isinstance(est, BaseNoisyClassifier):
-        raise TypeError(f"est must be a noisyfit estimator. Got {type(est).__name__} instead.")
+    asked = est[-1] if isinstance(est, Pipeline) else est
+    if not isinstance(asked, BaseNoisyClassifier):
+        raise TypeError(f"est must be a noisyfit estimator. Got {type(asked).__name__} instead.")
     if isinstance(share, bool) or not isinstance(share, Real) or not 0 <= share <= 1:
         raise ValueError(f"share must be a number in [0, 1]. Got {share!r} instead.")
     try:
-        check_is_fitted(est)
+        check_is_fitted(asked)
     except NotFittedError:
         est = clone(est).fit(X, y)
+    est, X = of_last_step(est, X)
     given = check_fitted_on(est, X, y)
     # Trusted labels come last, whatever their score, and are never replaced.
     order = np.argsort(np.where(est.trusted_mask_, 1.0, -est.noise_scores_), kind="stable")

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from noisyfit._pipelines import of_last_step
 from noisyfit.audit import AuditSample, check_sample, read_population
-from noisyfit.base import check_labels_of_fit, of_last_step
+from noisyfit.base import check_labels_of_fit
 from noisyfit.data import check_labels
 from noisyfit.review._identity import check_identity, row_index
 from noisyfit.review._known_labels import KnownLabels

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import io
 import json
 from collections import Counter
 from datetime import datetime
@@ -16,13 +14,14 @@ import numpy as np
 from scipy import sparse
 from sklearn.pipeline import Pipeline
 
+from noisyfit._pipelines import of_last_step
 from noisyfit._random import spawn_streams
 from noisyfit.audit import check_sample, read_population
-from noisyfit.base import of_last_step
 from noisyfit.data import is_missing
 from noisyfit.persistence import check_replaceable
 from noisyfit.review._identity import data_set_identity, row_index
 from noisyfit.review._report import label_report
+from noisyfit.review._thumbnails import pictures_among, thumbnails
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from noisyfit.base import BaseNoisyClassifier
 
 _TEMPLATE = "review_page.html"
-_LARGEST_SIDE = 512
 
 
 def review_page(
@@ -66,9 +64,11 @@ def review_page(
         The file to write. A page of noisyfit that is there is replaced.
     texts : sequence of str of length n_samples, default=None
         A text to show for each row. None: `X` itself, if these are what a pipeline was fitted on.
-    images : sequence of n_samples images, default=None
-        An image to show for each row: an array (height, width) or (channels, height, width), or a
-        PIL image. None: `X` itself, if it is an array of images with one or three channels.
+    images : pictures of n_samples rows, default=None
+        A picture to show for each row: arrays (height, width) or (channels, height, width), PIL
+        pictures or paths in a list or column, or a torch Dataset. None: `X` itself, if its rows are
+        such pictures with one or three channels; strings are paths to what
+        `noisyfit.features.ImageFeatures` reads, or if they name files.
     table : data frame or array of shape (n_samples, n_columns), default=None
         Values to show for each row, best those from before any preprocessing. None: `X` itself, if
         it is a data frame or `names` are given.
@@ -101,6 +101,11 @@ def review_page(
     on a blind page only where nothing else is to be seen of it: where rows are sorted by class,
     they tell the label. So do file names in `texts` and columns of `table`, if you pass such.
 
+    Only pictures on the page are read. It holds small ones of them, of 192 pixels in height or
+    width at most: as JPEG, about 8 KB of the page for a photograph, and up to 64 pixels as PNG, to
+    the pixel. Pictures of a Dataset are as its transforms make them; numbers other than ``uint8``
+    are stretched to the range from black to white.
+
     Examples
     --------
     >>> import tempfile
@@ -119,6 +124,7 @@ def review_page(
     """
     check_replaceable(path, _is_page, "a review page")
     report = label_report(est, X, y)
+    images = pictures_among(est, X) if images is None else images
     if isinstance(est, Pipeline):
         est, _ = of_last_step(est, None)
         is_chosen = any(given is not None for given in (texts, images, table))
@@ -126,8 +132,6 @@ def review_page(
     if sample is not None:
         check_sample(sample, read_population(est, None))
     n_rows = len(est.noise_scores_)
-    if images is None and texts is None and isinstance(X, np.ndarray) and X.ndim == 4:
-        images = X if X.shape[1] in (1, 3) else None
     if table is None and (names is not None or hasattr(X, "columns")):
         table = X
     if table is not None and names is None:
@@ -175,6 +179,7 @@ def _write_page(
     pairs = Counter(zip(report.given.tolist(), report.suggested.tolist(), strict=True))
     number = {pair: i for i, (pair, _) in enumerate(pairs.most_common())}
     values = None if table is None else _lines(table, report["row"].to_numpy())
+    pictures = None if images is None else thumbnails(images, report["row"].to_numpy())
     rows = []
     for place, line in enumerate(report.itertuples()):
         row: dict[str, Any] = {"row": int(line.row)}
@@ -191,8 +196,8 @@ def _write_page(
             row["index"] = str(line.index)
         if texts is not None:
             row["text"] = str(texts[line.row])
-        if images is not None:
-            row["image"] = _data_uri(images[line.row])
+        if pictures is not None:
+            row["image"] = next(pictures)
         if values is not None:
             row["values"] = [_written(v) for v in values[place]]
         rows.append(row)
@@ -253,27 +258,3 @@ def _written(value: Any) -> str:
     if isinstance(value, (float, np.floating)):
         return f"{value:.6g}" if abs(float(value)) < 1e5 else f"{value:.10g}"
     return str(value).removesuffix(" 00:00:00") if isinstance(value, datetime) else str(value)
-
-
-def _data_uri(image: Any) -> str:
-    """Encode an image as the data URI of a PNG file."""
-    from PIL import Image
-
-    if not isinstance(image, Image.Image):
-        pixels = np.asarray(image)
-        pixels = pixels[None] if pixels.ndim == 2 else pixels
-        if pixels.ndim != 3 or pixels.shape[0] not in (1, 3):
-            raise ValueError(
-                "An image must have the shape (height, width) or (channels, height, width) with "
-                f"one or three channels. Got {pixels.shape}."
-            )
-        if pixels.dtype != np.uint8:
-            low, high = float(pixels.min()), float(pixels.max())
-            pixels = ((pixels - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
-        pixels = pixels.transpose(1, 2, 0)
-        image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-    image = image.convert("RGB" if image.mode not in ("L", "RGB") else image.mode)
-    image.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE))
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")

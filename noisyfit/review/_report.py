@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from noisyfit.base import check_fitted_on, import_pandas, of_last_step
+from noisyfit._pipelines import of_last_step
+from noisyfit.base import check_fitted_on, import_pandas
 from noisyfit.data import encode_labels
 from noisyfit.review._identity import row_index
 

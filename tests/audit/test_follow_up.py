@@ -6,7 +6,10 @@ import pickle
 import numpy as np
 import pytest
 from scipy.special import expit, logit
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from test_audit import TRUTH
 from test_sampling import SCORES, estimator
 
@@ -291,3 +294,39 @@ def test_trusted_rows_lower_the_rate_of_all():
     assert after.noise_rate_interval_ == pytest.approx((15 / 80, 15 / 80))
     assert after.clean_mask_[:20].all()
     assert not after.clean_mask_[20:40].any()
+
+
+def test_a_pipeline_is_asked_by_its_last_step():
+    X, y = np.tile(np.eye(2), (20, 1)), np.array(["cat", "dog"] * 20)
+    y[:4] = "dog"
+    est = MILDSelector(rounds=1, max_epochs=5, judge_epochs=0, random_state=0)
+    pipeline = make_pipeline(StandardScaler(), est).fit(X, y)
+    drawn, expected = (sample(whom, 20, random_state=0) for whom in (pipeline, est))
+    np.testing.assert_array_equal(drawn.rows, expected.rows)
+    verified = np.array(["cat", "dog"] * 20)[drawn.rows]
+    audit, same = (Audit(whom, y, verified, drawn) for whom in (pipeline, est))
+    assert audit.noise_rate == same.noise_rate
+    before = est.noise_scores_.copy()
+    audited, of_est = audit.apply(pipeline), audit.apply(est)
+    assert list(audited.named_steps) == ["standardscaler", "mildselector"]
+    assert audited[0] is pipeline[0]
+    assert audited[-1].audit_.noise_rate == of_est.audit_.noise_rate
+    np.testing.assert_array_equal(audited[-1].noise_scores_, audit.recalibrated_scores())
+    np.testing.assert_array_equal(audited.predict(X), pipeline.predict(X))
+    report = label_report(audited, X, y)
+    assert set(report.row[report.trusted]) == set(drawn.rows)
+    assert pipeline[-1] is est
+    assert not hasattr(est, "audit_")
+    np.testing.assert_array_equal(est.noise_scores_, before)
+
+
+def test_what_is_no_estimator_of_noisyfit_is_named():
+    X, y = np.eye(4), [0, 1, 0, 1]
+    other = make_pipeline(StandardScaler(), LogisticRegression())
+    with pytest.raises(NotFittedError):
+        sample(other, 2)
+    for whom in (other.fit(X, y), other[-1]):
+        with pytest.raises(TypeError, match="Got a LogisticRegression, which has no noise scores"):
+            sample(whom, 2)
+        with pytest.raises(TypeError, match="Got a LogisticRegression"):
+            Audit(SCORES, None, TRUTH[DRAWN.rows], DRAWN).apply(whom)

@@ -453,6 +453,44 @@ def test_what_newcomers_pass_is_answered_with_what_to_do():
         check_X_y(est, [Image.new("RGB", (4, 4))] * 6, Y)
 
 
+@pytest.mark.parametrize("value", [np.inf, -np.inf, 1e39])
+def test_infinity_is_named_by_columns_and_rows(value):
+    X = np.zeros((6, 4))
+    X[2, 1] = X[4, 3] = value
+    where = r"in the columns \[1, 3\], in the rows \[2, 4\]\..*SimpleImputer.*Estimator\(\)\)"
+    frame = pd.DataFrame(X, columns=list("abcd")).assign(b=lambda frame: frame["b"].astype(object))
+    with pytest.raises(ValueError, match=rf"Input X contains infinity .*float(32|64)'\) {where}"):
+        check_X_y(Estimator(), X, Y)
+    with pytest.raises(ValueError, match=r"in the columns \['b', 'd'\], in the rows \[2, 4\]"):
+        check_X_y(Estimator(), frame, Y)
+    est = Estimator()
+    check_X_y(est, np.zeros((6, 4)), Y)
+    with pytest.raises(ValueError, match=where):
+        check_X(est, X, None)
+    with pytest.raises(ValueError, match=r"float(32|64)'\)\. Where it stands for no value"):
+        check_X(est, sparse.csr_matrix(X), None)
+
+
+RAW = {
+    "strings": pd.DataFrame({"a": [1.0] * 6, "b": list("xyxyxy"), "c": [0.0] * 6}),
+    "categories": pd.DataFrame({"a": pd.Categorical(list("xyxyxy"))}),
+    "dates": pd.DataFrame({"a": pd.date_range("2020", periods=6)}),
+    "gaps": pd.DataFrame({"a": [np.nan] * 6, "b": [0.0] * 6, "c": [0.0] * 6}).to_numpy(),
+    "texts": ["what if", "i lost", "my", "luggage", "then", "what"],
+    "paths": ["a/1.jpg"] * 6,
+    "PIL pictures": [Image.new("RGB", (4, 4))] * 6,
+}
+
+
+@pytest.mark.parametrize("name", RAW)
+def test_raw_rows_of_a_fitted_pipeline_are_for_the_whole_of_it(name, recwarn):
+    est = Estimator()
+    check_X_y(est, table(), Y)
+    with pytest.raises(ValueError, match="pass the whole pipeline instead of"):
+        check_X(est, RAW[name], None)
+    assert not recwarn.list  # of names that are not the fault of it
+
+
 def test_inputs_of_different_sizes_are_named():
     source = StreamSource(Items([torch.zeros(3, 8, 8)] * 4 + [torch.zeros(3, 8, 9)]), CPU)
     assert source[3][0].shape == (3, 8, 8)

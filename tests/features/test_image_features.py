@@ -12,11 +12,13 @@ import pytest
 import torch
 from PIL import Image
 from sklearn.base import clone
+from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from torch.utils.data import DataLoader, TensorDataset
 from torchvision.datasets import ImageFolder
 
 from noisyfit import MILDSelector
+from noisyfit.data import SliceableDataset
 from noisyfit.features import ImageFeatures, _backbones
 
 RNG = np.random.default_rng(0)
@@ -262,6 +264,15 @@ def test_what_are_no_pictures_is_refused(name):
     X, error, match = REFUSED[name]
     with pytest.raises(error, match=match):
         ImageFeatures(Seen()).fit(X)
+
+
+def test_folds_of_a_folder_of_pictures(folder):
+    quick = MILDSelector(rounds=1, max_epochs=1, judge_epochs=0)
+    pipeline = make_pipeline(ImageFeatures(Seen(), size=4), quick)
+    data = SliceableDataset(ImageFolder(folder))
+    with pytest.raises(TypeError, match=r"SliceableDataset\(dataset\).*fit\(list\(inputs\), y"):
+        cross_val_score(pipeline, data.dataset, data.labels, cv=2, error_score="raise")
+    assert len(cross_val_score(pipeline, data, data.labels, cv=2, error_score="raise")) == 2
 
 
 def test_settings_that_cannot_be_are_refused():

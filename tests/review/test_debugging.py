@@ -3,8 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 from sklearn.datasets import make_blobs
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
 
 from noisyfit import MILDSelector, debug_labels
@@ -49,6 +52,18 @@ def test_other_estimators_train_on_the_result(est):
     labels, _ = debug_labels(est, X, GIVEN, share=0.25)
     debugged, plain = (LogisticRegression().fit(X, y).score(X, TRUE) for y in (labels, GIVEN))
     assert debugged >= plain
+
+
+def test_of_a_pipeline_its_last_step_is_asked(est):
+    scaler = FunctionTransformer(lambda X: X / 10)
+    fitted = debug_labels(make_pipeline(scaler, est), 10 * X, GIVEN)
+    np.testing.assert_array_equal(fitted.labels, debug_labels(est, X, GIVEN).labels)
+    quick = clone(est).set_params(rounds=1, max_epochs=1, judge_epochs=0)
+    fresh = debug_labels(make_pipeline(scaler, quick), 10 * X[:60], GIVEN[:60])
+    assert not hasattr(quick, "noise_scores_")
+    np.testing.assert_array_equal(fresh.labels, debug_labels(quick, X[:60], GIVEN[:60]).labels)
+    with pytest.raises(TypeError, match="Got LogisticRegression instead"):
+        debug_labels(make_pipeline(scaler, LogisticRegression()), X, GIVEN)
 
 
 def test_an_estimator_that_is_not_fitted_is_cloned(est):
