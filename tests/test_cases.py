@@ -478,7 +478,10 @@ def test_c10_rows_and_columns_of_nothing_but_nan():
 @pytest.mark.parametrize(
     ("X", "match"),
     [
-        ([(np.zeros(3), i % 2) for i in range(60)], "list of pairs.*Take them apart"),
+        (
+            [(np.zeros(3), i % 2) for i in range(60)],
+            "list of pairs.*Sliceable.*take them apart",
+        ),
         ((np.zeros(3) for _ in range(60)), "generator, which can be gone through once"),
         (torch.utils.data.DataLoader(TensorDataset(torch.zeros(6, 3))), "Pass its data set"),
         ([({"tokens": [1, 2]}, 0)] * 60, "list of pairs"),

@@ -38,7 +38,7 @@ def listed(X: Any) -> list[Any] | None:
         return list(X)
     if isinstance(X, np.ndarray):
         return X.tolist() if X.ndim == 1 and X.dtype.kind in "UOT" else None
-    if isinstance(X, Dataset) or hasattr(X, "columns"):
+    if isinstance(X, Dataset) or hasattr(type(X), "columns"):  # a query would look for its own
         return None
     for name in ("to_list", "to_pylist"):  # of pandas, polars and narwhals; of pyarrow
         if hasattr(X, name):

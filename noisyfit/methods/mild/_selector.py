@@ -545,10 +545,13 @@ class MILDSelector(BaseNoisyClassifier):
             label = f"{trainer.name} {self.semi_supervised}"
             cost = final_cost(self.semi_supervised, self.n_views)
             stages.append(Stage(label, self.final_epochs, cost))
-        elif self.retrain:
+        elif self.retrain is True or (self.retrain == "auto" and self._is_judged(task)):
             optional = self.retrain == "auto"
             stages.append(Stage(f"{trainer.name} retraining", self.max_epochs, optional=optional))
         return stages
+
+    def _is_judged(self, task: FitTask) -> bool:
+        return self._judge_epochs() > 0 or task.pred_proba is not None
 
     def _round_label(self, number: int, n_rounds: int) -> str:
         return f"{type(self).__name__} round {number}/{n_rounds}"
