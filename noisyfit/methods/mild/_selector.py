@@ -268,6 +268,9 @@ class MILDSelector(BaseNoisyClassifier):
     A network that, in the last epoch, is right no more often than the most frequent label ends the
     rounds as well: it would drop the other classes.
 
+    *The network that predicts* is that of the last round in the paper. See `retrain` for when it is
+    replaced here.
+
     *Scores* (the paper only selects). The metric is added up over all rounds. For the epochs after
     a row was dropped, the final network's verdict stands in, which had no part in training then;
     ties are broken by the mean margin. A logistic curve, fitted to whether the final network
