@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 _CONTRASTIVE_COST = 4.0
 """Time of an epoch with the contrastive loss in that of plain training, by measurement."""
+_BY_HEART = 0.4
+"""Share of the rejected labels above which a network that predicts them has learned by heart."""
+_FEW = 0.01
+"""Share of the rows up to which it is not worth a training that they are predicted."""
 
 
 def check_final_training(kind: str, task: FitTask, trainer: Trainer) -> None:
@@ -124,6 +128,29 @@ def train_finally(
         )
     net.train_stage(task.balanced(~labeled), settings.epochs, kind, task.held_back)
     return net
+
+
+def learned_by_heart(agrees: np.ndarray, rejected: np.ndarray) -> bool:
+    """Tell whether a network predicts so many of the rejected labels that a new one is worth it.
+
+    Parameters
+    ----------
+    agrees : ndarray of shape (n_samples,), bool
+        Rows whose given label the network predicts.
+    rejected : ndarray of shape (n_samples,), bool
+        Rows whose label is taken as wrong.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> agrees, rejected = np.arange(10) < 5, np.arange(10) >= 3
+    >>> learned_by_heart(agrees, rejected), learned_by_heart(~agrees, rejected)
+    (False, True)
+    """
+    return bool(rejected.mean() > _FEW and agrees[rejected].mean() > _BY_HEART)
 
 
 def retrain(

@@ -27,6 +27,7 @@ from noisyfit.methods.mild._final_nets import FinalSettings
 from noisyfit.methods.mild._final_training import (
     check_final_training,
     final_cost,
+    learned_by_heart,
     retrain,
     train_finally,
 )
@@ -43,10 +44,6 @@ if TYPE_CHECKING:
     from noisyfit.training import EpochProgress, NoisyNet
 
 MAX_AUTO_ROUNDS = 10
-_BY_HEART = 0.4
-"""Share of the rejected labels above which a network that predicts them has learned by heart."""
-_FEW = 0.01
-"""Share of the rows up to which it is not worth a training that they are predicted."""
 
 
 class MILDSelector(BaseNoisyClassifier):
@@ -507,14 +504,15 @@ class MILDSelector(BaseNoisyClassifier):
         progress = trainer.progress(sum(stage.epochs for stage in stages))
         with closing(progress):
             result = self._train_rounds(task, trainer, progress, loss, self._lengths(loss))
-            agreed = None if self.semi_supervised else self._to_be_replaced(task, result)
+            kept = settled(task, result.noise_scores, result.clean_mask, task.verdict)[1]
+            agreed = None if self.semi_supervised else self._to_be_replaced(task, result, kept)
             result.attributes["_replaced_agreement"] = agreed
             if self.semi_supervised is None and agreed is None:
                 return result
             progress.stage(stages[-1].label)
-            return self._train_finally(task, trainer, progress, result)
+            return self._train_finally(task, trainer, progress, result, kept)
 
-    def _to_be_replaced(self, task: FitTask, result: FitResult) -> float | None:
+    def _to_be_replaced(self, task: FitTask, result: FitResult, kept: np.ndarray) -> float | None:
         """Return the share of the labels that the network agrees with, if a new one is trained."""
         if not self.retrain or (self.retrain == "auto" and task.verdict is None):
             return None  # nothing but the network itself speaks against the labels
@@ -522,10 +520,9 @@ class MILDSelector(BaseNoisyClassifier):
         if predicted is None:
             predicted = predict_classes(result.net, task.rows)
         agrees = predicted == task.y
-        kept = settled(task, result.noise_scores, result.clean_mask, task.verdict)[1]
-        rejected = ~kept & task.judged
-        by_heart = rejected.mean() > _FEW and agrees[rejected].mean() > _BY_HEART
-        return float(agrees[task.judged].mean()) if by_heart or self.retrain is True else None
+        if self.retrain == "auto" and not learned_by_heart(agrees, ~kept & task.judged):
+            return None
+        return float(agrees[task.judged].mean())
 
     def _lengths(self, loss: str) -> list[int]:
         """Return the epochs of each round."""
@@ -560,10 +557,14 @@ class MILDSelector(BaseNoisyClassifier):
         return f"{type(self).__name__} round {number}/{n_rounds}"
 
     def _train_finally(
-        self, task: FitTask, trainer: Trainer, progress: EpochProgress, result: FitResult
+        self,
+        task: FitTask,
+        trainer: Trainer,
+        progress: EpochProgress,
+        result: FitResult,
+        labeled: np.ndarray,
     ) -> FitResult:
         """Exchange the network for one that learns from kept rows, or without labels (Sec. 3.4)."""
-        _, labeled = settled(task, result.noise_scores, result.clean_mask, task.verdict)
         net: NoisyNet
         if self.semi_supervised is None:
             net = retrain(self.max_epochs, task, trainer, progress, labeled)
