@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed import distributed_c10d
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -58,20 +57,24 @@ class Ranks:
 
     def __init__(self, number: int) -> None:
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
-        # torch offers neither in public: the store is what its own groups meet by, and a new group
-        # would not have the timeout that the user gave to theirs.
-        store = distributed_c10d._get_default_store()
+        # torch has no public name for it, by which its own groups meet.
+        store = dist.distributed_c10d._get_default_store()  # noqa: SLF001
         self._store = dist.PrefixStore(f"noisyfit/{number}", store)
         self._timeout = _timeout_of_users()
         self._n_exchanged = 0
         self.n_divided: int | None = None
         self.exchange("begin")
         # A group of its own: what is left in it when a rank fails hits no collective of the user.
-        self._group = dist.new_group(timeout=self._timeout)
+        self._group: Any = dist.new_group(timeout=self._timeout)
 
     def close(self) -> None:
-        """Give the group back."""
+        """Leave the group.
+
+        With the last reference its connections are closed, by which what others wait for in it
+        fails at once. While they are open the end of a process would wait for them, too.
+        """
         dist.destroy_process_group(self._group)
+        self._group = None
 
     def exchange(self, what: str, text: str = "") -> list[str]:
         """Tell all ranks something, and wait for what they tell.
@@ -94,7 +97,9 @@ class Ranks:
             self._store.set(keys[self.rank], text)
             deadline, pause = time.monotonic() + self._timeout.total_seconds(), 0.001
             while not self._store.check(keys):
-                self._raise_if_failed()
+                failure = self._failure()
+                if failure is not None:
+                    raise failure
                 if time.monotonic() > deadline:
                     absent = [r for r, key in enumerate(keys) if not self._store.check([key])]
                     raise OtherRankError(
@@ -182,14 +187,12 @@ class Ranks:
         """
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
         parts = _Mean.apply(flat, self).split([tensor.numel() for tensor in tensors])
-        return tuple(
-            part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)
-        )
+        return tuple(part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True))
 
     def average_(self, tensors: Iterable[Tensor]) -> None:
         """Average tensors over the ranks in place; those of one type travel together."""
         for alike in _by_dtype(tensors):
-            averaged = self._averaged(torch.cat([tensor.reshape(-1) for tensor in alike]))
+            averaged = self.averaged(torch.cat([tensor.reshape(-1) for tensor in alike]))
             _put_back(averaged, alike)
 
     def copy_from_first_(self, tensors: Iterable[Tensor]) -> None:
@@ -200,7 +203,8 @@ class Ranks:
             self._finish(dist.broadcast(sent, 0, group=self._group, async_op=True), sent)
             _put_back(flat, alike)
 
-    def _averaged(self, flat: Tensor) -> Tensor:
+    def averaged(self, flat: Tensor) -> Tensor:
+        """Average one tensor in place, without a gradient."""
         self._finish(dist.all_reduce(flat, group=self._group, async_op=True), flat)
         return flat.div_(self.size)
 
@@ -214,32 +218,36 @@ class Ranks:
                 work.wait(_LOOK)
                 return
             except RuntimeError as error:  # of a work that has not ended: not yet
-                self._raise_if_failed()
-                if ended:
-                    raise self._lost() from error
+                failure = self._failure()
+                if failure is None and ended:
+                    failure = self._lost()
+                if failure is not None:
+                    del work  # which keeps the connections open, from the traceback
+                    raise failure from error
 
-    def _raise_if_failed(self) -> None:
+    def _failure(self) -> OtherRankError | None:
+        """Look whether a rank has told that it failed."""
         try:
-            failed = self._store.check(["failed"])
-        except dist.DistError as error:
-            raise self._gone() from error
-        if failed:
+            if not self._store.check(["failed"]):
+                return None
             rank, told = json.loads(self._store.get("failed"))
-            raise OtherRankError(f"Rank {rank} of {self.size} has failed in this fit: {told}")
+        except dist.DistError:
+            return self._gone()
+        return OtherRankError(f"Rank {rank} of {self.size} has failed in this fit: {told}")
 
     def _lost(self) -> OtherRankError:
         """Say which ranks do not answer any more, once a collective has failed."""
         keys = [f"here/{rank}" for rank in range(self.size)]
+        deadline = time.monotonic() + _LAST_WORDS
         try:
             self._store.set(keys[self.rank], "")
-            deadline = time.monotonic() + _LAST_WORDS
             while time.monotonic() < deadline and not self._store.check(keys):
-                self._raise_if_failed()
+                failure = self._failure()
+                if failure is not None:
+                    return failure
                 time.sleep(0.05)
             silent = [rank for rank, key in enumerate(keys) if not self._store.check([key])]
-        except OtherRankError as error:
-            return error
-        except RuntimeError:
+        except dist.DistError:
             return self._gone()
         if not silent:
             return OtherRankError("The ranks of this fit have lost their connection.")
@@ -267,11 +275,11 @@ class _Gather(torch.autograd.Function):
         _, ctx.ranks, ctx.n_rows = inputs
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple:
         return grad[ctx.ranks.span(ctx.n_rows)] * ctx.ranks.size, None, None
 
     @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:  # type: ignore[override]
+    def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:
         return ctx.ranks.gather_values(tangent, ctx.n_rows)
 
 
@@ -279,12 +287,12 @@ class _Mean(torch.autograd.Function):
     """`Ranks.mean` of one tensor; the gradient of a mean over ranks is again the mean over them."""
 
     @staticmethod
-    def forward(ctx: Any, flat: Tensor, ranks: Ranks) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, flat: Tensor, ranks: Ranks) -> Tensor:
         ctx.ranks = ranks
-        return ranks._averaged(flat.detach().clone())
+        return ranks.averaged(flat.detach().clone())
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple:
         return _Mean.apply(grad, ctx.ranks), None
 
 
@@ -334,9 +342,11 @@ def not_shared() -> Iterator[None]:
 
 
 def _timeout_of_users() -> timedelta:
-    group = distributed_c10d._get_default_group()
-    device = distributed_c10d._get_pg_default_device(group)
-    return group._get_backend(device).options._timeout
+    """Return the timeout of the group: one that is made without another has torch's default."""
+    private: Any = dist.distributed_c10d  # there is no public way
+    group = private._get_default_group()  # noqa: SLF001
+    device = private._get_pg_default_device(group)  # noqa: SLF001
+    return group._get_backend(device).options._timeout  # noqa: SLF001
 
 
 def _by_dtype(tensors: Iterable[Tensor]) -> list[list[Tensor]]:

@@ -49,9 +49,12 @@ def check_same_fit(
     now = identity_of_fit(est, X, y, beside)
     now.pop(_OF_RANK, None)
     if isinstance(random_state, np.random.RandomState):
-        now["parameter random_state"] = hash_values(random_state.get_state()[1])
-    for rank, text in enumerate(of_all := ranks.exchange("X, y and parameters", json.dumps(now))):
-        first, then = json.loads(of_all[0]), json.loads(text)
+        state: Any = random_state.get_state()
+        now["parameter random_state"] = hash_values([state[1], np.asarray(state[2])])
+    of_all = ranks.exchange("X, y and parameters", json.dumps(now))
+    first: dict[str, str] = json.loads(of_all[0])
+    for rank, text in enumerate(of_all):
+        then: dict[str, str] = json.loads(text)
         differ = [name for name in {**first, **then} if first.get(name) != then.get(name)]
         if differ:
             told = ", ".join(f"{n} ({then.get(n)}, not {first.get(n)})" for n in differ)

@@ -76,7 +76,7 @@ class BatchLoader:
         self.views = tuple(views)
         self.num_workers = num_workers
         self._stream: DataLoader | None = None
-        self._asked: deque[torch.Tensor] = deque()  # batches that ranks read together
+        self.asked: deque[torch.Tensor] = deque()  # batches that ranks read together
 
     def __len__(self) -> int:
         return len(batch_sizes(len(self.dataset), self.batch_size))
@@ -129,7 +129,7 @@ class BatchLoader:
         ranks = sharing()
         if ranks is None:
             return x, ids
-        asked, gather = self._asked.popleft(), ranks.gather_values
+        asked, gather = self.asked.popleft(), ranks.gather_values
         if len(asked) == len(ids):
             return x, ids
         return map_inputs(lambda part: gather(part, len(asked)), x), asked.to(ids.device)
@@ -158,11 +158,11 @@ class _EpochBatches:
         generator.set_state(torch.get_rng_state() if drawn_from is None else drawn_from.get_state())
         seeds = torch.randint(2**62, (len(batches),), generator=generator)
         ranks = sharing()
-        self.loader._asked.clear()  # of an epoch that was broken off
+        self.loader.asked.clear()  # of an epoch that was broken off
         for seed, ids in zip(seeds.tolist(), batches, strict=True):
             span = None if ranks is None else ranks.span(len(ids))
             if ranks is not None:
-                self.loader._asked.append(ids)
+                self.loader.asked.append(ids)
             if ranks is None or span is None:
                 yield seed, ids.tolist()
             else:  # with a seed of its own: transforms would draw alike for the rows of all ranks

@@ -151,7 +151,8 @@ class FitCheckpoint:
 
     def end_stage(self) -> None:
         """Keep the last state as the end of the stage, unless it is kept already."""
-        if leads() and self._source != self._completed():  # else the current state may be of a later stage
+        # If it is, the current state may be of a later stage.
+        if leads() and self._source != self._completed():
             (self.folder / _CURRENT).replace(self.folder / self._completed())
 
     def _completed(self) -> str:

@@ -103,9 +103,7 @@ def meta_gradient(
         G = torch.autograd.grad(total, leaves, create_graph=True, materialize_grads=True)
         G = _of_all_ranks(G)
         loss = probe_loss(look_ahead(dict(zip(params, G, strict=True))))
-        d_omega, d_lam = _of_all_ranks(
-            torch.autograd.grad(loss, (omegas, lams), retain_graph=True)
-        )
+        d_omega, d_lam = _of_all_ranks(torch.autograd.grad(loss, (omegas, lams), retain_graph=True))
         return MetaGradient(d_omega, d_lam, loss.detach())
     if omega:
         total = omega * (lam * given + (1 - lam) * pseudo).sum()
