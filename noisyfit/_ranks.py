@@ -343,10 +343,9 @@ def not_shared() -> Iterator[None]:
 
 def _timeout_of_users() -> timedelta:
     """Return the timeout of the group: one that is made without another has torch's default."""
-    private: Any = dist.distributed_c10d  # there is no public way
-    group = private._get_default_group()  # noqa: SLF001
-    device = private._get_pg_default_device(group)  # noqa: SLF001
-    return group._get_backend(device).options._timeout  # noqa: SLF001
+    device = torch.device("cpu" if "cpu:" in dist.get_backend_config() else "cuda")
+    group: Any = dist.group.WORLD
+    return group._get_backend(device).options._timeout  # noqa: SLF001 - there is no public way
 
 
 def _by_dtype(tensors: Iterable[Tensor]) -> list[list[Tensor]]:

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import time
 import traceback
 from datetime import timedelta
 
@@ -30,8 +31,9 @@ def in_processes(function, size, folder, *args):
     try:
         for process in processes:
             process.start()
+        deadline = time.monotonic() + _SECONDS
         for process in processes:
-            process.join(_SECONDS)
+            process.join(max(0.0, deadline - time.monotonic()))
         assert all(process.exitcode is not None for process in processes), "a rank hangs"
     finally:
         for process in processes:
