@@ -308,6 +308,19 @@ def test_a_stopped_fit_goes_on_with_as_many_ranks_or_in_one_process(two, tmp_pat
     assert_equal(one, fitted(checkpointed(folder / "stopped"), *table()))
 
 
+def test_a_group_of_one_process_changes_nothing(tmp_path):
+    est, data = DLTClassifier(noise_rate=0.2, judge_epochs=2, **SHORT), table()
+    alone = fitted(est, *data)
+    group = {"init_method": f"file://{tmp_path / 'group'}", "rank": 0, "world_size": 1}
+    torch.distributed.init_process_group("gloo", **group)
+    try:
+        in_group = fitted(clone(est), *data)
+    finally:
+        torch.distributed.destroy_process_group()
+    for part, value in alone.items():
+        np.testing.assert_array_equal(in_group[part], value, err_msg=part)
+
+
 def test_batches_with_fewer_rows_than_ranks(three):
     one = few_rows()
     for of_rank in (three[0], three[2]):
