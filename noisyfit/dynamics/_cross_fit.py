@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _SMOOTH = 1e-4
 """Added to probabilities before the logarithm is taken."""
-_SETTLED, _LAST = 0.01, 3
+_SETTLED, _LAST = 0.005, 3
 """Nats by which the likelihood of a mean has still moved in so many epochs, if it has settled."""
 _STATE = ("sum_", "n_epochs_", "best_", "likelihood_", "recent_")
 
@@ -34,7 +34,7 @@ class CrossFit:
     the given labels best, by their likelihood: what the networks learn by heart after that says
     nothing of other rows. Networks that are `MLP` are computed side by side as one batched product;
     others are trained one after the other, each with an end of its own: once that likelihood moves
-    by less than 0.01 nats in three epochs, a network is not trained on.
+    by less than 0.005 nats in three epochs, a network is not trained on.
 
     Parameters
     ----------

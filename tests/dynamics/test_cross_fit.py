@@ -221,7 +221,7 @@ def test_a_look_after_each_epoch_is_averaged_alike():
 def epochs_until_settled(likelihood, most):
     """Return the epochs, but the first, after which a network is not trained on."""
     for i in range(3, len(likelihood)):
-        if np.ptp(likelihood[i - 3 : i + 1]) < 0.01:
+        if np.ptp(likelihood[i - 3 : i + 1]) < 0.005:
             return i + 1
     return most
 
