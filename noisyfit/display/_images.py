@@ -90,7 +90,7 @@ class SuspiciousImagesDisplay:
         titles = [f"{given[row]} -> {new}" for row, new in zip(order, suggested, strict=True)]
         single = single_pictures(X if images is None else images, any_scale=True)
         if single is not None:
-            shown = single.batch([int(row) for row in order], _LARGEST_SIDE)
+            shown: Any = single.batch([int(row) for row in order], _LARGEST_SIDE)
         elif images is not None:
             return cls([np.asarray(images[row]) for row in order], titles).plot()
         else:

@@ -150,12 +150,14 @@ class CrossFit:
             Whether all were trained. Else there are no probabilities.
         """
         if self.is_stacked:
-            found = self._train_stacked(epochs, name, list(callbacks))
-        else:
-            found = self._train_each(epochs, name, list(callbacks), goes_on)
+            self._keep(*self._train_stacked(epochs, name, list(callbacks)))
+            return
+        found = self._train_each(epochs, name, list(callbacks), goes_on)
         if found is not None:
-            of_all, to_best = found
-            self.proba_of_all, self.proba = of_all, of_all if self._early else to_best
+            self._keep(*found)
+
+    def _keep(self, of_all: np.ndarray, to_best: np.ndarray) -> None:
+        self.proba_of_all, self.proba = of_all, of_all if self._early else to_best
 
     @property
     def is_complete(self) -> bool:
