@@ -78,7 +78,7 @@ class TensorSource:
 
     def gather(self, ids: torch.Tensor) -> torch.Tensor:
         """Return the inputs of the rows `ids`, on the device."""
-        return _to_device(self.X.index_select(0, ids.to(self.home)), self.device)
+        return to_device(self.X.index_select(0, ids.to(self.home)), self.device)
 
 
 class SparseSource:
@@ -113,7 +113,7 @@ class SparseSource:
         """Return the inputs of the rows `ids`, dense and on the device."""
         dense = self.X[ids.cpu().numpy()].toarray()
         dense = torch.from_numpy(np.ascontiguousarray(dense, dtype=np.float32))
-        return _to_device(dense, self.device)
+        return to_device(dense, self.device)
 
 
 class StreamSource:
@@ -189,8 +189,20 @@ def _share(X: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(X)
 
 
-def _to_device(x: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Send a batch off without waiting for it: from pinned memory, the device fetches it itself."""
+def to_device(x: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Send a batch off without waiting for it: from pinned memory, the device fetches it itself.
+
+    Parameters
+    ----------
+    x : tensor
+        The batch.
+    device : torch.device
+        Where it is to be.
+
+    Returns
+    -------
+    tensor
+    """
     if device.type == "cuda" and x.device.type == "cpu":
         x = x.pin_memory()
     return x.to(device, non_blocking=True)
