@@ -147,12 +147,15 @@ class StreamSource:
     def __init__(self, dataset: Dataset, device: torch.device) -> None:
         self.dataset, self.device = dataset, device
         self._shape: Any = None  # or shapes by name
+        self._reads_batches = _reads_batches(type(dataset))
 
     def __len__(self) -> int:
         return len(self.dataset)  # type: ignore[arg-type]
 
     def __getitem__(self, i: int) -> tuple[Any, int]:
-        item = self.dataset[i]
+        return self._checked(self.dataset[i], i)
+
+    def _checked(self, item: Any, i: int) -> tuple[Any, int]:
         x = as_inputs(item[0] if isinstance(item, (tuple, list)) else item)
         shape = map_inputs(lambda part: tuple(part.shape), x)
         if self._shape is None:  # of the first one that this process reads
@@ -170,6 +173,9 @@ class StreamSource:
         """Read the rows of a batch of `_EpochBatches`."""
         seed, ids = batch
         with seeded(seed, "cpu"):
+            if self._reads_batches:
+                items = self.dataset.__getitems__(ids)  # type: ignore[attr-defined]
+                return [self._checked(item, i) for item, i in zip(items, ids, strict=True)]
             return [self[i] for i in ids]
 
     def gather(self, ids: torch.Tensor) -> Any:
@@ -178,6 +184,13 @@ class StreamSource:
         if isinstance(read[0], dict):
             return {k: torch.stack([x[k] for x in read]).to(self.device) for k in read[0]}
         return torch.stack(read).to(self.device)
+
+
+def _reads_batches(dataset_class: type) -> bool:
+    """Say whether a data set gives several items at once, and no subclass changes single ones."""
+    ways = {"__getitem__", "__getitems__"}
+    owner = next(c for c in dataset_class.__mro__ if ways & vars(c).keys())
+    return "__getitems__" in vars(owner)
 
 
 def _share(X: np.ndarray) -> torch.Tensor:
