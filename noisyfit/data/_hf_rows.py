@@ -123,7 +123,7 @@ class HFRows(Dataset):
         read = self.dataset.__getitems__(rows)
         return [self._item(row, i) for row, i in zip(read, rows, strict=True)]
 
-    def _item(self, row: dict[str, Any], i: int) -> Any:
+    def _item(self, row: Any, i: int) -> Any:
         x = row[self.input]
         if self.transform is not None:
             x = self.transform(x)
