@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 
 from noisyfit._nested_params import NestedParams
 from noisyfit._random import seeded
+from noisyfit._ranks import shared_fit
 from noisyfit._sklearn import Interval, StrOptions, fit_context
 from noisyfit.base._decisions import relabeled_rows, settled, worth_replacing_from
 from noisyfit.base._fit_task import FitResult, FitTask, make_task
@@ -34,6 +35,7 @@ from noisyfit.base._judging import (
 from noisyfit.base._leaks import doubts_of_leaks, find_leaks
 from noisyfit.base._names import refuse_names
 from noisyfit.base._pooling import doubt_of_own_rows
+from noisyfit.base._same_fit import check_same_result
 from noisyfit.base._trainer import Trainer
 from noisyfit.data import (
     ImageScaler,
@@ -234,14 +236,19 @@ class BaseNoisyClassifier(
         FloatingPointError
             If training diverges.
         """
-        task = make_task(self, X, y, trusted, self.checkpoint, sample_weight, groups, pred_proba)
-        trainer = Trainer(self, task)
-        with seeded(task.streams.training, task.device):
-            self._expect(task, trainer, judged=False)
-            task = replace(task, verdict=self._verdict(task, trainer))
-            self._expect(task, trainer, judged=True)
-            result = self._fit(task, trainer)
-            self._set_fitted(task, trainer, result)
+        with shared_fit() as ranks:
+            task = make_task(
+                self, X, y, trusted, self.checkpoint, sample_weight, groups, pred_proba
+            )
+            trainer = Trainer(self, task)
+            with seeded(task.streams.training, task.device):
+                self._expect(task, trainer, judged=False)
+                task = replace(task, verdict=self._verdict(task, trainer))
+                self._expect(task, trainer, judged=True)
+                result = self._fit(task, trainer)
+                self._set_fitted(task, trainer, result)
+            if ranks is not None:
+                check_same_result(ranks, self)
         return self
 
     def _verdict(self, task: FitTask, trainer: Trainer) -> Verdict | None:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from noisyfit._random import RandomStreams, spawn_streams
+from noisyfit._ranks import sharing
 from noisyfit.base._odd_labels import warn_of_odd_labels
 from noisyfit.base._pooling import doubt_of_own_rows
 from noisyfit.base._row_choices import row_weights, unlabeled_rows, validation_rows
 from noisyfit.base._row_sample import row_sample
+from noisyfit.base._same_fit import check_same_fit
 from noisyfit.data import (
     ImageScaler,
     Rows,
@@ -400,10 +402,13 @@ def make_task(
     encoded[~unlabeled], classes = encode_labels(y[~unlabeled])
     brought = check_pred_proba(pred_proba, len(y), classes)
     random_state, kept = est.random_state, None
+    beside = {"trusted": trusted, "sample_weight": weight, "groups": codes, "pred_proba": brought}
+    ranks = sharing()
+    if ranks is not None:
+        random_state = check_same_fit(ranks, est, X, y, beside)
     if checkpoint is not None:
         kept = FitCheckpoint(checkpoint)
-        beside = {"trusted": trusted, "sample_weight": weight, "groups": codes}
-        random_state = kept.open(est, X, y, **beside, pred_proba=brought)
+        random_state = kept.open(est, X, y, **beside)
     warn_of_odd_labels(encoded[~unlabeled], classes)
     trusted_mask = check_trusted(trusted, len(encoded))
     if (trusted_mask & unlabeled).any():

@@ -12,6 +12,7 @@ from skorch.callbacks import EarlyStopping
 
 from noisyfit._nested_params import nested_params
 from noisyfit._random import seeded
+from noisyfit._ranks import leads
 from noisyfit.augment import weak_view
 from noisyfit.base._callbacks import check_callback, check_schedule_alone
 from noisyfit.dynamics import RecordedRun, view_to_record
@@ -281,7 +282,7 @@ class Trainer:
         return EpochProgress(
             total,
             self.name,
-            disable=self._est.verbose != 1,
+            disable=self._est.verbose != 1 or not leads(),
             leave=leave,
             expected=self.expected,
         )
@@ -380,7 +381,7 @@ class Trainer:
             "schedule": est.schedule if for_users else "auto",
             "checkpoint": task.checkpoint,
             "validates": for_users and est.validation_fraction is not None,
-            "verbose": int(est.verbose > 1),
+            "verbose": int(est.verbose > 1 and leads()),
             "iterator_train__shuffle": True,
             "iterator_train__generator": task.streams.shuffle,
             "iterator_train__views": () if self.view is None else (self.view,),

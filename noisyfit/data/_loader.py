@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import weakref
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import joblib
 import torch
 from torch.utils.data import DataLoader
 
+from noisyfit._ranks import sharing
 from noisyfit.data._inputs import map_inputs
 from noisyfit.data._sources import StreamSource, View
 from noisyfit.data._stored import StoredSource
@@ -75,6 +77,7 @@ class BatchLoader:
         self.views = tuple(views)
         self.num_workers = num_workers
         self._stream: DataLoader | None = None
+        self.asked: deque[torch.Tensor] = deque()  # batches that ranks read together
 
     def __len__(self) -> int:
         return len(batch_sizes(len(self.dataset), self.batch_size))
@@ -123,10 +126,18 @@ class BatchLoader:
                 generator=torch.Generator(),  # of seeds of the workers, which nobody uses
             )
         for x, ids in self._stream:
-            yield (
-                map_inputs(lambda part: part.to(source.device, non_blocking=True), x),
-                ids.to(source.device, non_blocking=True),
-            )
+            inputs = map_inputs(lambda part: part.to(source.device, non_blocking=True), x)
+            yield self._whole(inputs, ids.to(source.device, non_blocking=True))
+
+    def _whole(self, x: Any, ids: torch.Tensor) -> tuple[Any, torch.Tensor]:
+        """Put together a batch of which each rank has read a part."""
+        ranks = sharing()
+        if ranks is None:
+            return x, ids
+        asked, gather = self.asked.popleft(), ranks.gather_values
+        if len(asked) == len(ids):
+            return x, ids
+        return map_inputs(lambda part: gather(part, len(asked)), x), asked.to(ids.device)
 
     def _auto_workers(self) -> int:
         """Choose the number of processes: none for one batch, or where none may be started."""
@@ -151,8 +162,16 @@ class _EpochBatches:
         generator = torch.Generator()
         generator.set_state(torch.get_rng_state() if drawn_from is None else drawn_from.get_state())
         seeds = torch.randint(2**62, (len(batches),), generator=generator)
+        ranks = sharing()
+        self.loader.asked.clear()  # of an epoch that was broken off
         for seed, ids in zip(seeds.tolist(), batches, strict=True):
-            yield seed, ids.tolist()
+            span = None if ranks is None else ranks.span(len(ids))
+            if ranks is not None:
+                self.loader.asked.append(ids)
+            if ranks is None or span is None:
+                yield seed, ids.tolist()
+            else:  # with a seed of its own: transforms would draw alike for the rows of all ranks
+                yield seed + ranks.rank, ids[span].tolist()
 
 
 def batch_sizes(n_rows: int, batch_size: int) -> list[int]:

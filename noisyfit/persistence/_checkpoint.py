@@ -30,6 +30,7 @@ from noisyfit._random import (
     set_states_beside_torch,
     states_beside_torch,
 )
+from noisyfit._ranks import leads, sharing
 from noisyfit.data import ImageScaler, row_shape
 from noisyfit.dynamics import DynamicsRecorder, TrainingDynamics
 from noisyfit.persistence._names import identifier_of
@@ -67,6 +68,8 @@ class FitCheckpoint:
     def open(self, est: Any, X: Any, y: np.ndarray, **beside: Any) -> int:
         """Begin the fit, or go on with it if it is the same one.
 
+        Of processes that share a fit, the first one writes, and all others read.
+
         Parameters
         ----------
         est : noisyfit estimator
@@ -88,8 +91,22 @@ class FitCheckpoint:
         ValueError
             If the folder holds another fit; the message says what differs.
         """
+        seed = self._open(est, X, y, beside) if leads() else 0
+        ranks = sharing()
+        if ranks is None:
+            return seed
+        seed = int(ranks.exchange("the seed of the checkpoint", str(seed))[0])
+        if not (self.folder / _IDENTITY).exists():
+            raise ValueError(
+                f"Rank {ranks.rank} does not see what rank 0 wrote to "
+                f"checkpoint={str(self.folder)!r}. The folder has to be on a file system that all "
+                "processes of the fit share."
+            )
+        return seed
+
+    def _open(self, est: Any, X: Any, y: np.ndarray, beside: dict[str, Any]) -> int:
         self.folder.mkdir(parents=True, exist_ok=True)
-        path, now = self.folder / _IDENTITY, _identity(est, X, y, beside)
+        path, now = self.folder / _IDENTITY, identity_of_fit(est, X, y, beside)
         has_states = any(self.folder.glob("*.safetensors"))
         if has_states and not path.exists():
             raise ValueError(
@@ -119,6 +136,9 @@ class FitCheckpoint:
 
     def begin_stage(self, epochs: int) -> int:
         """Begin the next stage; return how many of its epochs are done."""
+        ranks = sharing()
+        if ranks is not None:
+            ranks.exchange("end of a stage")  # what rank 0 has to write at it is written
         self.stage, self.epochs = self.stage + 1, epochs
         self._restored, self._source = None, ""
         for name in (self._completed(), _CURRENT, _PREVIOUS):
@@ -131,7 +151,8 @@ class FitCheckpoint:
 
     def end_stage(self) -> None:
         """Keep the last state as the end of the stage, unless it is kept already."""
-        if self._source != self._completed():  # else the current state may be of a later stage
+        # If it is, the current state may be of a later stage.
+        if leads() and self._source != self._completed():
             (self.folder / _CURRENT).replace(self.folder / self._completed())
 
     def _completed(self) -> str:
@@ -158,6 +179,8 @@ class FitCheckpoint:
         n_recorded : dict of str to int
             Epochs that each recorder had when the stage began.
         """
+        if not leads():
+            return
         encoder = Encoder()
         state = encoder.encode(_state(net, n_recorded), "the net")
         ended = net.stops_ or done == self.epochs
@@ -314,8 +337,24 @@ def _read_identity(path: Path) -> dict[str, Any]:
     return then
 
 
-def _identity(est: Any, X: Any, y: np.ndarray, beside: dict[str, Any]) -> dict[str, str]:
-    """Say of what a fit is one: data, parameters and versions, by hash where they are large."""
+def identity_of_fit(est: Any, X: Any, y: np.ndarray, beside: dict[str, Any]) -> dict[str, str]:
+    """Say of what a fit is one: data, parameters and versions, by hash where they are large.
+
+    Parameters
+    ----------
+    est : noisyfit estimator
+        The estimator that is fitted.
+    X : ndarray, CSR matrix or torch Dataset
+        Its checked inputs.
+    y : ndarray of shape (n_samples,)
+        Its checked labels.
+    beside : dict of str to array-like of shape (n_samples,) or None
+        What else ``fit`` was given, by name.
+
+    Returns
+    -------
+    dict of str to str
+    """
     packages = ("noisyfit", "torch", "numpy")
     return {
         "estimator": _class_name(type(est)),

@@ -16,8 +16,10 @@ from skorch.history import History
 from torch import nn
 from torch.func import functional_call
 
+from noisyfit._ranks import sharing
 from noisyfit.data import any_input, map_inputs
 from noisyfit.modules import logits_of
+from noisyfit.training._distributed import average_step, own_draws
 from noisyfit.training._frozen import rest_frozen_parts, take_up_thawed
 from noisyfit.training._param_groups import (
     check_group_settings,
@@ -137,6 +139,8 @@ class Engine(NeuralNet):
     ) -> torch.Tensor:
         """Compute the logits of a batch; only the inputs reach the module, never the row ids.
 
+        Processes that share a fit compute a part of the rows each, and all get all logits.
+
         Several inputs by name, a dict under ``"x"``, reach it as keywords.
         `params` stand in for the module's parameters of the same name.
 
@@ -147,6 +151,19 @@ class Engine(NeuralNet):
             training cannot change any parameter by.
         """
         x = x["x"] if isinstance(x, dict) else x
+        ranks, n_rows = sharing(), len(any_input(x))
+        span = None if ranks is None else ranks.span(n_rows)
+        if ranks is not None:
+            ranks.n_divided = None if span is None else n_rows
+        if ranks is None or span is None:
+            return self._logits(x, params, fit_params)
+        with own_draws(ranks, self.device):
+            own = self._logits(map_inputs(lambda part: part[span], x), params, fit_params)
+        return ranks.gather(own, n_rows)
+
+    def _logits(
+        self, x: Any, params: Mapping[str, torch.Tensor] | None, fit_params: dict[str, Any]
+    ) -> torch.Tensor:
         autocast = (
             torch.autocast(torch.device(self.device).type, self.precision)
             if self.precision is not None
@@ -200,10 +217,11 @@ class Engine(NeuralNet):
             self._set_training(True)
         X, y = batch
         step = self.training_loss(X, y)
-        if self.scaler_ is None:
-            step["loss"].backward()
-        else:
-            self.scaler_.scale(step["loss"]).backward()
+        loss, ranks = step["loss"], sharing()
+        (loss if self.scaler_ is None else self.scaler_.scale(loss)).backward()
+        if ranks is not None:
+            average_step(ranks, self.optimizer_, self.module_)
+        if self.scaler_ is not None:
             self.scaler_.unscale_(self.optimizer_)  # callbacks see the gradients themselves
         return {name: value.detach() for name, value in step.items()}
 

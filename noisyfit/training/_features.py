@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from noisyfit._ranks import sharing
 from noisyfit.modules import logits_of
 
 if TYPE_CHECKING:
@@ -90,4 +91,7 @@ class LastLayerInputs:
                 f"{found} in {type(self._module).__name__}. End the network with such a layer, or "
                 f"{self._way_out}."
             )
-        return z[: len(logits)].float()
+        z, ranks = z.float(), sharing()
+        if ranks is not None and ranks.n_divided is not None:
+            z = ranks.gather(z, ranks.n_divided)
+        return z[: len(logits)]

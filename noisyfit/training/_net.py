@@ -9,7 +9,9 @@ import torch
 from sklearn.base import ClassifierMixin
 from skorch.callbacks import EpochScoring, LRScheduler, PassthroughScoring, PrintLog
 
+from noisyfit._ranks import sharing
 from noisyfit.data import BatchLoader, Rows
+from noisyfit.training._distributed import same_weights
 from noisyfit.training._engine import Engine
 from noisyfit.training._losses import row_weighted
 from noisyfit.training._schedule import CosineSchedule, NoSchedule, StageSchedule, named_schedule
@@ -213,8 +215,13 @@ class NoisyNet(ClassifierMixin, Engine):
             self.validation_ = held_back if len(held_back) else None
             rows = rows.subset(~validation)
         done = 0 if self.checkpoint is None else self.checkpoint.begin_stage(epochs)
+        ranks = sharing()
         try:
+            if ranks is not None:
+                same_weights(ranks, self.module_)
             self.partial_fit(rows, None, epochs=epochs - done)
+            if ranks is not None:  # buffers of a module's own may differ by then
+                same_weights(ranks, self.module_)
         finally:
             self.stage_epochs_ = self.validation_ = None
         if self.checkpoint is not None:

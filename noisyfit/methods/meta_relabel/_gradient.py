@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from noisyfit._ranks import not_shared, sharing
+
 if TYPE_CHECKING:
     from noisyfit.methods.meta_relabel._look_ahead import Parameters
 
@@ -99,17 +101,19 @@ def meta_gradient(
         lams = torch.full_like(given, lam, requires_grad=True)
         total = (omegas * (lams * given + (1 - lams) * pseudo)).sum()
         G = torch.autograd.grad(total, leaves, create_graph=True, materialize_grads=True)
+        G = _of_all_ranks(G)
         loss = probe_loss(look_ahead(dict(zip(params, G, strict=True))))
-        d_omega, d_lam = torch.autograd.grad(loss, (omegas, lams), retain_graph=True)
+        d_omega, d_lam = _of_all_ranks(torch.autograd.grad(loss, (omegas, lams), retain_graph=True))
         return MetaGradient(d_omega, d_lam, loss.detach())
     if omega:
         total = omega * (lam * given + (1 - lam) * pseudo).sum()
         G = torch.autograd.grad(total, leaves, retain_graph=True, materialize_grads=True)
+        G = _of_all_ranks(G)
     else:
         G = tuple(torch.zeros_like(p) for p in leaves)
     G = tuple(g.detach().requires_grad_() for g in G)
     loss = probe_loss(look_ahead(dict(zip(params, G, strict=True))))
-    t = torch.autograd.grad(loss, G, materialize_grads=True)
+    t = _of_all_ranks(torch.autograd.grad(loss, G, materialize_grads=True))
     try:
         along_given, along_pseudo = directional_derivatives(
             row_losses, params, dict(zip(params, t, strict=True))
@@ -121,6 +125,12 @@ def meta_gradient(
         ) from error
     d_omega = lam * along_given + (1 - lam) * along_pseudo
     return MetaGradient(d_omega, omega * (along_given - along_pseudo), loss.detach())
+
+
+def _of_all_ranks(gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Average gradients over processes that share a fit: each has the part of its own rows."""
+    ranks = sharing()
+    return gradients if ranks is None else ranks.mean(gradients)
 
 
 def directional_derivatives(
@@ -183,6 +193,11 @@ def choose_meta_gradient(row_losses: RowLosses, params: Mapping[str, Tensor]) ->
     ValueError
         If the network supports neither way.
     """
+    with not_shared():
+        return _chosen(row_losses, params)
+
+
+def _chosen(row_losses: RowLosses, params: Mapping[str, Tensor]) -> str:
     if _jvp_is_right(row_losses, params):
         return "jvp"
     leaves = tuple(params.values())
