@@ -155,7 +155,8 @@ def rate_lines(results: list[dict]) -> list[list]:
 
 def spread(numbers: list[float]) -> str:
     """Return mean and standard deviation in per cent."""
-    return f"{100 * np.mean(numbers):.1f} ± {100 * np.std(numbers):.1f}"
+    mean = f"{100 * np.mean(numbers):.1f}"
+    return f"{mean} ± {100 * np.std(numbers):.1f}" if len(numbers) > 1 else mean
 
 
 def mean(values: list[dict], key: str, form: str) -> str:

@@ -17,6 +17,8 @@ from noisyfit.modules import can_be_stacked
 from noisyfit.training import Stage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from noisyfit.base._fit_task import FitTask
     from noisyfit.base._trainer import Trainer
 
@@ -55,7 +57,7 @@ class Verdict(NamedTuple):
     """Out-of-fold probabilities of the networks alone; None: none was asked."""
     gain: float | None = None
     """By how much early-learning regularization predicts a larger share of the given labels than
-    cross-entropy; None: these were not compared."""
+    cross-entropy; None: these were not compared on all rows."""
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -99,7 +101,9 @@ def reach_verdict(
     Notes
     -----
     Up to 5,000 rows each is judged twice, over other folds. Not so if two losses are compared and
-    the networks cannot be computed side by side: each loss is then asked once, which takes as long.
+    the networks cannot be computed side by side: each loss is then asked once. Of these networks
+    those of early-learning regularization are trained fold by fold as long as, over the folds so
+    far, they predict more of the given labels.
     """
     labeled, judged = ~task.unlabeled, task.judged
     if not judged.any() or task.n_classes < 2:
@@ -130,10 +134,19 @@ def _best_loss(
         early = loss == "early_learning"
         return _cross_fit(task, trainer, folds, epochs, early).proba, loss, None
     plain = _cross_fit(task, trainer, folds, epochs, early_learning=False)
+    reference = plain.proba_of_all[0]
+
+    def may_win(proba: np.ndarray, so_far: np.ndarray) -> bool:
+        rows = task.judged & so_far
+        return not rows.any() or _gain(proba, reference, task, rows)[1] > 0
+
     epochs = _early_learning_epochs(epochs)
-    tried = _cross_fit(task, trainer, folds[:1], epochs, early_learning=True).proba
-    gain, t = _gain(tried[0], plain.proba_of_all[0], task)
-    _, t_of_best = _gain(tried[0], plain.proba[0], task)
+    trial = _cross_fit(task, trainer, folds[:1], epochs, early_learning=True, goes_on=may_win)
+    if not trial.is_complete:
+        return plain.proba, "cross_entropy", None
+    tried = trial.proba
+    gain, t = _gain(tried[0], reference, task, task.judged)
+    _, t_of_best = _gain(tried[0], plain.proba[0], task, task.judged)
     if t <= _SURE or t_of_best <= _BEATEN:
         return plain.proba, "cross_entropy", gain
     if len(folds) > 1:
@@ -160,7 +173,7 @@ def judging_stages(
         return []
     stacked = _stacked(trainer)
 
-    def stage(epochs: int, n_repeats: int, optional: bool = False) -> Stage:
+    def stage(epochs: int, n_repeats: int, optional: bool = not stacked) -> Stage:
         n_nets = N_FOLDS * n_repeats
         at_all, for_each = _SIDE_BY_SIDE
         n_trainings, cost = (1, at_all + for_each * n_nets) if stacked else (n_nets, _ONE_FOLD)
@@ -192,9 +205,11 @@ def _stacked(trainer: Trainer) -> bool:
     return can_be_stacked(trainer.make_module())
 
 
-def _gain(proba: np.ndarray, other: np.ndarray, task: FitTask) -> tuple[float, float]:
+def _gain(
+    proba: np.ndarray, other: np.ndarray, task: FitTask, rows: np.ndarray
+) -> tuple[float, float]:
     """Return by how much more of the given labels are predicted, and the t-value of it."""
-    right, before = (p[task.judged].argmax(axis=1) == task.y[task.judged] for p in (proba, other))
+    right, before = (p[rows].argmax(axis=1) == task.y[rows] for p in (proba, other))
     return paired_difference(right, before)
 
 
@@ -208,7 +223,12 @@ def _deal(task: FitTask, labeled: np.ndarray, rng: np.random.Generator) -> np.nd
 
 
 def _cross_fit(
-    task: FitTask, trainer: Trainer, folds: list[np.ndarray], epochs: int, early_learning: bool
+    task: FitTask,
+    trainer: Trainer,
+    folds: list[np.ndarray],
+    epochs: int,
+    early_learning: bool,
+    goes_on: Callable[[np.ndarray, np.ndarray], bool] | None = None,
 ) -> CrossFit:
     """Train the estimator's network on all folds of all repeats but one each."""
     rng = task.streams.judging
@@ -227,7 +247,7 @@ def _cross_fit(
         seeded(int(rng.integers(2**31)), task.device),
     ):
         bar.stage(_label(trainer))
-        crossed.train(epochs, callbacks=[("progress", bar)])
+        crossed.train(epochs, callbacks=[("progress", bar)], goes_on=goes_on)
     return crossed
 
 

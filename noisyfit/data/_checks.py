@@ -17,6 +17,7 @@ from noisyfit.data._labels import gap_rows, plain_labels
 from noisyfit.data._refusals import unwrapped
 from noisyfit.data._scaling import plain_arrays
 from noisyfit.data._sources import as_inputs
+from noisyfit.data._stored import column_names
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -56,6 +57,10 @@ def check_X_y(estimator: BaseEstimator, X: Any, y: Any) -> tuple[Any, np.ndarray
                 "number; return a vector of one."
             )
         estimator.n_features_in_ = len(first)  # of several inputs by name: their number
+        vars(estimator).pop("feature_names_in_", None)  # of a fit on a data frame
+        names = column_names(X)
+        if names is not None:
+            vars(estimator)["feature_names_in_"] = np.array(names, dtype=object)
         y = check_labels(y)
         check_consistent_length(range(len(X)), y)  # type: ignore[arg-type]
     elif y is None:
@@ -96,6 +101,7 @@ def check_X(estimator: BaseEstimator, X: Any, dtype: np.dtype | None) -> Any:
     """
     X = unwrapped(X)
     if isinstance(X, Dataset):
+        _check_names(estimator, column_names(X))
         return X
     X = check_input(estimator, X, reset=False)
     then = getattr(estimator, "_row_shape", X.shape[1:])
@@ -104,6 +110,20 @@ def check_X(estimator: BaseEstimator, X: Any, dtype: np.dtype | None) -> Any:
     if dtype is not None and X.ndim > 2 and X.dtype != dtype:
         raise ValueError(f"fit was given images of {dtype}. Got {X.dtype} instead.")
     return X
+
+
+def _check_names(estimator: BaseEstimator, names: list[str] | None) -> None:
+    """Refuse Parquet files with other columns, or the same in another order."""
+    if names is None:
+        return
+    then = getattr(estimator, "feature_names_in_", None)
+    wrong = len(names) != estimator.n_features_in_ if then is None else names != list(then)
+    if wrong:
+        was = f"{estimator.n_features_in_} columns" if then is None else list(then)
+        raise ValueError(
+            f"fit was given {was}. Got the columns {names}; name those of fit, in their order: "
+            "parquet_dataset(path, columns=[...])."
+        )
 
 
 def check_labels(y: Any) -> np.ndarray:

@@ -12,6 +12,7 @@ from torch.utils.data import ConcatDataset, Dataset, Subset, TensorDataset
 
 from noisyfit._random import seeded
 from noisyfit.data._array_checks import as_numpy
+from noisyfit.data._parquet import ParquetRows
 from noisyfit.data._sources import SINGLE_READS
 
 _SPREAD_ROWS, _CLASS_ROWS = 64, 192
@@ -42,7 +43,7 @@ def dataset_targets(dataset: Dataset) -> np.ndarray:
     if type(dataset) is ConcatDataset:  # the items of one part may have to be read, not all
         return _joined([dataset_targets(part) for part in dataset.datasets])
     known = _known_targets(dataset)
-    if known is None or type(dataset) is TensorDataset:
+    if known is None or _is_plain(dataset):
         return _read_labels(dataset) if known is None else known
     name, first = type(dataset).__name__, _first_item(dataset)
     if not _is_labelled(first):
@@ -58,6 +59,13 @@ def dataset_targets(dataset: Dataset) -> np.ndarray:
         stacklevel=2,
     )
     return _read_labels(dataset)
+
+
+def _is_plain(dataset: Dataset) -> bool:
+    """Say whether items have the labels that are known, so that none has to be read to see it."""
+    if isinstance(dataset, Subset):
+        return isinstance(dataset.dataset, ParquetRows) and _is_plain(dataset.dataset)
+    return type(dataset) in (TensorDataset, ParquetRows)
 
 
 def _known_targets(dataset: Dataset) -> np.ndarray | None:

@@ -116,7 +116,14 @@ class HFRows(Dataset):
         return len(self.dataset)
 
     def __getitem__(self, i: int) -> Any:
-        row = self.dataset[int(i)]
+        return self._item(self.dataset[int(i)], i)
+
+    def __getitems__(self, rows: list[int]) -> list[Any]:
+        """Read several rows at once, as torch's DataLoader asks for them."""
+        read = self.dataset.__getitems__(rows)
+        return [self._item(row, i) for row, i in zip(read, rows, strict=True)]
+
+    def _item(self, row: Any, i: int) -> Any:
         x = row[self.input]
         if self.transform is not None:
             x = self.transform(x)

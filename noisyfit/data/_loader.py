@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from noisyfit._ranks import sharing
 from noisyfit.data._inputs import map_inputs
 from noisyfit.data._sources import StreamSource, View
+from noisyfit.data._stored import StoredSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -97,7 +98,11 @@ class BatchLoader:
         """Draw the order of one epoch and return the row ids of its batches."""
         ids = self.dataset.index
         if self.shuffle:
-            ids = ids[torch.randperm(len(ids), generator=self.generator)]
+            source = self.dataset.source
+            if isinstance(source, StoredSource):
+                ids = source.shuffled(ids, self.generator)
+            else:
+                ids = ids[torch.randperm(len(ids), generator=self.generator)]
         return list(ids.split(batch_sizes(len(ids), self.batch_size)))
 
     def _gathered(self) -> Iterator[tuple[Any, torch.Tensor]]:

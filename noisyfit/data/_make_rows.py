@@ -11,10 +11,12 @@ from scipy import sparse
 from torch.utils.data import Dataset, Subset, TensorDataset
 
 from noisyfit.data._dataset_items import first_input
+from noisyfit.data._image_scaling import ImageScaler
 from noisyfit.data._rows import Rows
-from noisyfit.data._scaling import ImageScaler, TableScaler, flat_columns
+from noisyfit.data._scaling import TableScaler, flat_columns
 from noisyfit.data._sliceable import SliceableDataset
 from noisyfit.data._sources import Source, SparseSource, StreamSource, TensorSource, as_inputs
+from noisyfit.data._stored import StoredSource, stored_table
 
 Scaler = ImageScaler | TableScaler
 
@@ -42,10 +44,11 @@ def fit_scaler(X: Any) -> Scaler | None:
     >>> type(fit_scaler(images)).__name__, type(fit_scaler(np.eye(4))).__name__
     ('ImageScaler', 'TableScaler')
     """
-    shape = row_shape(X)
-    if not isinstance(X, Dataset) and len(shape) == 1:
-        scaler = TableScaler().fit(X)
-        why, columns = flat_columns(scaler.scaler_, X.dtype)
+    shape, table = row_shape(X), stored_table(X)
+    if len(shape) == 1 and (table is not None or not isinstance(X, Dataset)):
+        scaler = TableScaler()
+        scaler = scaler.fit(X) if table is None else scaler.fit_blocks(table.blocks)
+        why, columns = flat_columns(scaler.scaler_, (X if table is None else table).dtype)
         if len(columns):
             more = f" and {len(columns) - 5} more" if len(columns) > 5 else ""
             warnings.warn(
@@ -121,25 +124,34 @@ def make_rows(X: Any, y: np.ndarray | None, device: torch.device, scaler: Scaler
     >>> len(rows), rows.y
     (4, tensor([0, 1, 0, 1]))
     """
+    table = stored_table(X)
     if isinstance(scaler, TableScaler):
-        if isinstance(X, Dataset):
+        if table is None and isinstance(X, Dataset):
             raise ValueError(
                 f"fit was given a table, whose columns were standardised. Got a "
                 f"{type(X).__name__} instead; pass an array."
             )
-        X, scaler = scaler.transform(X), None
-    elif not isinstance(X, Dataset) and X.ndim == 2 and X.dtype != np.float32:
-        X = X.astype(np.float32)
-    source = _source(X, device)
+        if table is None:
+            source = _source(scaler.transform(X), device)
+        else:
+            source = StoredSource(table, device, scaler)
+        scaler = None
+    else:
+        source = _source(X, device)
     labels = np.zeros(len(source), dtype=np.int64) if y is None else y
     return Rows(source, torch.from_numpy(labels), scaler)
 
 
 def _source(X: Any, device: torch.device) -> Source:
+    table = stored_table(X)
+    if table is not None:
+        return StoredSource(table, device)
     if isinstance(X, Dataset):
         tensor = _tensor_of(X)
         return StreamSource(X, device) if tensor is None else TensorSource(tensor.numpy(), device)
-    return SparseSource(X, device) if sparse.issparse(X) else TensorSource(X, device)
+    if sparse.issparse(X):
+        return SparseSource(X.astype(np.float32, copy=False), device)
+    return TensorSource(X.astype(np.float32, copy=False) if X.ndim == 2 else X, device)
 
 
 def _tensor_of(dataset: Dataset) -> torch.Tensor | None:

@@ -125,7 +125,8 @@ def _hf(X: Any) -> str:
 def _path(X: Any) -> str:
     return (
         f"X must be rows, not a path. Got {str(X)!r}. For a folder of images with a subfolder "
-        "for each class pass torchvision.datasets.ImageFolder(path, transform=...)."
+        "for each class pass torchvision.datasets.ImageFolder(path, transform=...), for Parquet "
+        "files noisyfit.data.parquet_dataset(path, columns, label)."
     )
 
 

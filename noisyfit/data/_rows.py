@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import Dataset
 
 if TYPE_CHECKING:
-    from noisyfit.data._scaling import ImageScaler
+    from noisyfit.data._image_scaling import ImageScaler
     from noisyfit.data._sources import Source
 
 

@@ -1,4 +1,4 @@
-"""Bring inputs to a common scale: channels of images, columns of tables."""
+"""`TableScaler`: columns of tables on a common scale."""
 
 from __future__ import annotations
 
@@ -7,21 +7,18 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from scipy import sparse
 from sklearn import config_context
 from sklearn.preprocessing import StandardScaler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 _FAR = 1e18
 """Largest value that is squared: the squares of larger ones overflow, and clip to 0 or NaN."""
 _SMALL, _BLOCK = 2**20, 2**18
 """Values of a table that is scaled at once, and of the blocks of a larger one: temporary copies of
 the first are no matter, and those of the latter stay in the cache."""
-_WHITE = 1.01
-"""Means from here on are of pixels in another unit; white has the mean 1 but for rounding."""
 _FLAT = 30
 """Standard deviations from 0 at which a clipped value does not change any more."""
 _EXACT_INTEGER = 2**24
@@ -31,83 +28,6 @@ plain_arrays = partial(
     config_context, transform_output="default", array_api_dispatch=False, assume_finite=False
 )
 """scikit-learn's checks and scalers inside of noisyfit, whatever the user's global settings are."""
-
-
-class ImageScaler:
-    """Scale ``uint8`` images to [0, 1] and standardise each channel, batch by batch on the device.
-
-    Parameters
-    ----------
-    mean, std : array-like of shape (n_channels,)
-        Of the images that the network is made for, in units of [0, 1]; `std` above 0.
-
-    Raises
-    ------
-    ValueError
-        If they are no numbers of as many channels, finite and in these ranges.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from noisyfit.data import ImageScaler
-    >>> images = torch.randint(0, 256, (20, 3, 8, 8), dtype=torch.uint8)
-    >>> scaler = ImageScaler.from_images(images)
-    >>> scaler.mean.shape, bool((scaler.mean < 1).all())
-    (torch.Size([3]), True)
-
-    For a pretrained network, what it was trained with:
-
-    >>> from noisyfit import MILDSelector
-    >>> imagenet = ImageScaler((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    >>> MILDSelector(standardize=imagenet)
-    MILDSelector(standardize=ImageScaler((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
-    """
-
-    def __init__(self, mean: Any, std: Any) -> None:
-        self.mean, self.std = (torch.as_tensor(t, dtype=torch.float32).cpu() for t in (mean, std))
-        fits = self.mean.ndim == 1 and self.mean.shape == self.std.shape
-        if not (fits and ((self.mean >= 0) & (self.mean < _WHITE)).all()):
-            raise ValueError(
-                "mean and std of an ImageScaler are one number a channel, in units of [0, 1]: "
-                f"those for pixels of 0 to 255 divided by 255. Got mean {mean} and std {std}."
-            )
-        if not ((self.std > 0) & (self.std < torch.inf)).all():
-            raise ValueError(f"std of an ImageScaler must be above 0 and finite. Got {std}.")
-        self._on_device: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}
-
-    def __repr__(self) -> str:
-        mean, std = (tuple(float(f"{v:.6g}") for v in t.tolist()) for t in (self.mean, self.std))
-        return f"{type(self).__name__}({mean}, {std})"
-
-    @classmethod
-    def from_images(cls, images: torch.Tensor) -> ImageScaler:
-        """Take the channels' mean and standard deviation from a sample of images.
-
-        Parameters
-        ----------
-        images : tensor of shape (n_samples, n_channels, height, width), uint8
-            A sample of the training images.
-
-        Returns
-        -------
-        ImageScaler
-        """
-        pixels = images.transpose(0, 1).flatten(1).to(torch.float32).div_(255)
-        std, mean = torch.std_mean(pixels, dim=1)
-        return cls(mean, std.clamp_min(1 / 255))
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the images as float32, standardised."""
-        if x.device not in self._on_device:  # a copy for each batch would wait for the device
-            scale, shift = 1 / (255 * self.std), -self.mean / self.std
-            scale, shift = (t.view(1, -1, 1, 1).to(x.device) for t in (scale, shift))
-            self._on_device[x.device] = scale, shift
-        scale, shift = self._on_device[x.device]
-        return x.to(torch.float32).mul_(scale).add_(shift)
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Tensors of a CUDA device could not be read on a machine without one.
-        return {**self.__dict__, "_on_device": {}}
 
 
 class TableScaler:
@@ -176,9 +96,36 @@ class TableScaler:
             squares = self._standardise(X, np.square)
             if sparse.issparse(X):
                 squares.eliminate_zeros()  # with them, the sum would be rounded differently
-        norm = float(np.sqrt(squares.sum() / X.shape[0]))
-        self.shrink_ = np.float32(min(1.0, self.row_norm / norm) if norm > 0 else 1.0)
+        self.shrink_ = self._shrink(squares.sum() / X.shape[0])
         return self
+
+    def fit_blocks(self, blocks: Callable[[], Iterable[np.ndarray]]) -> TableScaler:
+        """Learn from a table that is too large for memory what `fit` learns, but for rounding.
+
+        Parameters
+        ----------
+        blocks : callable
+            Returns an iterator over blocks of rows, (n_rows, n_features) each; it is called twice.
+
+        Returns
+        -------
+        TableScaler
+        """
+        self.in_float64_, self.scaler_ = False, StandardScaler()
+        with np.errstate(over="ignore", invalid="ignore"), plain_arrays():
+            for block in blocks():
+                self.in_float64_ = self.in_float64_ or not _float32_holds(block)
+                self.scaler_.partial_fit(block)
+        total, n_rows = 0.0, 0
+        for block in blocks():
+            total += float(self._standardise(block, np.square).sum(dtype=np.float64))
+            n_rows += len(block)
+        self.shrink_ = self._shrink(total / n_rows)
+        return self
+
+    def _shrink(self, squared_norm: float) -> np.float32:
+        norm = float(np.sqrt(squared_norm))
+        return np.float32(min(1.0, self.row_norm / norm) if norm > 0 else 1.0)
 
     def transform(self, X: Any) -> Any:
         """Scale a table.

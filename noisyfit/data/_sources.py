@@ -78,7 +78,7 @@ class TensorSource:
 
     def gather(self, ids: torch.Tensor) -> torch.Tensor:
         """Return the inputs of the rows `ids`, on the device."""
-        return _to_device(self.X.index_select(0, ids.to(self.home)), self.device)
+        return to_device(self.X.index_select(0, ids.to(self.home)), self.device)
 
 
 class SparseSource:
@@ -113,7 +113,7 @@ class SparseSource:
         """Return the inputs of the rows `ids`, dense and on the device."""
         dense = self.X[ids.cpu().numpy()].toarray()
         dense = torch.from_numpy(np.ascontiguousarray(dense, dtype=np.float32))
-        return _to_device(dense, self.device)
+        return to_device(dense, self.device)
 
 
 class StreamSource:
@@ -147,12 +147,15 @@ class StreamSource:
     def __init__(self, dataset: Dataset, device: torch.device) -> None:
         self.dataset, self.device = dataset, device
         self._shape: Any = None  # or shapes by name
+        self._reads_batches = _reads_batches(type(dataset))
 
     def __len__(self) -> int:
         return len(self.dataset)  # type: ignore[arg-type]
 
     def __getitem__(self, i: int) -> tuple[Any, int]:
-        item = self.dataset[i]
+        return self._checked(self.dataset[i], i)
+
+    def _checked(self, item: Any, i: int) -> tuple[Any, int]:
         x = as_inputs(item[0] if isinstance(item, (tuple, list)) else item)
         shape = map_inputs(lambda part: tuple(part.shape), x)
         if self._shape is None:  # of the first one that this process reads
@@ -170,6 +173,9 @@ class StreamSource:
         """Read the rows of a batch of `_EpochBatches`."""
         seed, ids = batch
         with seeded(seed, "cpu"):
+            if self._reads_batches:
+                items = self.dataset.__getitems__(ids)  # type: ignore[attr-defined]
+                return [self._checked(item, i) for item, i in zip(items, ids, strict=True)]
             return [self[i] for i in ids]
 
     def gather(self, ids: torch.Tensor) -> Any:
@@ -178,6 +184,13 @@ class StreamSource:
         if isinstance(read[0], dict):
             return {k: torch.stack([x[k] for x in read]).to(self.device) for k in read[0]}
         return torch.stack(read).to(self.device)
+
+
+def _reads_batches(dataset_class: type) -> bool:
+    """Say whether a data set gives several items at once, and no subclass changes single ones."""
+    ways = {"__getitem__", "__getitems__"}
+    owner = next(c for c in dataset_class.__mro__ if ways & vars(c).keys())
+    return "__getitems__" in vars(owner)
 
 
 def _share(X: np.ndarray) -> torch.Tensor:
@@ -189,8 +202,20 @@ def _share(X: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(X)
 
 
-def _to_device(x: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Send a batch off without waiting for it: from pinned memory, the device fetches it itself."""
+def to_device(x: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Send a batch off without waiting for it: from pinned memory, the device fetches it itself.
+
+    Parameters
+    ----------
+    x : tensor
+        The batch.
+    device : torch.device
+        Where it is to be.
+
+    Returns
+    -------
+    tensor
+    """
     if device.type == "cuda" and x.device.type == "cpu":
         x = x.pin_memory()
     return x.to(device, non_blocking=True)

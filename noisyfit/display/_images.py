@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from torch.utils.data import Dataset
 
-from noisyfit.base import BaseNoisyClassifier, check_fitted_on
-from noisyfit.data import as_tensor
+from noisyfit._pipelines import of_last_step
+from noisyfit.base import check_fitted_on
+from noisyfit.data import as_numpy
+from noisyfit.features import single_pictures
+
+_LARGEST_SIDE = 256  # in pixels; a grid of 8 shows no more of a photograph
 
 
 class SuspiciousImagesDisplay:
@@ -47,7 +50,7 @@ class SuspiciousImagesDisplay:
     @classmethod
     def from_estimator(
         cls,
-        est: BaseNoisyClassifier,
+        est: Any,
         X: Any,
         y: Any = None,
         *,
@@ -58,42 +61,41 @@ class SuspiciousImagesDisplay:
 
         Parameters
         ----------
-        est : fitted noisyfit estimator
+        est : fitted noisyfit estimator or Pipeline
             Estimator whose noise scores choose the images.
-        X : array-like or torch Dataset of shape (n_samples, n_channels, height, width)
-            The images that `est` was fitted on, with one or three channels.
+        X : array-like, list of PIL images or of paths, or torch Dataset
+            What `est` was fitted on: images (n_samples, n_channels, height, width) with one or
+            three channels, or what a pipeline reads as such.
         y : array-like of shape (n_samples,), or None for a Dataset that has the labels
             The labels that `est` was fitted on.
         images : sequence of n_samples images, default=None
-            What to draw instead of `X`: PIL images or arrays (height, width[, 3]), of any size.
+            What to draw instead of `X`, of any size: PIL images, paths, a Dataset, or arrays
+            (height, width[, 3]).
         n_images : int, default=24
-            How many images to draw.
+            How many images to draw. No other is read for that.
 
         Returns
         -------
         SuspiciousImagesDisplay
+
+        Raises
+        ------
+        ValueError
+            If `X` is not what `est` was fitted on, or not images.
         """
-        given = check_fitted_on(est, X, y)
-        order = np.argsort(-est.noise_scores_, kind="stable")[:n_images]
-        suggested = est.predicted_labels_[order]
+        fitted, rows = of_last_step(est, X)
+        given = check_fitted_on(fitted, rows, y)
+        order = np.argsort(-fitted.noise_scores_, kind="stable")[:n_images]
+        suggested = fitted.predicted_labels_[order]
         titles = [f"{given[row]} -> {new}" for row, new in zip(order, suggested, strict=True)]
-        if images is not None:
+        single = single_pictures(X if images is None else images, any_scale=True)
+        if single is not None:
+            shown: Any = single.batch([int(row) for row in order], _LARGEST_SIDE)
+        elif images is not None:
             return cls([np.asarray(images[row]) for row in order], titles).plot()
-        if isinstance(X, Dataset):
-            items = (X[int(row)] for row in order)
-            shown = np.stack([as_tensor(i[0] if isinstance(i, tuple) else i) for i in items])
         else:
             shown = np.asarray(X)[order]
-        if shown.ndim != 4 or shown.shape[1] not in (1, 3):
-            raise ValueError(
-                "X must be images of one or three channels, (n_samples, n_channels, height, "
-                f"width). Got an array of shape {shown.shape}."
-            )
-        if shown.dtype != np.uint8:
-            low, high = shown.min(), shown.max()
-            shown = (shown - low) / max(high - low, 1e-12)
-        shown = shown.transpose(0, 2, 3, 1)
-        return cls(shown[..., 0] if shown.shape[3] == 1 else shown, titles).plot()
+        return cls(_drawable([as_numpy(image) for image in shown]), titles).plot()
 
     def plot(self, n_columns: int = 8) -> SuspiciousImagesDisplay:
         """Draw the images in a grid, each below its title.
@@ -125,3 +127,17 @@ class SuspiciousImagesDisplay:
             ax.imshow(image, cmap="gray" if image.ndim == 2 else None)
             ax.set_title(title.replace(" -> ", "\n-> ") if len(title) > 14 else title, fontsize=8)
         return self
+
+
+def _drawable(shown: list[np.ndarray]) -> list[np.ndarray]:
+    """Return images (n_channels, height, width) as matplotlib draws them, all on one scale."""
+    for image in shown:
+        if image.ndim != 3 or image.shape[0] not in (1, 3):
+            raise ValueError(
+                "X must be images of one or three channels, (n_samples, n_channels, height, "
+                f"width). Got rows of shape {image.shape}; pass what to draw as images=."
+            )
+    if shown and shown[0].dtype != np.uint8:
+        low, high = min(x.min() for x in shown), max(x.max() for x in shown)
+        shown = [(x - low) / max(high - low, 1e-12) for x in shown]
+    return [x[0] if len(x) == 1 else x.transpose(1, 2, 0) for x in shown]

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 _SMOOTH = 1e-4
 """Added to probabilities before the logarithm is taken."""
-_STATE = ("sum_", "n_epochs_", "best_", "likelihood_")
+_SETTLED, _LAST = 0.005, 3
+"""Nats by which the likelihood of a mean has still moved in so many epochs, if it has settled."""
+_STATE = ("sum_", "n_epochs_", "best_", "likelihood_", "recent_")
 
 
 class CrossFit:
@@ -31,7 +33,8 @@ class CrossFit:
     better, than those of the last epoch. The average ends with the epoch up to which it predicts
     the given labels best, by their likelihood: what the networks learn by heart after that says
     nothing of other rows. Networks that are `MLP` are computed side by side as one batched product;
-    others are trained one after the other, each with an end of its own.
+    others are trained one after the other, each with an end of its own: once that likelihood moves
+    by less than 0.005 nats in three epochs, a network is not trained on.
 
     Parameters
     ----------
@@ -53,7 +56,7 @@ class CrossFit:
     proba : ndarray of shape (n_repeats, n_source, n_classes), float32
         Out-of-fold probabilities; zeros for rows that are none of `rows`.
     proba_of_all : ndarray of shape (n_repeats, n_source, n_classes), float32
-        The same, averaged to the last epoch.
+        The same, averaged to the last epoch that was trained.
     is_stacked : bool
         Whether the networks are computed side by side.
 
@@ -119,21 +122,47 @@ class CrossFit:
         """Trainings that a progress bar counts, of as many epochs as `train` is told."""
         return 1 if self.is_stacked else N_FOLDS * len(self._folds)
 
-    def train(self, epochs: int, name: str = "cross-validation", callbacks: Sequence = ()) -> None:
+    def train(
+        self,
+        epochs: int,
+        name: str = "cross-validation",
+        callbacks: Sequence = (),
+        goes_on: Callable[[np.ndarray, np.ndarray], bool] | None = None,
+    ) -> None:
         """Train all networks.
 
         Parameters
         ----------
         epochs : int
-            Epochs of each.
+            Epochs of each, at most.
         name : str, default="cross-validation"
             Name of the stage.
         callbacks : sequence, default=()
             Callbacks of every net, such as a progress bar.
+        goes_on : callable, default=None
+            Whether to train the other networks, after each but the last of those that are trained
+            one after the other: takes the mean probabilities to the last epoch, (n_source,
+            n_classes), and which rows were judged so far, (n_source,) bool. None: all are trained.
+
+        Returns
+        -------
+        bool
+            Whether all were trained. Else there are no probabilities.
         """
-        train = self._train_stacked if self.is_stacked else self._train_each
-        of_all, to_best = train(epochs, name, list(callbacks))
+        if self.is_stacked:
+            self._keep(*self._train_stacked(epochs, name, list(callbacks)))
+            return
+        found = self._train_each(epochs, name, list(callbacks), goes_on)
+        if found is not None:
+            self._keep(*found)
+
+    def _keep(self, of_all: np.ndarray, to_best: np.ndarray) -> None:
         self.proba_of_all, self.proba = of_all, of_all if self._early else to_best
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all networks were trained: else there are no probabilities."""
+        return len(self.proba) > 0
 
     def _train_stacked(
         self, epochs: int, name: str, callbacks: list
@@ -157,29 +186,46 @@ class CrossFit:
         net.train_stage(self._rows, epochs, name)
         return mean.result(), mean.best()
 
-    def _train_each(self, epochs: int, name: str, callbacks: list) -> tuple[np.ndarray, np.ndarray]:
-        of_loss: dict[str, Any] = {}
-        if self._early:
-            of_loss = {"net_class": EarlyLearningNet, "n_source": len(self._rows.source)}
+    def _train_each(
+        self,
+        epochs: int,
+        name: str,
+        callbacks: list,
+        goes_on: Callable[[np.ndarray, np.ndarray], bool] | None,
+    ) -> tuple[np.ndarray, np.ndarray] | None:
         repeats = []
         for r, fold in enumerate(self._folds):
+            # The first net, which trains on it, also judges a row that is in no fold.
+            judge = np.maximum(fold, 0)
+            waiting = [k for k in range(N_FOLDS) if len(self._rows.subset(judge == k))]
             parts = []
-            for k in range(N_FOLDS):
-                # The first net, which trains on it, also judges a row that is in no fold.
-                left_out = fold == k
-                judged = self._rows.subset(np.maximum(fold, 0) == k)
-                if len(judged) == 0:
-                    continue
-                counts = torch.from_numpy(left_out[None])
-                mean = MeanProbability(self._rows.y, counts, held_out=judged)
-                net = self._make_net([("mean_probability", mean), *callbacks], **of_loss)
-                net.train_stage(
-                    self._rows.subset(~left_out), epochs, f"{name} {r + 1}, fold {k + 1}"
-                )
-                parts.append((mean.result()[0], mean.best()[0]))
+            while waiting:
+                k = waiting.pop(0)
+                stage = f"{name} {r + 1}, fold {k + 1}"
+                parts.append(self._train_one(epochs, stage, callbacks, fold != k, judge == k))
+                if goes_on is not None and (waiting or r + 1 < len(self._folds)):
+                    so_far = np.isin(judge, waiting, invert=True)
+                    if not goes_on(np.sum([of_all for of_all, _ in parts], axis=0), so_far):
+                        return None
             repeats.append(np.sum(parts, axis=0))
         of_all, to_best = np.stack(repeats, axis=1)
         return of_all, to_best
+
+    def _train_one(
+        self, epochs: int, stage: str, callbacks: list, takes: np.ndarray, judges: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        of_loss: dict[str, Any] = {}
+        if self._early:
+            of_loss = {"net_class": EarlyLearningNet, "n_source": len(self._rows.source)}
+        mean = MeanProbability(
+            self._rows.y,
+            torch.from_numpy(~takes[None]),
+            held_out=self._rows.subset(judges),
+            ends_stage=not self._early,
+        )
+        net = self._make_net([("mean_probability", mean), *callbacks], **of_loss)
+        net.train_stage(self._rows.subset(takes), epochs, stage)
+        return mean.result()[0], mean.best()[0]
 
 
 class MeanProbability(Callback):
@@ -197,10 +243,22 @@ class MeanProbability(Callback):
         step, at no cost.
     held_out : Rows or None, default=None
         For any other net: rows to look at after each epoch.
+    ends_stage : bool, default=False
+        Whether the stage ends once the likelihood has settled. Not so while it falls: how far it
+        does says how much a network learns by heart.
     """
 
-    def __init__(self, y: Any, counts: Any, judge: Any = None, held_out: Any = None) -> None:
+    def __init__(
+        self,
+        y: Any,
+        counts: Any,
+        judge: Any = None,
+        held_out: Any = None,
+        ends_stage: bool = False,
+    ) -> None:
         self.y, self.counts, self.judge, self.held_out = y, counts, judge, held_out
+        self.ends_stage = ends_stage
+        self.recent_: list[float] = []
         self.sum_: torch.Tensor | None = None
         self.n_epochs_ = 0
         self.best_: torch.Tensor | None = None
@@ -236,10 +294,17 @@ class MeanProbability(Callback):
                 self._add(0, batch[0]["index"], net.evaluation_step(batch, training=False))
         if self.n_epochs_ > 1 and self.sum_ is not None:
             self._keep_best(self.sum_ / (self.n_epochs_ - 1))
+            if self.ends_stage and self._has_settled():
+                net.stops_ = True
+
+    def _has_settled(self) -> bool:
+        recent = self.recent_[-_LAST - 1 :]
+        return len(recent) > _LAST and max(recent) - min(recent) < _SETTLED
 
     def _keep_best(self, mean: torch.Tensor) -> None:
         of_given = mean.gather(2, self.y.expand(len(mean), -1)[:, :, None])[:, :, 0]
         likelihood = float(of_given[self.counts].add(_SMOOTH).log().mean())
+        self.recent_ = [*self.recent_[-_LAST:], likelihood]
         if likelihood > self.likelihood_:  # not so of NaN, where no row counts
             self.best_, self.likelihood_ = mean, likelihood
 

@@ -418,6 +418,8 @@ def hash_values(value: Any) -> str:
         value = [value.data, value.indices, value.indptr, np.asarray(value.shape)]
     for array in value if isinstance(value, list) else [np.asarray(value)]:
         digest.update(f"{array.dtype} {array.shape}".encode())
-        raw = repr(array.tolist()).encode() if array.dtype.hasobject else array.tobytes()
-        digest.update(raw)
+        if array.dtype.hasobject:
+            digest.update(repr(array.tolist()).encode())
+        else:  # as it lies in memory or in a file, without a copy
+            digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()[:16]

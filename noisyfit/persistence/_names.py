@@ -54,7 +54,7 @@ STATES = {
     "noisyfit.detector:DynamicsLSTM": "noisyfit.methods.dynamics_lstm._detector",
     "noisyfit.dynamics:TrainingDynamics": "noisyfit.dynamics._container",
     "noisyfit.mixture:WeibullMixture": "noisyfit.mixture._mixtures",
-    "noisyfit.scaling:ImageScaler": "noisyfit.data._scaling",
+    "noisyfit.scaling:ImageScaler": "noisyfit.data._image_scaling",
     "noisyfit.scaling:TableScaler": "noisyfit.data._scaling",
     "noisyfit.debias:MarginalDistribution": "noisyfit.methods.dlt._debias",
     "noisyfit.thresholds:LastEpoch": "noisyfit.training._loss_thresholds",

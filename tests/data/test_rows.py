@@ -483,3 +483,37 @@ def test_workers_stop_as_soon_as_the_loader_is_dropped(photo_folder):
     assert not worker.is_alive()
     # torch waits 5 s for a worker that was not told
     assert time.monotonic() - start < 4
+
+
+class InBatches(Dataset):
+    """Gives several items at once, and counts how often it is asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __len__(self):
+        return 10
+
+    def __getitem__(self, i):
+        raise AssertionError("Items are asked for at once.")
+
+    def __getitems__(self, rows):
+        self.asked.append(rows)
+        return [(torch.full((2,), float(i)), i % 2) for i in rows]
+
+
+class OneByOne(InBatches):
+    """A subclass that changes its items, and knows nothing of several at once."""
+
+    def __getitem__(self, i):
+        return torch.full((2,), -float(i)), i % 2
+
+
+def test_a_data_set_that_gives_several_items_is_asked_once_a_batch():
+    dataset = InBatches()
+    gathered = StreamSource(dataset, CPU).gather(torch.tensor([3, 1]))
+    assert gathered.tolist() == [[3, 3], [1, 1]]
+    assert dataset.asked == [[3, 1]]
+    changed = OneByOne()
+    assert StreamSource(changed, CPU).gather(torch.tensor([3, 1])).tolist() == [[-3, -3], [-1, -1]]
+    assert changed.asked == []

@@ -1,11 +1,16 @@
 """Pictures: what they store, what they draw, and what they refuse."""
 
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from torch.utils.data import TensorDataset
 
 from noisyfit import DLTClassifier, MetaRelabelClassifier, MILDSelector
@@ -152,6 +157,41 @@ def test_images_of_a_data_set_and_of_any_size():
     sizes = [np.zeros((4 + i % 3, 5, 3), np.uint8) for i in range(60)]
     display = SuspiciousImagesDisplay.from_estimator(est, data, images=sizes, n_images=5)
     assert [image.shape[0] for image in display.images] == [4 + row % 3 for row in order]
+
+
+def _mean_colours(pictures):
+    return np.stack([np.asarray(Image.open(p) if isinstance(p, Path) else p) for p in pictures])[
+        :, ::2, ::2, 0
+    ].reshape(len(pictures), -1)
+
+
+@pytest.mark.parametrize("kind", ["pictures", "paths", "arrays"])
+def test_a_pipeline_shows_the_pictures_that_it_reads(kind, tmp_path):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 255, (40, 6, 6, 3), dtype=np.uint8)
+    pixels[::2] //= 4
+    pictures = [Image.fromarray(p) for p in pixels]
+    y = np.where(np.arange(40) % 2, "light", "dark")
+    y[0] = "light"
+    if kind == "paths":
+        for i, picture in enumerate(pictures):
+            picture.save(tmp_path / f"{i}.png")
+    rows = {
+        "pictures": pictures,
+        "paths": [tmp_path / f"{i}.png" for i in range(40)],
+        "arrays": pixels.transpose(0, 3, 1, 2),
+    }[kind]
+    read = _mean_colours if kind != "arrays" else lambda X: X[:, 0, ::2, ::2].reshape(len(X), -1)
+    model = make_pipeline(FunctionTransformer(read), MILDSelector(max_epochs=4, random_state=0))
+    model.fit(rows, y)
+    display = SuspiciousImagesDisplay.from_estimator(model, rows, y, n_images=3)
+    order = np.argsort(-model[-1].noise_scores_, kind="stable")[:3]
+    np.testing.assert_array_equal(display.images, pixels[order])
+    assert all(
+        title.startswith(given) for title, given in zip(display.titles, y[order], strict=True)
+    )
+    with pytest.raises(ValueError, match="X is not what est was fitted on"):
+        SuspiciousImagesDisplay.from_estimator(model, rows[::-1], y)
 
 
 def test_matrix(mild):

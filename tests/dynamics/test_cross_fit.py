@@ -218,6 +218,60 @@ def test_a_look_after_each_epoch_is_averaged_alike():
     assert not mean.result()[0, others.index].any()
 
 
+def epochs_until_settled(likelihood, most):
+    """Return the epochs, but the first, after which a network is not trained on."""
+    for i in range(3, len(likelihood)):
+        if np.ptp(likelihood[i - 3 : i + 1]) < 0.005:
+            return i + 1
+    return most
+
+
+def test_a_network_is_trained_no_further_than_its_verdict_moves():
+    X, y = problem()
+
+    class Epochs(Callback):
+        def __init__(self):
+            self.seen = []
+
+        def on_train_end(self, net, **kwargs):
+            self.seen.append(len(net.history))
+
+    def epochs(kind, **settings):
+        counted = Epochs()
+        run = CrossFit(maker(kind), rows_of(X, y), some_folds(y, 1), **settings)
+        run.train(30, callbacks=[counted])
+        return counted.seen
+
+    one_after_the_other = epochs(OwnMLP)
+    assert len(one_after_the_other) == N_FOLDS
+    assert max(one_after_the_other) < 30, "classes that are easy to tell"
+    assert epochs(MLP) == [30], "side by side they end together"
+    assert epochs(OwnMLP, early_learning=True) == [30] * N_FOLDS
+
+
+def test_networks_are_trained_as_long_as_somebody_wants_to_know():
+    X, y = problem()
+    fold, asked = some_folds(y, 1)[0], []
+
+    def goes_on(proba, judged):
+        asked.append((proba.copy(), judged))
+        return len(asked) < 3
+
+    run = CrossFit(maker(OwnMLP), rows_of(X, y), [fold])
+    run.train(4, goes_on=goes_on)
+    assert not run.is_complete
+    assert len(run.proba) == 0
+    assert [judged.sum() for _, judged in asked] == [(fold <= k).sum() for k in range(3)]
+    whole = CrossFit(maker(OwnMLP), rows_of(X, y), [fold])
+    asked.clear()
+    whole.train(4, goes_on=lambda *so_far: asked.append(so_far) or True)
+    assert whole.is_complete
+    assert len(asked) == N_FOLDS - 1, "nobody asks after the last one"
+    for proba, judged in asked:
+        np.testing.assert_array_equal(proba[judged], whole.proba_of_all[0][judged])
+        assert not proba[~judged].any()
+
+
 @pytest.mark.parametrize("kind", [MLP, OwnMLP])
 def test_the_mean_ends_where_it_predicts_the_given_labels_best(kind, monkeypatch):
     X, y = problem(noise=6)
@@ -240,9 +294,10 @@ def test_the_mean_ends_where_it_predicts_the_given_labels_best(kind, monkeypatch
         counts = np.flatnonzero(fold >= 0) if run.is_stacked else own
         nets = list(dict.fromkeys(net for net, _ in seen))
         means = [m[0] for net, m in seen if net is nets[0 if run.is_stacked else k]]
-        assert len(means) == 11
         of_given = np.array([m[counts, given[counts]] for m in means])
-        best = np.log(of_given + 1e-4).mean(axis=1).argmax()
+        likelihood = np.log(of_given + 1e-4).mean(axis=1)
+        assert len(means) == (11 if run.is_stacked else epochs_until_settled(likelihood, 11))
+        best = likelihood.argmax()
         ends.append(best)
         np.testing.assert_allclose(run.proba[0, own], means[best][own], atol=1e-6)
         np.testing.assert_allclose(run.proba_of_all[0, own], means[-1][own], atol=1e-6)

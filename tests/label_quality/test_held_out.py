@@ -5,7 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noisyfit.label_quality import HeldOutNoiseRate, held_out_noise_rate
+from noisyfit.label_quality import (
+    HeldOutNoiseRate,
+    NoiseRateEstimate,
+    held_out_noise_rate,
+    with_loss_gap,
+)
 from noisyfit.label_quality._held_out import margins
 
 A, B, C, D = range(4)
@@ -251,3 +256,22 @@ def test_other_types_give_the_same():
     assert held_out_noise_rate(P, y.astype(np.uint8)).rate == found.rate
     single = held_out_noise_rate(P.astype(np.float32), y)
     np.testing.assert_allclose(single.estimates, found.estimates, atol=2e-3)
+
+
+@pytest.mark.parametrize("separation", [2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 9.0])
+@pytest.mark.parametrize("rate", [0.1, 0.16, 0.21, 0.3, 0.44])
+def test_losses_in_sample_choose_among_the_estimates_and_count_alone_if_they_are_clear(
+    separation, rate
+):
+    estimates = (0.22, 0.2, 0.31, 0.15)
+    found = HeldOutNoiseRate(0.2, (0.1, 0.4), estimates, 0.38, 0.03, told=True)
+    combined = with_loss_gap(found, NoiseRateEstimate(rate, (0, 1), 3, separation, rate))
+    if rate > 0.4 or separation <= 2.5:
+        assert combined == 0.2, "as once wrong labels are learned by heart, or without two groups"
+    elif separation >= 6:
+        assert combined == pytest.approx(rate)
+    elif separation <= 4:
+        assert 0.15 <= combined <= 0.22, "the largest estimate has the hard rows, too"
+        assert (combined - 0.2) * (rate - 0.2) >= 0
+    else:
+        assert min(rate, 0.15) < combined < max(rate, 0.22)

@@ -130,6 +130,7 @@ class DivideMixClassifier(BaseNoisyClassifier):
     judge_epochs : int or "auto", default="auto"
         Epochs of five networks in cross-validation, ten up to 5,000 rows, whose verdict on rows
         that they did not train on gives ``noise_rate_``, its interval and the scale of the scores.
+        Those that are no `noisyfit.modules.MLP` end earlier, once their verdict has settled.
         ``"auto"``: as many as `max_epochs`, at most 30. 0: no such networks, which is quicker;
         without ``pred_proba`` in `fit`, the rate is then the method's own, which is wrong more
         often. Callbacks do not see them.

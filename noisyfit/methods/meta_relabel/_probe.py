@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from noisyfit.data import Rows, Source, StreamSource, TensorSource, View
+from noisyfit.data import Rows, Source, StoredSource, StreamSource, TensorSource, View
 
 
 def balanced_order(y: np.ndarray) -> np.ndarray:
@@ -84,7 +84,7 @@ class ProbeBatches:
         device = rows.source.device
         self._source: Source = rows.source
         self._ids = ids.to(device)
-        if isinstance(rows.source, StreamSource):
+        if isinstance(rows.source, StreamSource | StoredSource):
             self._source = TensorSource(rows.source.gather(ids).cpu().numpy(), device)
             self._ids = torch.arange(len(ids), device=device)
         self._rows, self._view = rows, view
