@@ -10,6 +10,7 @@ import torch
 from sklearn.datasets import load_digits, make_classification
 
 from noisyfit import ConsensusClassifier, DynamicsLSTMDetector, MILDSelector, load
+from noisyfit.base import _judging
 from noisyfit.base._judging import _gain
 from noisyfit.noise import corrupt_labels, transition_matrix
 from noisyfit.training import EarlyLearningNet
@@ -114,13 +115,31 @@ def test_networks_that_are_not_stacked_are_asked_once_for_each_loss(loss, n_repe
     assert len(stages) in range(10, 16)
 
 
+@pytest.mark.parametrize(("gain", "n_trained"), [(-0.1, 1), (0.0, 1), (0.1, 5)])
+def test_a_loss_that_does_not_win_is_given_up_after_a_fold(gain, n_trained, monkeypatch):
+    trained, train_stage = [], EarlyLearningNet.train_stage
+
+    def counted(net, rows, *args, **kwargs):
+        trained.append(len(rows))
+        return train_stage(net, rows, *args, **kwargs)
+
+    monkeypatch.setattr(EarlyLearningNet, "train_stage", counted)
+    monkeypatch.setattr(_judging, "paired_difference", lambda *_: (gain, 10 * gain))
+    module = torch.nn.Sequential(torch.nn.Linear(10, 3))
+    est = MILDSelector(module, rounds=1, judge_epochs=2, retrain=False, **QUICK).fit(X, Y)
+    assert est.loss_ == "cross_entropy"
+    assert trained == [240] * n_trained
+
+
 def test_the_gain_and_its_t_value_by_hand():
     y = np.zeros(8, dtype=np.int64)
     wins = np.array([1, 1, 1, 0, 0, 0, 0, 0])
     task = SimpleNamespace(y=y, judged=np.arange(8) < 6)
     first = np.eye(2)[np.zeros(8, int)]
     other = np.eye(2)[wins]
-    mean, t = _gain(first, other, task)
+    mean, t = _gain(first, other, task, task.judged)
     assert mean == pytest.approx(0.5)
     assert t == pytest.approx(0.5 / np.sqrt(0.25 / 6 + 1 / 36))
-    assert _gain(other, first, task)[1] == -t
+    assert _gain(other, first, task, task.judged)[1] == -t
+    # Of the last six rows one differs.
+    assert _gain(first, other, task, np.arange(8) >= 2)[0] == pytest.approx(1 / 6)
