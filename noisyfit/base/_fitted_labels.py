@@ -219,7 +219,7 @@ class FittedLabels:
         []
         >>> print(est.summary())
         MILDSelector on 40 labels of 2 classes
-        Believe it: nothing speaks against these numbers.
+        Unchecked: no network judged rows that it did not train on. Hard rows may count as wrong.
         Wrong by estimate: about 2 (5.0 %). Rejected: 2.
         ...
         """

@@ -30,6 +30,10 @@ _WIDE, _N_VERIFIED = 0.1, 40
 rows that tell its ends apart: at this width there are four wrong ones more at one than at the
 other."""
 
+_UNCHECKED = (
+    "Unchecked: no network judged rows that it did not train on. Hard rows may count as wrong."
+)
+
 
 class Summary(str):
     r"""Lines of text, which a notebook shows as lines and not as a string in quotes.
@@ -85,7 +89,8 @@ def summarize(
     doubts : sequence of str, default=()
         What speaks against the numbers, as ``doubts_`` of an estimator has it.
     interval : tuple of two floats or None, default=None
-        Lowest and highest proportion of wrong labels that the estimate leaves possible.
+        Lowest and highest proportion of wrong labels that the estimate leaves possible. None: none
+        was made, and nothing has checked the estimate, which is said.
     n_unlabeled : int, default=0
         Number of rows beside these that have no label.
     counts : mapping of str to ndarray of shape (n_classes,), default=None
@@ -114,7 +119,7 @@ def summarize(
     >>> print(summarize("MILDSelector", ["cat", "dog"], [0.9, 0.1, 0.0, 0.0], 1, 0, 0.25,
     ...     [(1, 0, 0.3)]))
     MILDSelector on 4 labels of 2 classes
-    Believe it: nothing speaks against these numbers.
+    Unchecked: no network judged rows that it did not train on. Hard rows may count as wrong.
     Wrong by estimate: about 1 (25.0 %). Rejected: 1.
     Review the 1 most suspicious rows to find about 90 % of the errors, the 2 for 95 %.
     Most frequent confusions (true class -> given label):
@@ -169,6 +174,8 @@ def _verdict(
     if not doubts and interval is not None and interval[0] == 0 < noise_rate < interval[1] / 2:
         most = _percent(interval[1])
         return [f"Believe that few labels are wrong, at most {most}. How many is not known."]
+    if not doubts and interval is None:
+        return [_UNCHECKED]
     if not doubts:
         return ["Believe it: nothing speaks against these numbers."]
     things = "1 thing speaks" if len(doubts) == 1 else f"{len(doubts)} things speak"

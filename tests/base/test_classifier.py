@@ -78,6 +78,9 @@ def test_only_the_table_needs_pandas(est, monkeypatch):
 def test_a_summary_begins_with_what_speaks_against_it(est):
     est = copy.copy(est)
     assert est.doubts_ == []
+    # Without judges nobody has looked for anything to say against it.
+    assert est.summary().splitlines()[1].startswith("Unchecked: no network judged rows")
+    est.noise_rate_interval_ = (0.1, 0.15)
     assert est.summary().splitlines()[1] == "Believe it: nothing speaks against these numbers."
     est.noise_rate_interval_ = (0.0, 0.2)
     assert [doubt.split(":")[0] for doubt in est.doubts_] == ["The estimate is uncertain"]

@@ -141,7 +141,7 @@ def test_a_whole_summary():
     )
     assert text.splitlines() == [
         "Est on 2,000 labels of 2 classes",
-        "Believe it: nothing speaks against these numbers.",
+        "Unchecked: no network judged rows that it did not train on. Hard rows may count as wrong.",
         "Wrong by estimate: about 450 (22.5 %). Rejected: 450.",
         "Trusted: 7, taken as right.",
         "Review the 500 most suspicious rows to find about 90 % of the errors, the 950 for 95 %.",
@@ -152,7 +152,7 @@ def test_a_whole_summary():
     empty = summarize("Est", np.array(["cat", "dog"]), np.zeros(3), 0, 0, 0.0, [])
     assert empty.splitlines() == [
         "Est on 3 labels of 2 classes",
-        "Believe it: nothing speaks against these numbers.",
+        "Unchecked: no network judged rows that it did not train on. Hard rows may count as wrong.",
         "Wrong by estimate: about 0 (0.0 %). Rejected: 0.",
         "No label is suspicious.",
     ]

@@ -18,7 +18,10 @@ def test_the_verdict_comes_first_and_the_doubts_before_the_counts():
     counts = "Wrong by estimate: about 10 (10.0 %). Rejected: 10."
     title = "Est on 100 labels of 2 classes"
     nothing = "Believe it: nothing speaks against these numbers."
-    assert said()[:3] == [title, nothing, counts]
+    assert said(interval=(0.05, 0.15))[:2] == [title, nothing]
+    unchecked = "Unchecked: no network judged rows that it did not train on. "
+    assert said()[:3] == [title, unchecked + "Hard rows may count as wrong.", counts]
+    assert not any("Unchecked" in line for line in said(audit=["Verified: 10."]))
     one = [title, "With care: 1 thing speaks against these numbers:", "- A.", counts]
     assert said(["A."])[:4] == one
     two = [title, "With care: 2 things speak against these numbers:", "- A.", "- B.", counts]
@@ -44,7 +47,7 @@ def test_an_interval_is_given_in_rows_and_shares():
 
 
 def test_rows_without_a_label_are_no_doubt():
-    lines = said(n_unlabeled=1234)
+    lines = said(n_unlabeled=1234, interval=(0.05, 0.15))
     assert lines[1].startswith("Believe it")
     assert "Without a label: 1,234 more rows." in lines
 
