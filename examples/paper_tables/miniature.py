@@ -14,8 +14,8 @@ which has the rows with a right label only (Tables 1 of the four papers, 6 and 7
 5 of DLT); "semi", methods that use the rejected rows without their labels (MILD-MM, MILD-MUCL,
 DivideMix, and DLT*, Table 4 of DLT); "mild", its ablations (Tables 4, 5 and 8); "dlt", the
 threshold of the last epoch beside the window (Table 1); "meta", the ablations of IEG (Table 9), its
-method without labels (Table 8) and its consistency weight of 20; "debug", DivideMix after 5 and
-10 % of the labels were put right (Table 3 of the LSTM paper).
+method with the trusted labels alone (Table 8) and its consistency weight of 20; "debug", DivideMix
+after 5 and 10 % of the labels were put right (Table 3 of the LSTM paper).
 
 Reported are the accuracy after the last epoch on the 10,000 test images, and that of the epoch with
 the best accuracy on 1,000 *noisy* validation labels, on 2,000 of them. "symmetric" draws from all

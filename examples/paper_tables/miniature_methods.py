@@ -103,7 +103,7 @@ METHODS = {
         trusted=10,
     ),
     "meta_no_labels": Method(
-        "without labels",
+        "trusted labels alone",
         MetaRelabelClassifier,
         LITTLE | {"reweight": False, "relabel": False},
         trusted=10,
