@@ -5,14 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
-from noisyfit.data import SparseSource, TellingColumns, TensorSource, telling_columns
+from noisyfit.data import (
+    SparseSource,
+    StoredSource,
+    TellingColumns,
+    TensorSource,
+    telling_columns,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from noisyfit.base._fit_task import FitTask
 
+_STORED_ROWS = 4_096
+"""Rows at most that are read of a table on the disk, spread over all of it."""
 _UNUSED = 0.05
 """Share of the labels that networks contradict from which on they have not learned the codes."""
 
@@ -28,12 +37,20 @@ def find_leaks(task: FitTask) -> TellingColumns | None:
     Returns
     -------
     TellingColumns or None
-        None if there is none, and for rows that are no vectors in memory.
+        None if there is none, and for rows that are no vectors, or a Dataset's.
+
+    Notes
+    -----
+    Of a table on the disk a sample is looked at, for which its files are read once more.
     """
-    source = task.rows.source
+    source, judged = task.rows.source, np.flatnonzero(task.judged)
+    if isinstance(source, StoredSource) and len(source.table.shape) == 2:
+        sample = judged[:: max(1, -(-len(judged) // _STORED_ROWS))]
+        X = source.gather(torch.from_numpy(sample)).cpu()
+        return telling_columns(X, task.y[sample], np.arange(len(sample)))
     if not isinstance(source, TensorSource | SparseSource) or source.X.ndim != 2:
         return None
-    return telling_columns(source.X, task.y, np.flatnonzero(task.judged))
+    return telling_columns(source.X, task.y, judged)
 
 
 def doubts_of_leaks(

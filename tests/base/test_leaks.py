@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from noisyfit import MILDSelector, load
+from noisyfit.base import _leaks
 from noisyfit.base._leaks import doubts_of_leaks
-from noisyfit.data import TellingColumns
+from noisyfit.data import TellingColumns, _stored, parquet_dataset
 
 N = 200
 RNG = np.random.default_rng(0)
@@ -84,3 +86,25 @@ def test_codes_that_networks_did_not_learn_hide_nothing():
     assert len(said(50, codes={1: 0})) == 1
     assert said(51, codes={1: 0}) == []
     assert len(said(500, cuts={1: 0}, codes={2: 0})) == 1  # cut points are easily learned
+
+
+@pytest.mark.parametrize("stored", ["parquet", "mapped"])
+def test_a_label_in_a_table_on_the_disk_is_doubted_too(stored, tmp_path, monkeypatch):
+    monkeypatch.setattr(_leaks, "_STORED_ROWS", 100)
+    columns = [*"abcde", "target"]
+
+    def on_the_disk(values):
+        if stored == "mapped":
+            np.save(tmp_path / "X.npy", values)
+            return np.load(tmp_path / "X.npy", mmap_mode="r")
+        frame = pd.DataFrame(values, columns=columns[: values.shape[1]])
+        frame.to_parquet(tmp_path / "X.parquet", row_group_size=40)
+        return parquet_dataset(tmp_path / "X.parquet")
+
+    monkeypatch.setattr(_stored, "_READ_AT_ONCE", 1)
+    est = MILDSelector(rounds=1, **QUICK)
+    named = "Column 'target'" if stored == "parquet" else "Column 5 (counted from 0)"
+    est.fit(on_the_disk(np.column_stack([NOISE, GIVEN])), GIVEN)
+    assert est.doubts_[0].startswith(f"{named} alone tells every given label.")
+    est.fit(on_the_disk(NOISE), GIVEN)
+    assert not any("given label." in doubt for doubt in est.doubts_)
