@@ -112,7 +112,7 @@ def tables_of_all_methods():
     }
 
 
-ON_IMAGES = {"judge_epochs": 2, "module": Plain, **SHORT}
+ON_IMAGES = {"judge_epochs": 2, "module": Plain, "precision": "float32", **SHORT}
 
 
 def images_of_methods():
