@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 _SMOOTH = 1e-4
 """Added to probabilities before the logarithm is taken."""
-_SETTLED, _LAST = 0.005, 3
-"""Nats by which the likelihood of a mean has still moved in so many epochs, if it has settled."""
+_SETTLED, _LAST = 0.02, 3
+"""Share of its rows that a mean has named another class in so many epochs, if it has settled."""
 _STATE = ("sum_", "n_epochs_", "best_", "likelihood_", "recent_")
 
 
@@ -33,8 +33,10 @@ class CrossFit:
     better, than those of the last epoch. The average ends with the epoch up to which it predicts
     the given labels best, by their likelihood: what the networks learn by heart after that says
     nothing of other rows. Networks that are `MLP` are computed side by side as one batched product;
-    others are trained one after the other, each with an end of its own: once that likelihood moves
-    by less than 0.005 nats in three epochs, a network is not trained on.
+    others are trained one after the other, each with an end of its own: once its average predicts
+    more of the labels than their most frequent one would, and over the last three epochs came to
+    predict another class for less than 2 % of the rows, as a mean of all given classes and one row
+    added, a network is not trained on.
 
     Parameters
     ----------
@@ -244,8 +246,7 @@ class MeanProbability(Callback):
     held_out : Rows or None, default=None
         For any other net: rows to look at after each epoch.
     ends_stage : bool, default=False
-        Whether the stage ends once the likelihood has settled. Not so while it falls: how far it
-        does says how much a network learns by heart.
+        Whether the stage ends once what the average predicts has settled.
     """
 
     def __init__(
@@ -258,7 +259,7 @@ class MeanProbability(Callback):
     ) -> None:
         self.y, self.counts, self.judge, self.held_out = y, counts, judge, held_out
         self.ends_stage = ends_stage
-        self.recent_: list[float] = []
+        self.recent_: list[torch.Tensor] = []
         self.sum_: torch.Tensor | None = None
         self.n_epochs_ = 0
         self.best_: torch.Tensor | None = None
@@ -298,13 +299,26 @@ class MeanProbability(Callback):
                 net.stops_ = True
 
     def _has_settled(self) -> bool:
-        recent = self.recent_[-_LAST - 1 :]
-        return len(recent) > _LAST and max(recent) - min(recent) < _SETTLED
+        """Say whether the average names the classes that it named some epochs ago, and knows some.
+
+        Each given class counts alike: a rare one is learned while nothing else changes any more.
+        A row is added to those that changed, since of few rows none may, by chance.
+        """
+        rows = self.counts[0]
+        if len(self.recent_) <= _LAST or not rows.any():
+            return False
+        y, predicted, before = self.y[rows], self.recent_[-1][rows], self.recent_[0][rows]
+        sizes = y.bincount()
+        if (predicted == y).sum() <= sizes.max():
+            return False
+        changed = y.bincount(weights=(predicted != before).float())
+        return bool((changed / sizes)[sizes > 0].mean() + 1 / len(y) < _SETTLED)
 
     def _keep_best(self, mean: torch.Tensor) -> None:
         of_given = mean.gather(2, self.y.expand(len(mean), -1)[:, :, None])[:, :, 0]
         likelihood = float(of_given[self.counts].add(_SMOOTH).log().mean())
-        self.recent_ = [*self.recent_[-_LAST:], likelihood]
+        if self.ends_stage:
+            self.recent_ = [*self.recent_[-_LAST:], mean[0].argmax(dim=1)]
         if likelihood > self.likelihood_:  # not so of NaN, where no row counts
             self.best_, self.likelihood_ = mean, likelihood
 

@@ -218,35 +218,86 @@ def test_a_look_after_each_epoch_is_averaged_alike():
     assert not mean.result()[0, others.index].any()
 
 
-def epochs_until_settled(likelihood, most):
+def epochs_until_settled(means, given, most):
     """Return the epochs, but the first, after which a network is not trained on."""
-    for i in range(3, len(likelihood)):
-        if np.ptp(likelihood[i - 3 : i + 1]) < 0.005:
+    predicted = [mean.argmax(axis=1) for mean in means]
+    for i in range(3, len(means)):
+        changed = predicted[i] != predicted[i - 3]
+        of_class = [changed[given == k].mean() for k in np.unique(given)]
+        knows_some = (predicted[i] == given).sum() > np.bincount(given).max()
+        if knows_some and np.mean(of_class) + 1 / len(given) < 0.02:
             return i + 1
     return most
 
 
-def test_a_network_is_trained_no_further_than_its_verdict_moves():
-    X, y = problem()
+def test_a_network_is_trained_no_further_than_its_verdict_moves(monkeypatch):
+    X, y = problem(n=400, noise=3)
+    fold, seen, keep_best = some_folds(y, 1)[0], [], MeanProbability._keep_best
 
-    class Epochs(Callback):
-        def __init__(self):
-            self.seen = []
+    def watched(self, mean):
+        seen.append((self, mean[0].clone().numpy()))
+        keep_best(self, mean)
 
-        def on_train_end(self, net, **kwargs):
-            self.seen.append(len(net.history))
+    monkeypatch.setattr(MeanProbability, "_keep_best", watched)
 
-    def epochs(kind, **settings):
-        counted = Epochs()
-        run = CrossFit(maker(kind), rows_of(X, y), some_folds(y, 1), **settings)
-        run.train(30, callbacks=[counted])
-        return counted.seen
+    def means(kind, **settings):
+        seen.clear()
+        CrossFit(maker(kind), rows_of(X, y), [fold], **settings).train(30)
+        nets = dict.fromkeys(net for net, _ in seen)
+        return [np.array([mean for net, mean in seen if net is one]) for one in nets]
 
-    one_after_the_other = epochs(OwnMLP)
+    one_after_the_other = means(OwnMLP)
     assert len(one_after_the_other) == N_FOLDS
-    assert max(one_after_the_other) < 30, "classes that are easy to tell"
-    assert epochs(MLP) == [30], "side by side they end together"
-    assert epochs(OwnMLP, early_learning=True) == [30] * N_FOLDS
+    ends = []
+    for k, of_net in enumerate(one_after_the_other):
+        own = fold == k
+        ends.append(epochs_until_settled(of_net[:, own], y[own], 29))
+        assert len(of_net) == ends[-1]
+    assert max(ends) < 29, "classes that are easy to tell"
+    assert [len(m) for m in means(MLP)] == [29], "side by side they end together"
+    assert [len(m) for m in means(OwnMLP, early_learning=True)] == [29] * N_FOLDS
+
+
+def ends_at(given, means):
+    """Return after how many epochs, the first not counted, a stage would end; None: it does not."""
+    mean = MeanProbability(
+        torch.as_tensor(given), torch.ones(1, len(given), dtype=torch.bool), ends_stage=True
+    )
+    for n_epochs, proba in enumerate(means, start=1):
+        mean._keep_best(torch.as_tensor(proba, dtype=torch.float32)[None])
+        if mean._has_settled():
+            return n_epochs
+    return None
+
+
+def test_a_network_that_names_the_most_frequent_class_alone_has_not_settled():
+    given = (np.arange(100) < 5).astype(int)  # five of a rare class
+    nothing_known = np.tile([0.9, 0.1], (100, 1))
+    assert ends_at(given, [nothing_known] * 20) is None
+    some_known = nothing_known.copy()
+    some_known[0] = 0.2, 0.8
+    assert ends_at(given, [nothing_known] * 9 + [some_known] * 9) == 13
+    assert ends_at(given, [np.full((100, 2), np.nan)] * 9) is None
+
+
+def test_few_rows_do_not_tell_that_a_network_has_settled():
+    given = np.arange(60) % 2
+    known = np.where(given[:, None] == [0, 1], 0.9, 0.1)
+    assert ends_at(given, [known] * 5) == 4
+    assert ends_at(given[:50], [known[:50]] * 50) is None
+
+
+def test_a_rare_class_counts_as_much_as_another():
+    given = np.r_[np.zeros(95, dtype=int), np.ones(5, dtype=int)]
+    proba = np.tile([0.9, 0.1], (100, 1))
+    means = []
+    for i in range(95, 100):  # one more row of the rare class in each epoch: 1 % of all rows
+        proba = proba.copy()
+        proba[i] = 0.1, 0.9
+        means.append(proba)
+    assert ends_at(given, means) is None
+    assert ends_at(given, means + means[-1:] * 2) is None
+    assert ends_at(given, means + means[-1:] * 3) == 8, "the last of them was new three epochs ago"
 
 
 def test_networks_are_trained_as_long_as_somebody_wants_to_know():
@@ -296,7 +347,7 @@ def test_the_mean_ends_where_it_predicts_the_given_labels_best(kind, monkeypatch
         means = [m[0] for net, m in seen if net is nets[0 if run.is_stacked else k]]
         of_given = np.array([m[counts, given[counts]] for m in means])
         likelihood = np.log(of_given + 1e-4).mean(axis=1)
-        assert len(means) == (11 if run.is_stacked else epochs_until_settled(likelihood, 11))
+        assert len(means) == 11, "so few rows do not end it"
         best = likelihood.argmax()
         ends.append(best)
         np.testing.assert_allclose(run.proba[0, own], means[best][own], atol=1e-6)
