@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
@@ -31,7 +32,7 @@ from noisyfit._random import (
     states_beside_torch,
 )
 from noisyfit._ranks import leads, sharing
-from noisyfit.data import ImageScaler, row_shape
+from noisyfit.data import ImageScaler, identifying_parts, row_shape, stored_table
 from noisyfit.dynamics import DynamicsRecorder, TrainingDynamics
 from noisyfit.persistence._names import identifier_of
 from noisyfit.persistence._object_tree import Decoder, Encoder
@@ -397,9 +398,10 @@ def _class_name(cls: type) -> str:
 
 
 def hash_values(value: Any) -> str:
-    """Hash rows or labels; of a data set on disk the length and the shape of a row alone.
+    """Hash rows or labels; of Parquet files the rows, which are read once more.
 
-    A transform with chance in it gives another input whenever a row is read.
+    Of other data sets it is the length and the shape of a row alone: a transform with chance in it
+    gives another input whenever a row is read.
 
     Parameters
     ----------
@@ -413,10 +415,12 @@ def hash_values(value: Any) -> str:
     """
     digest = hashlib.sha256()
     if isinstance(value, Dataset):
-        value = np.asarray([len(value), *row_shape(value)])  # type: ignore[arg-type]
+        table = stored_table(value)
+        size = [len(value), *row_shape(value)]  # type: ignore[arg-type]
+        value = np.asarray(size) if table is None else identifying_parts(table)
     if sparse.issparse(value):
         value = [value.data, value.indices, value.indptr, np.asarray(value.shape)]
-    for array in value if isinstance(value, list) else [np.asarray(value)]:
+    for array in value if isinstance(value, list | Iterator) else [np.asarray(value)]:
         digest.update(f"{array.dtype} {array.shape}".encode())
         if array.dtype.hasobject:
             digest.update(repr(array.tolist()).encode())
