@@ -11,6 +11,7 @@ import numpy as np
 
 from noisyfit._random import RandomStreams, spawn_streams
 from noisyfit._ranks import sharing
+from noisyfit.base._leaks import holds_rows
 from noisyfit.base._odd_labels import warn_of_odd_labels
 from noisyfit.base._pooling import doubt_of_own_rows
 from noisyfit.base._row_choices import row_weights, unlabeled_rows, validation_rows
@@ -20,9 +21,7 @@ from noisyfit.data import (
     ImageScaler,
     Rows,
     Scaler,
-    SparseSource,
     TableScaler,
-    TensorSource,
     check_groups,
     check_pred_proba,
     check_trusted,
@@ -113,7 +112,7 @@ class FitTask:
         as some epochs. None: every row for itself.
         """
         source, scaler = self.rows.source, self.scaler
-        if self.groups is not None or not isinstance(source, TensorSource | SparseSource):
+        if self.groups is not None or not holds_rows(source):
             return self.groups
         std = scaler.scaler_.scale_ if isinstance(scaler, TableScaler) else None
         copies = near_copy_groups(source.X, std)
