@@ -41,7 +41,7 @@ from noisyfit.label_quality import (
     with_loss_gap,
 )
 from noisyfit.persistence import FitCheckpoint
-from noisyfit.training import NoisyNet, resolve_device
+from noisyfit.training import NoisyNet, reading_bar, resolve_device
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -424,7 +424,7 @@ def make_task(
     if isinstance(est.standardize, ImageScaler):
         scaler = users_scaler(est.standardize, X)
     elif est.standardize:
-        scaler = fit_scaler(X)
+        scaler = fit_scaler(X, open_bar=reading_bar(type(est).__name__, est.verbose))
     rows = make_rows(X, encoded, resolve_device(est.device), scaler)
     task = FitTask(
         rows=rows if weight is None else rows.with_weights(weight),

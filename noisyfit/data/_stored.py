@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -14,9 +15,11 @@ from noisyfit.data._sliceable import SliceableDataset
 from noisyfit.data._sources import to_device
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from noisyfit.data._scaling import TableScaler
+
+    OpenBar = Callable[[int], Any]
 
 _BLOCK_VALUES = 2**20
 _READ_AT_ONCE = 2**26
@@ -139,13 +142,48 @@ def stored_table(X: Any) -> StoredTable | None:
     return None
 
 
-def identifying_parts(table: StoredTable) -> Iterator[np.ndarray]:
+@contextmanager
+def shown_blocks(
+    table: StoredTable, times: int, open_bar: OpenBar | None
+) -> Iterator[Callable[[], Iterator[np.ndarray]]]:
+    """Give what reads all rows in blocks, as `StoredTable.blocks`, and shows how far it has come.
+
+    Parameters
+    ----------
+    table : StoredTable
+        The rows.
+    times : int
+        How often all rows will be read.
+    open_bar : callable or None
+        Takes the number of rows that will be read, and returns what has ``update(n_rows)`` and
+        ``close()``; None: nothing is shown.
+
+    Yields
+    ------
+    callable
+    """
+    if open_bar is None:
+        yield table.blocks
+        return
+    with closing(open_bar(times * len(table))) as bar:
+
+        def blocks() -> Iterator[np.ndarray]:
+            for block in table.blocks():
+                yield block
+                bar.update(len(block))
+
+        yield blocks
+
+
+def identifying_parts(table: StoredTable, open_bar: OpenBar | None = None) -> Iterator[np.ndarray]:
     """Yield all that a fit of stored rows depends on: how they are shuffled, and their values.
 
     Parameters
     ----------
     table : StoredTable
         The rows, which are read once.
+    open_bar : callable or None, default=None
+        As for `shown_blocks`.
 
     Yields
     ------
@@ -157,7 +195,8 @@ def identifying_parts(table: StoredTable) -> Iterator[np.ndarray]:
         yield np.asarray(min(table.window_rows, int(sizes.sum())))
     if isinstance(table, SomeRows):  # blocks are not in their order
         yield table.rows
-    yield from table.blocks()
+    with shown_blocks(table, 1, open_bar) as blocks:
+        yield from blocks()
 
 
 def column_names(X: Any) -> list[str] | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
@@ -37,6 +37,7 @@ from noisyfit.dynamics import DynamicsRecorder, TrainingDynamics
 from noisyfit.persistence._names import identifier_of
 from noisyfit.persistence._object_tree import Decoder, Encoder
 from noisyfit.persistence._tensor_file import read_tensors, write_tensors
+from noisyfit.training import reading_bar
 
 FORMAT, VERSION = "noisyfit.checkpoint", 1
 _IDENTITY, _CURRENT, _PREVIOUS = "fit.json", "current.safetensors", "previous.safetensors"
@@ -359,7 +360,7 @@ def identity_of_fit(est: Any, X: Any, y: np.ndarray, beside: dict[str, Any]) -> 
     packages = ("noisyfit", "torch", "numpy")
     return {
         "estimator": _class_name(type(est)),
-        "X": hash_values(X),
+        "X": hash_values(X, reading_bar(type(est).__name__, est.verbose)),
         "y": hash_values(y),
         **{name: hash_values(None if v is None else np.asarray(v)) for name, v in beside.items()},
         **{f"version of {name}": version(name) for name in packages},
@@ -397,7 +398,7 @@ def _class_name(cls: type) -> str:
     return identifier_of(f"{cls.__module__}:{cls.__qualname__}").replace(":", ".")
 
 
-def hash_values(value: Any) -> str:
+def hash_values(value: Any, open_bar: Callable[[int], Any] | None = None) -> str:
     """Hash rows or labels; of Parquet files the rows, which are read once more.
 
     Of other data sets it is the length and the shape of a row alone: a transform with chance in it
@@ -407,6 +408,8 @@ def hash_values(value: Any) -> str:
     ----------
     value : array-like, CSR matrix, list of arrays, torch Dataset or None
         What to hash, its types and shapes included.
+    open_bar : callable, default=None
+        Shows how far Parquet files are read, see `noisyfit.data.fit_scaler`.
 
     Returns
     -------
@@ -417,7 +420,7 @@ def hash_values(value: Any) -> str:
     if isinstance(value, Dataset):
         table = stored_table(value)
         size = [len(value), *row_shape(value)]  # type: ignore[arg-type]
-        value = np.asarray(size) if table is None else identifying_parts(table)
+        value = np.asarray(size) if table is None else identifying_parts(table, open_bar)
     if sparse.issparse(value):
         value = [value.data, value.indices, value.indptr, np.asarray(value.shape)]
     for array in value if isinstance(value, list | Iterator) else [np.asarray(value)]:
