@@ -8,6 +8,8 @@ from datetime import timedelta
 from functools import cache
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from _estimators import CHECKED, QUICKER, SEMI_SUPERVISED, name_of
@@ -18,6 +20,7 @@ from torch.utils.data import Dataset
 
 from noisyfit import DLTClassifier, DynamicsLSTMDetector, MetaRelabelClassifier, MILDSelector
 from noisyfit import _ranks as ranks_module
+from noisyfit.data import parquet_dataset
 
 N_ROWS = 101  # seven batches of 16 rows, the last of which has 5: nothing divides evenly
 SHORT = {"max_epochs": 3, "batch_size": 16, "random_state": 0}
@@ -157,6 +160,10 @@ def in_two(rank, folder):
         found[f"random_state {type(state).__name__}"] = fitted(est, *table())
     X, y = table()
     found["other y"] = refusal(MILDSelector(**SHORT), X, y if rank == 0 else 1 - y.clip(max=1))
+    path = folder / f"rows-{rank}.parquet"
+    columns = {f"x{j}": column for j, column in enumerate((X + 0.01 * rank).T)}
+    pq.write_table(pa.table(columns | {"y": y}), path)
+    found["other files"] = refusal(MILDSelector(**SHORT), parquet_dataset(path, label="y"), y)
     found["other lr"] = refusal(MILDSelector(lr=0.1 * (1 + rank), **SHORT), X, y)
     for name in ("stopped", "resumed"):
         found[name] = refusal(checkpointed(folder / name, fails=True), X, y)
@@ -284,7 +291,10 @@ def test_the_ranks_agree_on_a_seed(two):
     assert_equal(fitted(same, *table()), first["random_state RandomState"])
 
 
-@pytest.mark.parametrize(("name", "what"), [("other y", "y"), ("other lr", "parameter lr")])
+OTHER_FITS = [("other y", "y"), ("other files", "X"), ("other lr", "parameter lr")]
+
+
+@pytest.mark.parametrize(("name", "what"), OTHER_FITS)
 def test_a_rank_that_fits_something_else_is_named(two, name, what):
     for of_rank in two[:2]:
         told, _ = of_rank[name]

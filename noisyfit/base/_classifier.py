@@ -32,7 +32,7 @@ from noisyfit.base._judging import (
     judging_stages,
     reach_verdict,
 )
-from noisyfit.base._leaks import doubts_of_leaks, find_leaks
+from noisyfit.base._leaks import doubts_of_leaks, find_leaks, not_looked_for
 from noisyfit.base._names import refuse_names
 from noisyfit.base._pooling import doubt_of_own_rows
 from noisyfit.base._same_fit import check_same_result
@@ -325,6 +325,9 @@ class BaseNoisyClassifier(
         contradicted = predicted != task.y if verdict is None else verdict.contradicted
         names = getattr(self, "feature_names_in_", None)
         self._leaks = doubts_of_leaks(find_leaks(task), contradicted[task.judged], names)
+        folds = task.verdict is not None and self._judge_epochs() > 0
+        folds |= getattr(self, "recording", None) == "held_out" or bool(task.validation.any())
+        self._unsearched = not_looked_for(task, trainer.row_shape, folds)
         self._compare_with_plain(task, predicted, result.plain_predicted)
 
     def _compare_with_plain(

@@ -11,6 +11,7 @@ import numpy as np
 
 from noisyfit._random import RandomStreams, spawn_streams
 from noisyfit._ranks import sharing
+from noisyfit.base._leaks import holds_rows
 from noisyfit.base._odd_labels import warn_of_odd_labels
 from noisyfit.base._pooling import doubt_of_own_rows
 from noisyfit.base._row_choices import row_weights, unlabeled_rows, validation_rows
@@ -20,9 +21,7 @@ from noisyfit.data import (
     ImageScaler,
     Rows,
     Scaler,
-    SparseSource,
     TableScaler,
-    TensorSource,
     check_groups,
     check_pred_proba,
     check_trusted,
@@ -42,7 +41,7 @@ from noisyfit.label_quality import (
     with_loss_gap,
 )
 from noisyfit.persistence import FitCheckpoint
-from noisyfit.training import NoisyNet, resolve_device
+from noisyfit.training import NoisyNet, reading_bar, resolve_device
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,7 +112,7 @@ class FitTask:
         as some epochs. None: every row for itself.
         """
         source, scaler = self.rows.source, self.scaler
-        if self.groups is not None or not isinstance(source, TensorSource | SparseSource):
+        if self.groups is not None or not holds_rows(source):
             return self.groups
         std = scaler.scaler_.scale_ if isinstance(scaler, TableScaler) else None
         copies = near_copy_groups(source.X, std)
@@ -425,7 +424,7 @@ def make_task(
     if isinstance(est.standardize, ImageScaler):
         scaler = users_scaler(est.standardize, X)
     elif est.standardize:
-        scaler = fit_scaler(X)
+        scaler = fit_scaler(X, open_bar=reading_bar(type(est).__name__, est.verbose))
     rows = make_rows(X, encoded, resolve_device(est.device), scaler)
     task = FitTask(
         rows=rows if weight is None else rows.with_weights(weight),

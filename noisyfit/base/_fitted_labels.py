@@ -243,6 +243,7 @@ class FittedLabels:
             ranking=self._reason_for_both(),
             n_replaced=int((self._corrected_codes() != self._given_codes)[labeled].sum()),
             audit=() if audit is None else audit.sentences(),
+            unsearched=self.__dict__.get("_unsearched"),  # files of earlier versions have none
             seen=seen,
         )
 

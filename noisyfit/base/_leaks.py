@@ -1,13 +1,14 @@
-"""Labels that may have got into the table: doubts of columns that tell them."""
+"""Labels that may have got into the table: doubts of columns that tell them, and of unseen rows."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
 import torch
 
 from noisyfit.data import (
+    Source,
     SparseSource,
     StoredSource,
     TellingColumns,
@@ -24,6 +25,44 @@ _STORED_ROWS = 4_096
 """Rows at most that are read of a table on the disk, spread over all of it."""
 _UNUSED = 0.05
 """Share of the labels that networks contradict from which on they have not learned the codes."""
+
+
+def holds_rows(source: Source) -> TypeGuard[TensorSource | SparseSource]:
+    """Say whether all rows are in memory, which is where they are compared with each other."""
+    return isinstance(source, TensorSource | SparseSource)
+
+
+def not_looked_for(task: FitTask, row_shape: tuple[int, ...], folds: bool) -> str | None:
+    """Say what was not looked for in rows that are not in memory.
+
+    Parameters
+    ----------
+    task : FitTask
+        Rows and labels.
+    row_shape : tuple of int
+        Shape of a row; () of several inputs by name.
+    folds : bool
+        Whether rows were judged by nets that are not to know them.
+
+    Returns
+    -------
+    str or None
+        A sentence or two; None if nothing was left out.
+    """
+    if holds_rows(task.rows.source):
+        return None
+    missed, advice = [], ""
+    if folds and task.groups is None:
+        missed.append("near copies of rows")
+        advice = (
+            " Networks that have learned from a copy are no judges of a row: pass copies as groups "
+            "of fit."
+        )
+    if len(row_shape) == 1 and not isinstance(task.rows.source, StoredSource):
+        missed.append("columns that tell the labels")
+    if not missed:
+        return None
+    return f"Not looked for, as the rows are not in memory: {' and '.join(missed)}.{advice}"
 
 
 def find_leaks(task: FitTask) -> TellingColumns | None:
@@ -48,7 +87,7 @@ def find_leaks(task: FitTask) -> TellingColumns | None:
         sample = judged[:: max(1, -(-len(judged) // _STORED_ROWS))]
         X = source.gather(torch.from_numpy(sample)).cpu()
         return telling_columns(X, task.y[sample], np.arange(len(sample)))
-    if not isinstance(source, TensorSource | SparseSource) or source.X.ndim != 2:
+    if not holds_rows(source) or source.X.ndim != 2:
         return None
     return telling_columns(source.X, task.y, judged)
 

@@ -41,7 +41,7 @@ from noisyfit.data._sources import (
     View,
     as_tensor,
 )
-from noisyfit.data._stored import StoredSource
+from noisyfit.data._stored import StoredSource, identifying_parts, stored_table
 from noisyfit.data._telling_columns import TellingColumns, telling_columns
 
 __all__ = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,7 +16,10 @@ from noisyfit.data._rows import Rows
 from noisyfit.data._scaling import TableScaler, flat_columns
 from noisyfit.data._sliceable import SliceableDataset
 from noisyfit.data._sources import Source, SparseSource, StreamSource, TensorSource, as_inputs
-from noisyfit.data._stored import StoredSource, stored_table
+from noisyfit.data._stored import StoredSource, shown_blocks, stored_table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Scaler = ImageScaler | TableScaler
 
@@ -24,13 +27,16 @@ Scaler = ImageScaler | TableScaler
 _SCALER_ROWS = 2048
 
 
-def fit_scaler(X: Any) -> Scaler | None:
+def fit_scaler(X: Any, *, open_bar: Callable[[int], Any] | None = None) -> Scaler | None:
     """Learn the scale of ``uint8`` images or of a table; other inputs are taken as they are.
 
     Parameters
     ----------
     X : ndarray, CSR matrix or Dataset
         Checked inputs. Of images, at most 2,048 rows spread over the data set are looked at.
+    open_bar : callable, default=None
+        Shows how far the rows of a table on the disk are read: takes the number of rows, each time
+        that one is read counted, and returns what has ``update(n_rows)`` and ``close()``.
 
     Returns
     -------
@@ -47,7 +53,11 @@ def fit_scaler(X: Any) -> Scaler | None:
     shape, table = row_shape(X), stored_table(X)
     if len(shape) == 1 and (table is not None or not isinstance(X, Dataset)):
         scaler = TableScaler()
-        scaler = scaler.fit(X) if table is None else scaler.fit_blocks(table.blocks)
+        if table is None:
+            scaler.fit(X)
+        else:
+            with shown_blocks(table, 2, open_bar) as blocks:
+                scaler.fit_blocks(blocks)
         why, columns = flat_columns(scaler.scaler_, (X if table is None else table).dtype)
         if len(columns):
             more = f" and {len(columns) - 5} more" if len(columns) > 5 else ""

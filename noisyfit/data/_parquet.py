@@ -78,8 +78,9 @@ def parquet_dataset(
     small beside the buffer, or rows in random order.
 
     Columns are standardised as those of an array are, from two passes over the files before the
-    training. What needs all rows at once is left out: the search for near copies and for columns
-    that tell the labels, and the neighbors and scikit-learn classifiers of `ConsensusClassifier`.
+    training. Columns that tell the labels are looked for in a sample of the rows. What needs all
+    rows at once is left out: the search for near copies, which ``summary()`` of a fit says, and the
+    neighbors and scikit-learn classifiers of `ConsensusClassifier`.
 
     Rows are read by pyarrow's threads, in the process that trains: ``num_workers`` has no effect.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -14,9 +15,11 @@ from noisyfit.data._sliceable import SliceableDataset
 from noisyfit.data._sources import to_device
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from noisyfit.data._scaling import TableScaler
+
+    OpenBar = Callable[[int], Any]
 
 _BLOCK_VALUES = 2**20
 _READ_AT_ONCE = 2**26
@@ -92,26 +95,26 @@ class SomeRows:
     """Some of the rows of a stored table, as ``torch.utils.data.Subset`` chooses them."""
 
     def __init__(self, table: StoredTable, rows: np.ndarray) -> None:
-        self._table, self._rows = table, rows
+        self._table, self.rows = table, rows
         self.dtype: np.dtype = table.dtype
         self.shape: tuple[int, ...] = (len(rows), *table.shape[1:])
         self.shard_rows, self.window_rows = table.shard_rows, table.window_rows
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.rows)
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         """Read rows by their numbers among these."""
-        return self._table.take(self._rows[rows])
+        return self._table.take(self.rows[rows])
 
     def shards_of(self, rows: np.ndarray) -> np.ndarray:
         """Return the shards that rows are of."""
-        return self._table.shards_of(self._rows[rows])
+        return self._table.shards_of(self.rows[rows])
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Read all rows in blocks, in the order in which they lie on the disk."""
         step = max(1, _BLOCK_VALUES // max(1, int(np.prod(self.shape[1:]))))
-        order = np.sort(self._rows)
+        order = np.sort(self.rows)
         for start in range(0, len(order), step):
             yield self._table.take(order[start : start + step])
 
@@ -137,6 +140,63 @@ def stored_table(X: Any) -> StoredTable | None:
     if isinstance(X, np.ndarray) and X.nbytes >= _READ_AT_ONCE and is_mapped(X):
         return MappedArray(X)
     return None
+
+
+@contextmanager
+def shown_blocks(
+    table: StoredTable, times: int, open_bar: OpenBar | None
+) -> Iterator[Callable[[], Iterator[np.ndarray]]]:
+    """Give what reads all rows in blocks, as `StoredTable.blocks`, and shows how far it has come.
+
+    Parameters
+    ----------
+    table : StoredTable
+        The rows.
+    times : int
+        How often all rows will be read.
+    open_bar : callable or None
+        Takes the number of rows that will be read, and returns what has ``update(n_rows)`` and
+        ``close()``; None: nothing is shown.
+
+    Yields
+    ------
+    callable
+    """
+    if open_bar is None:
+        yield table.blocks
+        return
+    with closing(open_bar(times * len(table))) as bar:
+
+        def blocks() -> Iterator[np.ndarray]:
+            for block in table.blocks():
+                yield block
+                bar.update(len(block))
+
+        yield blocks
+
+
+def identifying_parts(table: StoredTable, open_bar: OpenBar | None = None) -> Iterator[np.ndarray]:
+    """Yield all that a fit of stored rows depends on: how they are shuffled, and their values.
+
+    Parameters
+    ----------
+    table : StoredTable
+        The rows, which are read once.
+    open_bar : callable or None, default=None
+        As for `shown_blocks`.
+
+    Yields
+    ------
+    ndarray
+    """
+    sizes = table.shard_rows
+    if sizes is not None:  # of a larger window there is but one
+        yield sizes
+        yield np.asarray(min(table.window_rows, int(sizes.sum())))
+    if isinstance(table, SomeRows):  # blocks are not in their order
+        yield table.rows
+    with shown_blocks(table, 1, open_bar) as blocks:
+        yield from blocks()
 
 
 def column_names(X: Any) -> list[str] | None:

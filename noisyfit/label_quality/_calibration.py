@@ -6,6 +6,7 @@ import numpy as np
 from scipy.optimize import brentq, minimize
 from scipy.special import expit, log_expit, logit, ndtri
 from scipy.stats import rankdata
+from sklearn.utils import gen_batches
 
 # Bounds of a and b in the fit, and of b when it is moved so that the mean is the given rate.
 _SLOPES = (1.0, 10.0)
@@ -16,6 +17,8 @@ _STEEPER = (0.3, 3.0)
 """Bounds of what a slope is multiplied with."""
 _GRID = 4_000
 """Rows that a slope is found on."""
+_BLOCK = 2**16
+"""Rows that are computed at a time."""
 
 
 def break_ties(values: np.ndarray, order: np.ndarray) -> np.ndarray:
@@ -39,15 +42,33 @@ def break_ties(values: np.ndarray, order: np.ndarray) -> np.ndarray:
     >>> break_ties(np.array([2.0, 0.0, 2.0]), np.array([0.1, 0.5, 0.9])).round(2)
     array([1.2, 0. , 2.8])
     """
-    levels, level = np.unique(values, return_inverse=True)
+    levels, level = _distinct(values)
     if len(levels) == 1:
         gap = np.ones(1)
     else:
         gaps = np.diff(levels)
         gap = np.minimum(np.append(gaps, np.inf), np.insert(gaps, 0, np.inf))
-    _, rank = np.unique(order, return_inverse=True)
-    middle = max(rank.max() / 2, 0.5)
-    return values + 0.4 * gap[level] * (rank / middle - 1 if rank.max() else 0.0)
+    moved = 0.4 * gap[level]
+    del levels, level, gap  # there may be as many as rows, which may be more than memory
+    rank = _distinct(order)[1]
+    last = rank.max()
+    moved *= rank / max(last / 2, 0.5) - 1 if last else 0.0
+    moved += values
+    return moved
+
+
+def _distinct(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct values and the place of each row's, as `np.unique` in half the memory."""
+    order = np.argsort(values)
+    ordered = values[order]
+    new = np.ones(len(values), dtype=bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
+    levels = ordered[new]
+    del ordered
+    place: np.ndarray = np.empty(len(values), np.int32 if len(values) < 2**31 else np.int64)
+    place[order] = np.cumsum(new, dtype=place.dtype)
+    place -= 1
+    return levels, place
 
 
 def normal_scores(values: np.ndarray) -> np.ndarray:
@@ -107,25 +128,37 @@ def calibrate(scores: np.ndarray, wrong: np.ndarray, rate: float | None = None) 
     True
     """
     low, high = scores.min(), scores.max()
-    s = (scores - low) / (high - low) * 2 - 1 if high > low else np.zeros(len(scores))
+    s = (scores - low) / (high - low) if high > low else np.full(len(scores), 0.5)
+    s *= 2
+    s -= 1
     n_wrong = int(np.count_nonzero(wrong))
-    target = np.where(wrong, (n_wrong + 1) / (n_wrong + 2), 1 / (len(wrong) - n_wrong + 2))
+    if_wrong, if_right = (n_wrong + 1) / (n_wrong + 2), 1 / (len(wrong) - n_wrong + 2)
+    # Sums are of all rows at once, as their rounding depends on that; all else is done by blocks.
+    values, residual = np.empty(len(s)), np.empty(len(s))
 
     def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        z = parameters[0] * s + parameters[1]
-        residual = expit(z) - target
-        value = -np.mean(target * log_expit(z) + (1 - target) * log_expit(-z))
-        return value, np.array([np.mean(residual * s), np.mean(residual)])
+        for rows in gen_batches(len(s), _BLOCK):
+            z, target = parameters[0] * s[rows], np.where(wrong[rows], if_wrong, if_right)
+            z += parameters[1]
+            residual[rows] = expit(z) - target
+            values[rows] = target * log_expit(z) + (1 - target) * log_expit(-z)
+        value = -values.mean()
+        return value, np.array([np.multiply(residual, s, out=values).mean(), residual.mean()])
+
+    def curve(slope: float, offset: float) -> np.ndarray:
+        np.multiply(slope, s, out=values)
+        np.add(values, offset, out=values)
+        return expit(values, out=values)
 
     fit = minimize(loss, x0=[3.0, 0.0], jac=True, bounds=[_SLOPES, _OFFSETS], method="L-BFGS-B")
     slope, offset = fit.x
     if rate is not None:
-        excess = [expit(slope * s + b).mean() - rate for b in _RATE_OFFSETS]
+        excess = [curve(slope, b).mean() - rate for b in _RATE_OFFSETS]
         if excess[0] < 0 < excess[1]:
-            offset = brentq(lambda b: expit(slope * s + b).mean() - rate, *_RATE_OFFSETS)
+            offset = brentq(lambda b: curve(slope, b).mean() - rate, *_RATE_OFFSETS)
         else:
             offset = _RATE_OFFSETS[int(excess[1] <= 0)]
-    return expit(slope * s + offset)
+    return curve(slope, offset)
 
 
 def calibrate_judged(
@@ -157,6 +190,8 @@ def calibrate_judged(
     >>> bool(p[0] > p[1] > p[2] == 0)
     True
     """
+    if not trusted.any():  # without a copy of the scores
+        return calibrate(scores, wrong, rate)
     probabilities, judged = np.zeros(len(trusted)), ~trusted
     if judged.any():
         probabilities[judged] = calibrate(scores[judged], wrong[judged], rate)

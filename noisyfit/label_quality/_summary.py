@@ -68,6 +68,7 @@ def summarize(
     ranking: str | None = None,
     n_replaced: int | None = None,
     audit: Sequence[str] = (),
+    unsearched: str | None = None,
     seen: np.ndarray | None = None,
 ) -> Summary:
     """Describe the labels of a data set in a few lines, whether to believe them first.
@@ -106,6 +107,8 @@ def summarize(
         Number of rejected labels that were replaced; None: nothing is said of it.
     audit : sequence of str, default=()
         What is said of the audit that the numbers come from; empty: they come from none.
+    unsearched : str or None, default=None
+        What was not looked for, and so is among neither doubts nor beliefs; None: nothing is said.
     seen : ndarray of shape (n_samples,), bool, default=None
         Rows that somebody has verified and need not review. None: none.
 
@@ -133,6 +136,7 @@ def summarize(
     lines = [
         f"{name} on {n_rows:,} labels of {len(classes)} classes",
         *(_verdict(doubts, noise_rate, interval) if doubts or not audit else ()),
+        *([] if unsearched is None else [unsearched]),
         *audit,
         f"Wrong by {'the audit' if audit else 'estimate'}: {about}. Rejected: {n_rejected:,}.",
     ]

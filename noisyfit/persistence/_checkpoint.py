@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
@@ -31,11 +32,12 @@ from noisyfit._random import (
     states_beside_torch,
 )
 from noisyfit._ranks import leads, sharing
-from noisyfit.data import ImageScaler, row_shape
+from noisyfit.data import ImageScaler, identifying_parts, row_shape, stored_table
 from noisyfit.dynamics import DynamicsRecorder, TrainingDynamics
 from noisyfit.persistence._names import identifier_of
 from noisyfit.persistence._object_tree import Decoder, Encoder
 from noisyfit.persistence._tensor_file import read_tensors, write_tensors
+from noisyfit.training import reading_bar
 
 FORMAT, VERSION = "noisyfit.checkpoint", 1
 _IDENTITY, _CURRENT, _PREVIOUS = "fit.json", "current.safetensors", "previous.safetensors"
@@ -358,7 +360,7 @@ def identity_of_fit(est: Any, X: Any, y: np.ndarray, beside: dict[str, Any]) -> 
     packages = ("noisyfit", "torch", "numpy")
     return {
         "estimator": _class_name(type(est)),
-        "X": hash_values(X),
+        "X": hash_values(X, reading_bar(type(est).__name__, est.verbose)),
         "y": hash_values(y),
         **{name: hash_values(None if v is None else np.asarray(v)) for name, v in beside.items()},
         **{f"version of {name}": version(name) for name in packages},
@@ -396,15 +398,18 @@ def _class_name(cls: type) -> str:
     return identifier_of(f"{cls.__module__}:{cls.__qualname__}").replace(":", ".")
 
 
-def hash_values(value: Any) -> str:
-    """Hash rows or labels; of a data set on disk the length and the shape of a row alone.
+def hash_values(value: Any, open_bar: Callable[[int], Any] | None = None) -> str:
+    """Hash rows or labels; of Parquet files the rows, which are read once more.
 
-    A transform with chance in it gives another input whenever a row is read.
+    Of other data sets it is the length and the shape of a row alone: a transform with chance in it
+    gives another input whenever a row is read.
 
     Parameters
     ----------
     value : array-like, CSR matrix, list of arrays, torch Dataset or None
         What to hash, its types and shapes included.
+    open_bar : callable, default=None
+        Shows how far Parquet files are read, see `noisyfit.data.fit_scaler`.
 
     Returns
     -------
@@ -413,10 +418,12 @@ def hash_values(value: Any) -> str:
     """
     digest = hashlib.sha256()
     if isinstance(value, Dataset):
-        value = np.asarray([len(value), *row_shape(value)])  # type: ignore[arg-type]
+        table = stored_table(value)
+        size = [len(value), *row_shape(value)]  # type: ignore[arg-type]
+        value = np.asarray(size) if table is None else identifying_parts(table, open_bar)
     if sparse.issparse(value):
         value = [value.data, value.indices, value.indptr, np.asarray(value.shape)]
-    for array in value if isinstance(value, list) else [np.asarray(value)]:
+    for array in value if isinstance(value, list | Iterator) else [np.asarray(value)]:
         digest.update(f"{array.dtype} {array.shape}".encode())
         if array.dtype.hasobject:
             digest.update(repr(array.tolist()).encode())

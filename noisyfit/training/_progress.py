@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from skorch.callbacks import Callback
 from tqdm.auto import tqdm
 
+from noisyfit._ranks import leads
 from noisyfit.data import batch_sizes
 from noisyfit.training._expected_time import ExpectedTime
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _SECONDS, _SHARE = 30.0, 0.1
+_NO_MATTER = 3.0
+"""Seconds of reading up to which nothing is said of it."""
 
 
 class EpochProgress(Callback):
@@ -135,7 +142,35 @@ class EpochProgress(Callback):
         self.bar_.close()
 
 
-def progress_bar(total: int, label: str, unit: str, *, disable: bool, leave: bool = True) -> Any:
+def reading_bar(name: str, verbose: int) -> Callable[[int], Any]:
+    """Return what opens a bar over the rows that a fit reads from the disk before it trains.
+
+    Parameters
+    ----------
+    name : str
+        Name of the estimator.
+    verbose : int
+        Its parameter.
+
+    Returns
+    -------
+    callable
+        Takes the number of rows. Nothing is shown of what takes less than three seconds.
+    """
+    disable = verbose != 1 or not leads()
+    return partial(
+        progress_bar,
+        label=f"{name} reading",
+        unit="row",
+        disable=disable,
+        leave=False,
+        delay=_NO_MATTER,
+    )
+
+
+def progress_bar(
+    total: int, label: str, unit: str, *, disable: bool, leave: bool = True, delay: float = 0.0
+) -> Any:
     """Return a bar of tqdm, or what writes lines where a bar cannot be redrawn.
 
     Parameters
@@ -150,13 +185,15 @@ def progress_bar(total: int, label: str, unit: str, *, disable: bool, leave: boo
         Show nothing.
     leave : bool, default=True
         Whether the bar stays when it is closed.
+    delay : float, default=0.0
+        Seconds before anything is shown.
 
     Returns
     -------
     tqdm or an object with what noisyfit uses of it
     """
     kind = tqdm if disable or _can_redraw() else _LogLines
-    return kind(total=total, desc=label, unit=unit, disable=disable, leave=leave)
+    return kind(total=total, desc=label, unit=unit, disable=disable, leave=leave, delay=delay)
 
 
 def _can_redraw() -> bool:
@@ -168,7 +205,8 @@ def _can_redraw() -> bool:
 class _LogLines:
     """Lines of a log, with what noisyfit uses of a tqdm bar."""
 
-    def __init__(self, total: int, desc: str, unit: str, **kwargs: Any) -> None:
+    def __init__(self, total: int, desc: str, unit: str, delay: float, **kwargs: Any) -> None:
+        self._delay = delay
         self.total, self.n, self._label, self._unit = total, 0, desc, unit
         self._loss = self._left = ""
         self._started = time.monotonic()
@@ -196,6 +234,8 @@ class _LogLines:
             self._write()
 
     def _write(self) -> None:
+        if time.monotonic() - self._started < self._delay:
+            return
         self._written, self._written_at = self.n, time.monotonic()
         elapsed = tqdm.format_interval(self._written_at - self._started)
         told = f"{self._label}: {self._unit} {self.n}/{self.total}"

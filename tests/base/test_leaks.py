@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
+from torch.utils.data import Dataset
 
 from noisyfit import MILDSelector, load
 from noisyfit.base import _leaks
@@ -108,3 +111,50 @@ def test_a_label_in_a_table_on_the_disk_is_doubted_too(stored, tmp_path, monkeyp
     assert est.doubts_[0].startswith(f"{named} alone tells every given label.")
     est.fit(on_the_disk(NOISE), GIVEN)
     assert not any("given label." in doubt for doubt in est.doubts_)
+
+
+class Streamed(Dataset):
+    """Vectors that are read one by one."""
+
+    targets = GIVEN
+
+    def __len__(self):
+        return N
+
+    def __getitem__(self, i):
+        return torch.tensor(NOISE[i], dtype=torch.float32), int(GIVEN[i])
+
+
+def unsearched(est):
+    return [line for line in est.summary().splitlines() if line.startswith("Not looked for")]
+
+
+def test_the_summary_says_what_was_not_looked_for(tmp_path):
+    pd.DataFrame(NOISE, columns=list("abcde")).assign(y=GIVEN).to_parquet(tmp_path / "rows.parquet")
+    stored = parquet_dataset(tmp_path / "rows.parquet", label="y")
+    streamed = Streamed()
+    judged = MILDSelector(rounds=1, **QUICK | {"judge_epochs": 2})
+    judged.set_params(iterator_train__num_workers=0)
+    not_judged = clone(judged).set_params(judge_epochs=0)
+    copies = "near copies of rows"
+    columns = "columns that tell the labels"
+    begin = "Not looked for, as the rows are not in memory: "
+    advice = (
+        "Networks that have learned from a copy are no judges of a row: pass copies as groups of "
+        "fit."
+    )
+    est = clone(judged).fit(stored)
+    assert unsearched(est) == [f"{begin}{copies}. {advice}"]
+    assert "Not looked for" in est.summary().splitlines()[1 + max(1, len(est.doubts_) + 1)]
+    est.save(tmp_path / "est.noisyfit")
+    assert load(tmp_path / "est.noisyfit").summary() == est.summary()
+    assert unsearched(clone(judged).fit(streamed)) == [f"{begin}{copies} and {columns}. {advice}"]
+    assert unsearched(clone(judged).fit(stored, groups=np.arange(N) // 2)) == []
+    # Nobody judges: there is no fold that a copy could be in.
+    assert unsearched(clone(not_judged).fit(stored)) == []
+    assert unsearched(clone(not_judged).fit(streamed)) == [f"{begin}{columns}."]
+    for params in ({"recording": "held_out"}, {"validation_fraction": 0.2}):
+        assert unsearched(clone(not_judged).set_params(**params).fit(stored)) == [
+            f"{begin}{copies}. {advice}"
+        ]
+    assert unsearched(clone(judged).fit(NOISE, GIVEN)) == []

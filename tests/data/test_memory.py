@@ -12,8 +12,10 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from torch.utils.data import TensorDataset
 
+from noisyfit import MILDSelector
 from noisyfit.data import fit_scaler, make_rows
 from noisyfit.data._checks import check_X, check_X_y
+from noisyfit.label_quality import break_ties, calibrate_judged
 
 CPU = torch.device("cpu")
 RNG = np.random.default_rng(0)
@@ -154,3 +156,25 @@ def test_a_tensor_data_set_is_not_copied():
     X = torch.zeros(5, 3)
     rows = make_rows(TensorDataset(X), np.zeros(5, dtype=np.int64), CPU, None)
     assert rows.source.X.data_ptr() == X.data_ptr()
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_breaking_ties_and_calibrating_take_few_numbers_a_row(trusted):
+    n_rows = 200_000
+    levels, order = RNG.integers(40, size=n_rows).astype(float), RNG.normal(size=n_rows)
+    wrong, verified = RNG.random(n_rows) < 0.2, (RNG.random(n_rows) < 0.01) & trusted
+    assert peak(lambda: break_ties(levels, order))[1] < 40 * n_rows
+    # Those that nobody verified are copied, and what becomes of them is.
+    limit = 42 + 18 * trusted
+    assert peak(lambda: calibrate_judged(order, wrong, 0.2, verified))[1] < limit * n_rows
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_what_a_fit_takes_for_each_row(rounds):
+    n_rows = 100_000
+    X, y = RNG.normal(size=(n_rows, 2)).astype(np.float32), RNG.integers(3, size=n_rows)
+    est = MILDSelector(
+        rounds=rounds, max_epochs=2, judge_epochs=0, batch_size=8192, module__hidden=(8,)
+    )
+    clone(est).fit(X[:500], y[:500])  # what is loaded by the first fit does not count
+    assert peak(lambda: est.fit(X, y))[1] < 130 * n_rows

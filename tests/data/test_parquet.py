@@ -19,6 +19,7 @@ from noisyfit.data import SliceableDataset, parquet_dataset
 from noisyfit.data._dataset_items import dataset_targets
 from noisyfit.data._make_rows import fit_scaler, make_rows
 from noisyfit.data._stored import StoredSource
+from noisyfit.training import _progress
 
 CPU = torch.device("cpu")
 N, GROUP = 60, 7
@@ -211,6 +212,26 @@ def test_a_fit_by_windows_is_the_same_again(path):
     np.testing.assert_array_equal(first.noise_scores_, second.noise_scores_)
     whole = clone(QUICK).fit(parquet_dataset(path, NAMES, "y"))
     assert (first.noise_scores_ != whole.noise_scores_).any()
+
+
+def test_reading_before_the_training_is_shown(path, tmp_path, capsys, monkeypatch):
+    est = MILDSelector(rounds=1, max_epochs=1, judge_epochs=0, random_state=0)
+
+    def told(**params):
+        clone(est).set_params(**params).fit(parquet_dataset(path, NAMES, "y"))
+        err = capsys.readouterr().err
+        assert "\r" not in err
+        return [line.split(",")[0] for line in err.splitlines() if "reading" in line]
+
+    assert told(verbose=1) == []  # it takes no time
+    monkeypatch.setattr(_progress, "_NO_MATTER", 0.0)
+    # Twice for the scale; a row group of 7 is more than a tenth of 60 rows, two are of 120.
+    rows = (14, 28, 42, 56, 74, 88, 102, 116, 120)
+    assert told(verbose=1) == [f"MILDSelector reading: row {n}/{2 * N}" for n in rows]
+    assert told(verbose=0) == told(verbose=2) == []
+    assert told(verbose=1, standardize=False) == []
+    known = [f"MILDSelector reading: row {min(n, N)}/{N}" for n in range(7, 65, 7)]
+    assert told(verbose=1, standardize=False, checkpoint=tmp_path / "fit") == known
 
 
 def test_standardize_false_takes_the_numbers_as_they_are(path):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-from noisyfit.label_quality import break_ties, calibrate, calibrate_judged
+from noisyfit.label_quality import _calibration, break_ties, calibrate, calibrate_judged
 
 few_levels = st.lists(
     st.tuples(st.integers(-20, 20), st.integers(-50, 50)), min_size=1, max_size=60
@@ -60,6 +60,34 @@ def test_all_tied():
     np.testing.assert_allclose(
         break_ties(np.full(3, 7.0), np.array([2.0, 9.0, 5.0])), [6.6, 7.4, 7.0]
     )
+
+
+def plainly_broken(values, order):
+    """`break_ties` as it is defined, whatever memory it takes."""
+    levels, level = np.unique(values, return_inverse=True)
+    gaps = np.r_[np.inf, np.diff(levels), np.inf]
+    gap = np.minimum(gaps[1:], gaps[:-1]) if len(levels) > 1 else np.ones(1)
+    _, rank = np.unique(order, return_inverse=True)
+    middle = max(rank.max() / 2, 0.5)
+    return values + 0.4 * gap[level] * (rank / middle - 1 if rank.max() else 0.0)
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 999, 10_001])
+def test_ties_are_broken_to_the_last_bit_as_defined(n_rows):
+    rng = np.random.default_rng(n_rows)
+    few, any_value = rng.integers(-3, 3, n_rows).astype(float), rng.normal(size=n_rows)
+    for values in (few, any_value, np.zeros(n_rows)):
+        for order in (any_value, few, np.zeros(n_rows), any_value.astype(np.float16)):
+            np.testing.assert_array_equal(break_ties(values, order), plainly_broken(values, order))
+
+
+@pytest.mark.parametrize("rate", [None, 0.2])
+def test_blocks_of_rows_change_no_bit(rate, monkeypatch):
+    scores, wrong = scores_and_verdict(3, n=1001)
+    whole = calibrate(scores, wrong, rate)
+    for rows in (1000, 64, 7):
+        monkeypatch.setattr(_calibration, "_BLOCK", rows)
+        np.testing.assert_array_equal(calibrate(scores, wrong, rate), whole)
 
 
 def scores_and_verdict(seed, n=400, slope=4.0):

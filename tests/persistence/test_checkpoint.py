@@ -9,6 +9,8 @@ import time
 from queue import Empty
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from scipy import sparse
@@ -24,6 +26,7 @@ from noisyfit import (
     MetaRelabelClassifier,
     MILDSelector,
 )
+from noisyfit.data import SliceableDataset, parquet_dataset
 from noisyfit.dynamics import DynamicsRecorder, SelectionQuality
 from noisyfit.modules import MLP
 from noisyfit.persistence._checkpoint import FitCheckpoint
@@ -207,6 +210,43 @@ def test_another_fit_is_refused_by_name(change, message, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=message):
         cls(**params | own | change).fit(fit.pop("X"), fit.pop("y"), **fit)
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def written(path, inputs, group=40):
+    table = pa.table({f"x{j}": column for j, column in enumerate(inputs.T)} | {"y": Y})
+    pq.write_table(table, path, row_group_size=group)
+    return path
+
+
+@pytest.mark.parametrize("some", [False, True])
+def test_other_rows_in_parquet_files_of_the_same_shape_are_refused(some, tmp_path, monkeypatch):
+    def rows(path, order=slice(None), **buffer):
+        found = parquet_dataset(path, label="y", **buffer)
+        return SliceableDataset(found, np.arange(149, 9, -1)[order]) if some else found
+
+    small = {"buffer_bytes": 2 * 40 * 4 * 8}
+    est = MILDSelector(rounds=1, max_epochs=3, checkpoint=tmp_path / "fit", random_state=0)
+    path = written(tmp_path / "rows.parquet", X)
+    whole = clone(est).set_params(checkpoint=None).fit(rows(path, **small))
+    fit_until(15, monkeypatch, clone(est), rows(path, **small))
+    changed = X.copy()
+    # One number, neither the smallest nor the largest: all that a file says of itself is the same.
+    changed[77, 2] = (X[77, 2] + np.median(X[:, 2])) / 2
+    others = {
+        "a value": rows(written(tmp_path / "changed.parquet", changed), **small),
+        "the order": rows(written(tmp_path / "turned.parquet", X[::-1]), **small),
+        "what is shuffled at a time": rows(path),
+        "the row groups": rows(written(tmp_path / "groups.parquet", X, group=39), **small),
+    }
+    if some:
+        swapped = np.r_[1, 0, 2:140]
+        others["which rows"] = rows(path, swapped, **small)
+    for other in others.values():
+        y = rows(path).labels if some else rows(path).targets
+        with pytest.raises(ValueError, match=r"is of another fit, which differs in: X \(now \w+"):
+            clone(est).fit(other, y)
+    moved = path.rename(tmp_path / "moved.parquet")
+    assert_same_fit(whole, clone(est).fit(rows(moved, **small)))
 
 
 def test_a_network_that_is_given_is_told_from_one_of_other_weights(tmp_path, monkeypatch):

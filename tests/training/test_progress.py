@@ -58,6 +58,17 @@ def test_epochs_of_an_interrupted_fit_are_counted(capsys):
     assert "fit: epoch 10/10, loss=0.5" in capsys.readouterr().err
 
 
+def test_of_short_reading_nothing_is_said(capsys, clock):
+    for seconds in (0.1, 1.0):  # a step
+        bar = _progress.reading_bar("fit", verbose=1)(10)
+        for _ in range(10):
+            clock[0] += seconds
+            bar.update()
+        bar.close()
+    told = [line.split(",")[0] for line in capsys.readouterr().err.splitlines()]
+    assert told == [f"fit reading: row {n}/10" for n in range(3, 11)]
+
+
 def test_nothing_is_said_where_it_is_disabled(capsys):
     progress = EpochProgress(3, disable=True)
     progress.stage("first")

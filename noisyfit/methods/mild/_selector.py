@@ -611,20 +611,18 @@ class MILDSelector(BaseNoisyClassifier):
         run = trainer.make_run(self._mode, quantities, progress, **settings)
         for number, epochs in enumerate(lengths, start=1):
             progress.stage(self._round_label(number, n_rounds))
-            rows = np.flatnonzero(dropped_round == 0)
             start = run.dynamics.n_epochs
             epochs = run.train_stage(dropped_round == 0, epochs, f"round {number}")
             trained.append(epochs)
+            rows = np.flatnonzero(dropped_round == 0)
             recent = run.dynamics.epochs(start=start)
-            C = self._metric(run, recent, rows, task)
-            evidence[rows] += self._evidence(C, epochs)
-            found, drop = self._select(C, recent.mean("margin")[rows], task, rows)
-            mixtures.append(found.mixture)
-            rounds.append(found.summary)
-            wrong.append(self._wrong_shares(found, recent, rows))
+            mixture, summary, shares, drop = self._end_round(run, recent, rows, task, evidence)
+            mixtures.append(mixture)
+            rounds.append(summary)
+            wrong.append(shares)
             accuracy = np.nanmean(recent.epochs(start=epochs - 1).correct)
             learned = accuracy > np.bincount(task.y[rows]).max() / len(rows)
-            reason = reason_to_stop(found.summary, wrong[-1][1], learned)
+            reason = reason_to_stop(summary, shares[1], learned)
             if number == n_rounds or (reason and self.rounds == "auto"):
                 break
             dropped_round[rows[drop]] = number
@@ -661,6 +659,20 @@ class MILDSelector(BaseNoisyClassifier):
             predicted=None if self._mode == "held_out" else predicted.astype(np.int64),
             loss_gap=gap,
         )
+
+    def _end_round(
+        self,
+        run: RecordedRun,
+        recent: TrainingDynamics,
+        rows: np.ndarray,
+        task: FitTask,
+        evidence: np.ndarray,
+    ) -> tuple[WeibullMixture | None, Round, tuple[float, float], np.ndarray]:
+        """Add to the evidence, and return what the round found and which of its rows to drop."""
+        C = self._metric(run, recent, rows, task)
+        evidence[rows] += self._evidence(C, recent.n_epochs)
+        found, drop = self._select(C, recent.mean("margin")[rows], task, rows)
+        return found.mixture, found.summary, self._wrong_shares(found, recent, rows), drop
 
     def _metric(
         self, run: RecordedRun, recent: TrainingDynamics, rows: np.ndarray, task: FitTask
@@ -715,13 +727,7 @@ class MILDSelector(BaseNoisyClassifier):
         predicted: np.ndarray,
         final_margin: np.ndarray,
     ) -> tuple[np.ndarray, float, NoiseRateEstimate | None]:
-        wrong = predicted != task.y
-        trained = np.cumsum(lengths)[dropped_round - 1]
-        missed = sum(lengths) - trained
-        total = evidence + missed * np.where(wrong, 1.0, -self.lam)
-        # The final verdict counts as one more epoch: recorded margins are float16 and can tie.
-        margin = run.dynamics.mean("margin") * trained + (missed + 1) * final_margin
-        judged = task.judged
+        wrong, judged = predicted != task.y, task.judged
         if not judged.any():
             return np.zeros(task.n_samples), 0.0, None
         rate, gap = float(wrong[judged].mean()), None
@@ -732,12 +738,36 @@ class MILDSelector(BaseNoisyClassifier):
             first_round = run.dynamics.epochs(stop=lengths[0])
             gap = None if self._mode == "held_out" else task.loss_gap(first_round)
             rate = task.rate_among_judged(task.noise_rate(rate, gap))
-        total[judged] = break_ties(total[judged], -margin[judged])
+        total = self._add_up(run, judged, evidence, dropped_round, lengths, wrong, final_margin)
         if self.recording == "auto":
             total = ranked_by_both(task, total)
         scores = noise_scores(task, total, predicted, task.judged_share * rate)
         noise_rate = float(scores.mean()) if task.verdict is None else task.judged_share * rate
         return scores, noise_rate, gap
+
+    def _add_up(
+        self,
+        run: RecordedRun,
+        judged: np.ndarray,
+        evidence: np.ndarray,
+        dropped_round: np.ndarray,
+        lengths: list[int],
+        wrong: np.ndarray,
+        final_margin: np.ndarray,
+    ) -> np.ndarray:
+        """Add the final verdict to the evidence, in place, and break its ties by the margin."""
+        trained = np.cumsum(lengths, dtype=np.int32)[dropped_round - 1]
+        missed = sum(lengths) - trained
+        evidence += missed * np.where(wrong, 1.0, -self.lam)
+        # The final verdict counts as one more epoch: recorded margins are float16 and can tie.
+        margin = run.dynamics.mean("margin")
+        margin *= trained
+        margin += (missed + 1) * final_margin
+        np.negative(margin, out=margin)
+        del trained, missed
+        which = slice(None) if judged.all() else judged  # which copies nothing
+        evidence[which] = break_ties(evidence[which], margin[which])
+        return evidence
 
 
 def _prediction_and_margin(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
