@@ -8,10 +8,12 @@ import tarfile
 import numpy as np
 import pytest
 import torch
-from _trial import GIVEN, MILD, TRUE, X, client, every_estimator
+from _trial import ESTIMATORS, GIVEN, MILD, TRUE, X, client, every_estimator
 from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
+from torch.utils.data import Dataset
 
+from noisyfit import ConsensusClassifier
 from noisyfit.data import HFRows, SliceableDataset
 
 pytestmark = [
@@ -19,6 +21,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:No trusted rows were given:UserWarning"),
 ]
 
+ENSEMBLE = next(est for est in ESTIMATORS if isinstance(est, ConsensusClassifier))
+ESTIMATORS_ALONE = [est for est in ESTIMATORS if est is not ENSEMBLE]
+"""All but the ensemble, whose neighbors have a say in an array and none in streamed rows."""
 HERE = {"iterator_train__num_workers": 0}  # no worker processes for so few rows
 SCALED = ((X - X.mean(0)) / X.std(0)).astype(np.float32)
 
@@ -43,15 +48,35 @@ def pictures(n=48):
     return values.astype(np.uint8), y
 
 
+def fitted_on_hf_rows(est):
+    est = clone(est).set_params(standardize=False, **HERE)
+    est.fit(HFRows(hugging_face(), input="x", label="label"))
+    assert np.mean(est.predict(HFRows(hugging_face())) == TRUE) > 0.8
+    return est
+
+
 @client("datasets")
-@every_estimator
+@pytest.mark.parametrize("est", ESTIMATORS_ALONE, ids=lambda est: type(est).__name__)
 def test_hf_rows(est):
     """`est.fit(HFRows(dataset, input="x", label="label"))`: the scores of an array."""
-    est = clone(est).set_params(standardize=False)
-    found = clone(est).set_params(**HERE).fit(HFRows(hugging_face(), input="x", label="label"))
-    alone = est.fit(SCALED, GIVEN)
-    np.testing.assert_array_equal(found.noise_scores_, alone.noise_scores_)
-    assert np.mean(found.predict(HFRows(hugging_face())) == TRUE) > 0.8
+    alone = clone(est).set_params(standardize=False).fit(SCALED, GIVEN)
+    np.testing.assert_array_equal(fitted_on_hf_rows(est).noise_scores_, alone.noise_scores_)
+
+
+@client("datasets")
+@pytest.mark.parametrize("est", [ENSEMBLE], ids=["ConsensusClassifier"])
+def test_hf_rows_of_an_ensemble(est):
+    """`est.fit(HFRows(dataset, input="x", label="label"))`: the scores of any streamed rows."""
+
+    class Items(Dataset):
+        def __len__(self):
+            return len(SCALED)
+
+        def __getitem__(self, i):
+            return torch.from_numpy(SCALED[i]), int(GIVEN[i])
+
+    alone = clone(est).set_params(standardize=False, **HERE).fit(Items())
+    np.testing.assert_array_equal(fitted_on_hf_rows(est).noise_scores_, alone.noise_scores_)
 
 
 @client("datasets")
