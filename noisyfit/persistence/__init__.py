@@ -4,6 +4,7 @@ from noisyfit.persistence._checkpoint import (
     FitCheckpoint,
     StageCheckpoint,
     hash_values,
+    held_folder,
     identity_of_fit,
 )
 from noisyfit.persistence._estimator_file import load, save_estimator
