@@ -136,7 +136,7 @@ def main() -> None:
         size = 4e-6 * r["n_rows"] * args.columns
         more = "-" if r is first else f"{most - before:,.0f}"
         line = [r["backend"], f"{r['n_rows']:,}", f"{size:,.1f}", f"{most:,.0f}", more]
-        lines.append([*line, max(r["threads"]), len({*r["process"]})])
+        lines.append([*line, f"{max(r['threads']):.0f}", len({*r["process"]})])
     head = ["backend", "rows", "MB of the table", "MB of a worker at most", "more than at first"]
     head += ["threads of torch", "workers"]
     text = (

@@ -153,12 +153,12 @@ def test_cross_validate(cluster):
 
 
 @on_each_cluster
-def test_common_checkpoint(cluster, tmp_path, refused):
-    """`cross_validate(est, X, y)` of an estimator with `checkpoint="folder"`."""
+def test_common_checkpoint(cluster, tmp_path):
+    """`checkpoint="folder"` in `cross_validate(est, X, y)` is refused: the folds would share it."""
     est = clone(MILD).set_params(checkpoint=tmp_path)
     with (
         joblib.parallel_config(cluster),
-        refused(ValueError, "is in use by another fit|is of another fit"),
+        pytest.raises(ValueError, match=r"is in use by another fit|is of another fit"),
     ):
         cross_validate(est, X, GIVEN, cv=2, n_jobs=-1, error_score="raise")
 
@@ -205,8 +205,8 @@ def test_killed_worker_of_ray(cluster, tmp_path):
 
 
 @on_cluster("ray")
-def test_killed_worker_without_restarts(cluster, tmp_path, refused):
-    """A worker that is killed, without `ray_remote_args=`."""
+def test_killed_worker_without_restarts(cluster, tmp_path):
+    """A worker that is killed, without `ray_remote_args=`: the search ends with an error."""
     ray = pytest.importorskip("ray")
-    with refused(ray.exceptions.RayActorError, "worker process has died"):
+    with pytest.raises(ray.exceptions.RayActorError, match="worker process has died"):
         search_with_a_kill(tmp_path, backend=cluster)
