@@ -172,9 +172,13 @@ def killed_once(folder):
 
     def score(est, X, y):
         (folder / f"{len(list(folder.iterdir()))}-{os.getpid()}").touch()
-        if len(list(folder.iterdir())) >= 4 and not (folder / "killed").exists():
-            (folder / "killed").touch()
-            os.kill(os.getpid(), signal.SIGKILL)
+        if len(list(folder.iterdir())) >= 4:
+            try:
+                (folder / "killed").mkdir()  # by one process alone
+            except FileExistsError:
+                pass
+            else:
+                os.kill(os.getpid(), signal.SIGKILL)
         return est.score(X, y)
 
     return score
@@ -182,11 +186,13 @@ def killed_once(folder):
 
 def search_with_a_kill(folder, **config):
     """Search with a worker that is killed, and in this process."""
-    search = GridSearchCV(clone(MILD).set_params(rounds=1), GRID, cv=FOLDS)
+    scoring = killed_once(folder)
+    # No clone of it, which would have copies of the folds that no worker holds.
+    search = GridSearchCV(clone(MILD).set_params(rounds=1), GRID, cv=FOLDS, scoring=scoring)
     with joblib.parallel_config(**config):
-        found = clone(search).set_params(n_jobs=-1, scoring=killed_once(folder)).fit(ROWS, LABELS)
-    alone = search.fit(ROWS, LABELS)
+        found = search.set_params(n_jobs=-1).fit(ROWS, LABELS)
     assert (folder / "killed").exists()
+    alone = clone(search).set_params(n_jobs=None, scoring=None).fit(ROWS, LABELS)
     assert_same_search(found, alone)
 
 
