@@ -21,6 +21,7 @@ from torch.utils.data import Dataset
 from noisyfit import DLTClassifier, DynamicsLSTMDetector, MetaRelabelClassifier, MILDSelector
 from noisyfit import _ranks as ranks_module
 from noisyfit.data import parquet_dataset
+from noisyfit.persistence import held_folder
 
 N_ROWS = 101  # seven batches of 16 rows, the last of which has 5: nothing divides evenly
 SHORT = {"max_epochs": 3, "batch_size": 16, "random_state": 0}
@@ -168,6 +169,8 @@ def in_two(rank, folder):
     for name in ("stopped", "resumed"):
         found[name] = refusal(checkpointed(folder / name, fails=True), X, y)
     found["resumed"] = fitted(checkpointed(folder / "resumed"), X, y)
+    with held_folder(folder / "held" if rank == 0 else None):
+        found["held"] = refusal(checkpointed(folder / "held"), X, y)
     if rank == 0:  # the last one: rank 1 does not come
         ranks_module._timeout_of_users = lambda: timedelta(seconds=1)
         found["absent"] = refusal(MILDSelector(**SHORT), X, y)
@@ -316,6 +319,13 @@ def test_a_stopped_fit_goes_on_with_as_many_ranks_or_in_one_process(two, tmp_pat
         assert_equal(one, of_rank["resumed"])
     assert list((folder / "stopped").glob("stage-*.safetensors"))
     assert_equal(one, fitted(checkpointed(folder / "stopped"), *table()))
+
+
+def test_a_folder_that_another_fit_uses_is_refused_on_all_ranks(two):
+    first, second, _ = two
+    assert "is in use by another fit" in first["held"][0]
+    assert second["held"][0].startswith("OtherRankError: Rank 0 of 2 has failed")
+    assert "is in use by another fit" in second["held"][0]
 
 
 def test_a_group_of_one_process_changes_nothing(tmp_path):

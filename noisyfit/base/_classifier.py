@@ -51,7 +51,7 @@ from noisyfit.data import (
 )
 from noisyfit.dynamics import DynamicsRecorder
 from noisyfit.label_quality import MIN_SHARE_OF_CLASS
-from noisyfit.persistence import save_estimator
+from noisyfit.persistence import held_folder, save_estimator
 from noisyfit.training import (
     SCHEDULES,
     Stage,
@@ -236,7 +236,7 @@ class BaseNoisyClassifier(
         FloatingPointError
             If training diverges.
         """
-        with shared_fit() as ranks:
+        with shared_fit() as ranks, held_folder(self.checkpoint):
             task = make_task(
                 self, X, y, trusted, self.checkpoint, sample_weight, groups, pred_proba
             )

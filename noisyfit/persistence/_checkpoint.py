@@ -58,6 +58,7 @@ class FitCheckpoint:
     ``fit.json`` says of what it is the fit. ``stage-001.safetensors`` and so on are the ends of
     completed stages. ``current.safetensors`` is the state after the last epoch of the stage that
     runs, ``previous.safetensors`` that after the epoch before, should the other one be damaged.
+    ``lock`` is held by the fit that runs, by `held_folder`.
     """
 
     def __init__(self, folder: str | Path) -> None:

@@ -80,12 +80,24 @@ def test_search_by_cross_validation():
     assert np.mean(best.predict(X) == TRUE) > 0.8
 
 
-def test_its_own_search():
-    """`OptunaSearchCV(est, distributions)` of optuna-integration."""
+@pytest.mark.filterwarnings("ignore:OptunaSearchCV is experimental")
+@pytest.mark.filterwarnings("ignore:`optuna.terminator` module has been deprecated")
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_its_own_search(n_jobs):
+    """`OptunaSearchCV(est, distributions, n_jobs={n_jobs})`: each trial scores as by itself."""
     pytest.importorskip("optuna_integration", reason="optuna-integration is not installed")
     optuna = quiet(pytest.importorskip("optuna"))
     from optuna_integration import OptunaSearchCV
 
-    rates = {"lr": optuna.distributions.FloatDistribution(0.01, 0.1, log=True)}
-    search = OptunaSearchCV(clone(MILD), rates, cv=2, n_trials=2, random_state=0).fit(X, GIVEN)
+    rates = {"lr": optuna.distributions.FloatDistribution(0.0001, 0.1, log=True)}
+    search = OptunaSearchCV(
+        clone(MILD), rates, cv=2, n_trials=4, n_jobs=n_jobs, random_state=0, error_score="raise"
+    ).fit(X, GIVEN)
+    assert len(search.trials_) == 4
+    for trial in search.trials_:
+        alone = cross_val_score(clone(MILD).set_params(**trial.params), X, GIVEN, cv=2)
+        assert trial.value == alone.mean()
+    assert len({trial.value for trial in search.trials_}) > 1
+    best = clone(MILD).set_params(**search.best_params_).fit(X, GIVEN)
+    np.testing.assert_array_equal(search.best_estimator_.noise_scores_, best.noise_scores_)
     assert search.score(X, TRUE) > 0.8
