@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +24,8 @@ def held_folder(folder: str | Path | None) -> Iterator[None]:
     The lock is one of the operating system's, which ends with the process that holds it, however
     that ends: a fit that was killed leaves none behind. Other threads, processes and machines see
     it, those that share the folder by a file system with locks, as NFS is. Of processes that share
-    a fit, the first one holds it.
+    a fit, the first one holds it. Where nothing can be written, as on a medium that is for reading
+    only, nothing is held: a fit that is complete is read from there, any other cannot go on.
 
     Parameters
     ----------
@@ -49,5 +51,10 @@ def held_folder(folder: str | Path | None) -> Iterator[None]:
             "cross-validation fit many, with checkpoint=None. If no such fit runs, since its "
             f"machine was lost, delete the file {_LOCK!r} in the folder."
         ) from None
+    except OSError:
+        if os.access(path.parent, os.W_OK):
+            raise
+        yield
+        return
     with held:
         yield

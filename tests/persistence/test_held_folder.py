@@ -1,5 +1,6 @@
 """Two fits at once never share the folder of a checkpoint."""
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -110,3 +111,17 @@ def test_no_checkpoint_and_a_folder_that_is_not_there(tmp_path, monkeypatch):
         assert not list(Path().iterdir())
     with held_folder("a/b"):
         assert Path("a/b").is_dir()
+
+
+def test_a_complete_fit_is_read_from_where_nothing_can_be_written(tmp_path, monkeypatch):
+    est = clone(EST).set_params(checkpoint=tmp_path)
+    done = clone(est).fit(X, Y)
+
+    def read_only(path, *args, **kwargs):
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr("noisyfit.persistence._held_folder.FileLock", read_only)
+    with pytest.raises(OSError, match="Read-only"):
+        clone(est).fit(X, Y)
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    np.testing.assert_array_equal(clone(est).fit(X, Y).noise_scores_, done.noise_scores_)
