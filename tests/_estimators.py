@@ -34,6 +34,7 @@ QUICKER = [clone(est).set_params(max_epochs=3) for est in QUICK]
 for _est in QUICKER:
     for _name in {"warmup_epochs", "estimation_epochs"} & set(_est.get_params()):
         _est.set_params(**{_name: 2})
+    _est.set_params(judge_epochs=min(_est.judge_epochs, 2))
 """The same where no fit has to find anything."""
 
 SMALL = {

@@ -19,6 +19,7 @@ from _estimators import (
     AS_THEY_COME,
     CHECKED,
     QUICK,
+    QUICKER,
     READERS,
     SEMI_SUPERVISED,
     name_of,
@@ -32,7 +33,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator
 from skorch.callbacks import Callback
 from torch import nn
 from torch.utils.data import Dataset, Subset, TensorDataset
@@ -60,35 +61,61 @@ def expected_failures(est):
 KINDS = ("dense", "sparse")
 
 
-@parametrize_with_checks(CHECKED, expected_failed_checks=expected_failures)
+def name_of_check(check):
+    """Name one of scikit-learn's checks with its arguments."""
+    given = ",".join(f"{key}={value}" for key, value in check.keywords.items())
+    return check.func.__name__ + f"({given})" * bool(given)
+
+
+def parametrize_with_few_checks(estimators, is_quick):
+    """Scikit-learn's checks of estimators; slow but for is_quick(estimator's name, check's)."""
+    params = []
+    for est in estimators:
+        for _, check in estimator_checks_generator(est):
+            why = expected_failures(est).get(check.func.__name__)
+            marks = [pytest.mark.xfail(reason=why)] if why else []
+            name, name_check = type(est).__name__, name_of_check(check)
+            if not is_quick(name, name_check):
+                marks.append(pytest.mark.slow)
+            params.append(pytest.param(est, check, marks=marks, id=f"{name}-{name_check}"))
+    return pytest.mark.parametrize(("estimator", "check"), params)
+
+
+READING = (
+    "check_classifier_data_not_an_array",
+    "check_classifiers_train(readonly_memmap",
+    "check_dtype_object",
+    "check_estimator_sparse_",
+    "check_estimators_dtypes",
+    "check_estimators_nan_inf",
+    "check_n_features_in",
+    "check_positive_only_tag_during_fit",
+    "check_readonly_memmap_input",
+    "check_sample_weight_equivalence",
+    "check_sample_weights_",
+    "check_supervised_y_2d",
+)
+"""Beginnings of the names of checks of how rows and weights are read."""
+
+
+@parametrize_with_few_checks(
+    CHECKED, lambda name, check: name in READERS or not check.startswith(READING)
+)
 def test_sklearn_checks(estimator, check):
     check(estimator)
 
 
-def parametrize_with_few_checks(estimators, few):
-    """Scikit-learn's checks of some estimators, of which those that are not among few are slow."""
-    pairs = [
-        (est, check)
-        for est in estimators
-        for _, check in estimator_checks_generator(est)
-        if check.func.__name__ not in expected_failures(est)
-    ]
-    ids = [f"{type(est).__name__}-{check.func.__name__}" for est, check in pairs]
-    marks = [() if any(name in i for name in few) else pytest.mark.slow for i in ids]
-    return pytest.mark.parametrize(
-        ("estimator", "check"),
-        [pytest.param(*pair, marks=m, id=i) for pair, m, i in zip(pairs, marks, ids, strict=True)],
-    )
-
-
 @parametrize_with_few_checks(
     AS_THEY_COME,
-    (
-        "check_class_weight_classifiers",
-        "check_classifiers_classes",
-        "check_fit_idempotent",
-        "check_no_attributes_set_in_init",
-        "check_parameters_default_constructible",
+    lambda _, check: (
+        check
+        in (
+            "check_class_weight_classifiers",
+            "check_classifiers_classes",
+            "check_fit_idempotent",
+            "check_no_attributes_set_in_init",
+            "check_parameters_default_constructible",
+        )
     ),
 )
 def test_sklearn_checks_of_default_settings(estimator, check):
@@ -99,7 +126,9 @@ def test_sklearn_checks_of_default_settings(estimator, check):
 @pytest.mark.parametrize("output", ["pandas", pytest.param("polars", marks=pytest.mark.slow)])
 @parametrize_with_few_checks(
     [AS_THEY_COME[-1], *CHECKED],
-    ("check_dtype_object", "MILDSelector-check_classifiers_classes"),
+    lambda name, check: (
+        check == "check_dtype_object" or (name, check) == (READERS[0], "check_classifiers_classes")
+    ),
 )
 def test_sklearn_checks_under_a_global_output(estimator, check, output, monkeypatch):
     if output == "polars":
@@ -114,6 +143,12 @@ def test_sklearn_checks_under_a_global_output(estimator, check, output, monkeypa
 
 EVERY = [*QUICK, *SEMI_SUPERVISED]
 BY_READERS = pytest.mark.parametrize("est", slow_but(READERS, EVERY), indirect=True)
+# Where two fits are compared, or nothing has to be found:
+BRIEF = [*QUICKER, *SEMI_SUPERVISED]
+BRIEFLY_BY_READERS = pytest.mark.parametrize("est", slow_but(READERS, BRIEF), indirect=True)
+BRIEFLY = pytest.mark.parametrize(
+    "est", slow_but([name_of(est) for est in QUICKER], BRIEF), indirect=True
+)
 BY_ONE = pytest.mark.parametrize("est", slow_but(READERS[:1], EVERY), indirect=True)
 
 
@@ -149,11 +184,11 @@ TRUSTED[np.setdiff1d(np.arange(0, len(X), 4), FLIPPED)] = True
 _FITS = {}
 
 
-def fit_once(est, trusted=None, rows=X):
-    """Return a copy of the estimator fitted on rows and GIVEN, which is done once in a process."""
-    key = (repr(est), None if trusted is None else trusted.tobytes(), rows.tobytes())
+def fit_once(est, trusted=None, rows=X, y=GIVEN):
+    """Return a copy of the estimator fitted on rows and labels, which is done once in a process."""
+    key = (repr(est), joblib.hash((rows, y, trusted)))
     if key not in _FITS:
-        _FITS[key] = clone(est).fit(rows, GIVEN, trusted=trusted)
+        _FITS[key] = clone(est).fit(rows, y, trusted=trusted)
     return deepcopy(_FITS[key])
 
 
@@ -268,6 +303,7 @@ def test_rows_sorted_by_class_do_no_harm(est):
 # Randomness
 
 
+@BRIEFLY
 def test_same_random_state_same_fit(est):
     one, other = fit_once(est), clone(est).fit(X, GIVEN)
     assert_same_fit(one, other)
@@ -275,6 +311,7 @@ def test_same_random_state_same_fit(est):
     assert_same_fit(one, other.fit(X, GIVEN))
 
 
+@BRIEFLY
 @pytest.mark.parametrize("random_state", [1, None])
 def test_another_random_state_another_fit(est, random_state):
     one = fit_once(est)
@@ -283,6 +320,7 @@ def test_another_random_state_another_fit(est, random_state):
     assert not np.array_equal(one.predict_proba(X), other.predict_proba(X))
 
 
+@BRIEFLY_BY_READERS  # the streams are made of it before a method sees it
 def test_a_random_state_instance_moves_on(est):
     est.set_params(random_state=np.random.RandomState(0))
     first = est.fit(X, GIVEN).noise_scores_
@@ -313,6 +351,7 @@ def global_state():
     )
 
 
+@BRIEFLY
 @pytest.mark.parametrize("random_state", [0, None])
 def test_global_state_is_left_alone(est, random_state):
     before = global_state()
@@ -320,6 +359,7 @@ def test_global_state_is_left_alone(est, random_state):
     assert global_state() == before
 
 
+@BRIEFLY
 def test_global_seeds_have_no_influence(est):
     one = fit_once(est)
     with torch.random.fork_rng():
@@ -327,6 +367,7 @@ def test_global_seeds_have_no_influence(est):
         assert_same_fit(one, clone(est).fit(X, GIVEN))
 
 
+@BRIEFLY
 def test_torch_may_be_told_to_use_deterministic_algorithms_only(est):
     expected = fit_once(est)
     torch.use_deterministic_algorithms(True)
@@ -353,7 +394,7 @@ def test_cross_validation_in_processes_finds_the_same(est):
 # Labels
 
 
-@BY_READERS
+@BRIEFLY_BY_READERS
 @pytest.mark.parametrize(
     "names",
     [
@@ -394,13 +435,13 @@ def reference(est):
     return fit_once(est, TRUSTED)
 
 
-@BY_READERS
+@BRIEFLY_BY_READERS
 def test_lists(est, reference):
     est.fit(X.tolist(), GIVEN.tolist(), trusted=TRUSTED.tolist())
     assert_same_fit(est, reference)
 
 
-@BY_READERS
+@BRIEFLY_BY_READERS
 def test_data_frame_with_an_odd_index(est, reference):
     index = [f"row {i % 7}" for i in range(len(X))]  # not even unique
     frame = pd.DataFrame(X, columns=list("abcd"), index=index)
@@ -413,7 +454,7 @@ def test_data_frame_with_an_odd_index(est, reference):
         est.predict(frame.rename(columns={"a": "z"}))
 
 
-@BY_READERS
+@BRIEFLY_BY_READERS
 @pytest.mark.parametrize("kind", [sparse.csr_matrix, sparse.csr_array, sparse.csc_matrix])
 def test_sparse_rows(est, kind):
     est.set_params(standardize=False)
@@ -429,7 +470,7 @@ def test_sparse_rows_are_standardised(est):
     assert most_suspicious(est.fit(X_scaled, GIVEN)) == set(FLIPPED)
 
 
-@BY_READERS
+@BRIEFLY_BY_READERS
 @pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int64, np.uint8])
 def test_other_dtypes(est, dtype):
     values = np.rint(X * 8 - X.min() * 8).astype(dtype)  # integers that all these types hold
@@ -438,7 +479,7 @@ def test_other_dtypes(est, dtype):
     assert est.predict_proba(values).dtype == np.float32
 
 
-@BY_READERS
+@BRIEFLY_BY_READERS
 @pytest.mark.parametrize("layout", ["fortran", "strided", "reversed", "read-only", "tensor"])
 def test_memory_layouts(est, reference, layout):
     laid_out = {
@@ -477,15 +518,22 @@ def on_images(est):
     return est.set_params(batch_size=8, module__width=8, judge_epochs=3 * est.judge_epochs)
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
-def test_images(est, dtype):
-    pixels, given, flipped = images()
-    pixels = pixels if dtype == np.uint8 else pixels.astype(dtype) / 255
+def assert_images_are_fitted(est, pixels, given, flipped):
     on_images(est).fit(pixels, given)
     assert_contract(est, given)
     assert most_suspicious(est, 2) == set(flipped)
     assert est.n_features_in_ == 1
     assert est.predict_proba(pixels).shape == (32, 2)
+
+
+def test_images(est):
+    assert_images_are_fitted(est, *images())
+
+
+@BY_READERS
+def test_images_of_floats(est):
+    pixels, given, flipped = images()
+    assert_images_are_fitted(est, pixels / 255, given, flipped)
 
 
 def test_channels_last_images_are_refused(est):
@@ -535,7 +583,7 @@ class InputsOnly(WithTargets):
 NO_WORKERS = {"iterator_train__num_workers": 0}
 
 
-@BY_READERS
+@BRIEFLY_BY_READERS
 @pytest.mark.parametrize("source", ["items", "targets", "subset", "inputs"])
 def test_streamed_data_set(est, source):
     if isinstance(est, ConsensusClassifier):
@@ -571,7 +619,7 @@ class Jittered(WithTargets):
         return np.float32(0.1 * drawn) + self.X[i], self.targets[i]
 
 
-@BY_READERS
+@BRIEFLY_BY_READERS
 def test_transforms_that_draw_at_random_are_repeated_and_leave_no_trace(est):
     est.set_params(standardize=False, **NO_WORKERS)
     dataset, before = Jittered(X, GIVEN), global_state()
@@ -603,7 +651,7 @@ def test_data_set_and_labels_of_different_length_are_refused(est):
         est.fit(WithTargets(X, GIVEN), GIVEN[:-1])
 
 
-@BY_READERS
+@BRIEFLY_BY_READERS
 def test_fit_resample_of_a_data_set_is_a_subset(est):
     dataset = WithTargets(X, GIVEN)
     kept, y = est.set_params(**NO_WORKERS).fit_resample(dataset, None)
@@ -639,6 +687,7 @@ def test_no_one_holds_the_logits_of_all_rows(est, monkeypatch):
         est.predict_proba(X)
 
 
+@BRIEFLY
 @pytest.mark.parametrize("recording", [None, "held_out"])
 def test_records_in_a_folder_change_nothing(est, recording, tmp_path):
     if recording is not None:
@@ -707,6 +756,7 @@ def test_bad_input_is_refused(est, make, message):
         est.fit(rows, y)
 
 
+@BRIEFLY
 def test_a_class_with_a_single_row(est):
     surplus = np.flatnonzero(np.equal(GIVEN, 2))[1:]
     rows, y = np.delete(X, surplus, axis=0), np.delete(GIVEN, surplus)
@@ -714,11 +764,13 @@ def test_a_class_with_a_single_row(est):
     assert est.predict_proba(rows).shape == (len(rows), N_CLASSES)
 
 
+@BRIEFLY
 def test_six_rows(est):
     two_of_each = np.argsort(TRUE, kind="stable").reshape(N_CLASSES, -1)[:, :2].ravel()
     assert_contract(est.fit(X[two_of_each], TRUE[two_of_each]), TRUE[two_of_each])
 
 
+@BRIEFLY
 def test_constant_features(est):
     rows = np.zeros((20, 3))
     y = np.arange(20) % 2
@@ -794,7 +846,7 @@ def test_modules_of_any_kind(est, params):
     )
 
 
-@BY_READERS
+@BRIEFLY_BY_READERS
 def test_module_instance_is_untouched(est):
     module = MLP(4, 3, hidden=(8,), batch_norm=True)
     before = {name: value.clone() for name, value in module.state_dict().items()}
@@ -829,6 +881,7 @@ def test_wrong_output_is_explained(est, module, got):
         est.set_params(module=module).fit(X, GIVEN)
 
 
+@BRIEFLY
 def test_batch_norm_meets_no_batch_of_one_row(est):
     est.set_params(module__batch_norm=True, batch_size=8)
     n = 8 * 8 + 1
@@ -849,15 +902,16 @@ class Spy(Callback):
         self.seen.append(net)
 
 
-@pytest.mark.parametrize("named", [False, True])
-def test_the_users_callbacks_are_called_themselves(est, named, monkeypatch):
+@BRIEFLY
+def test_the_users_callbacks_are_called_themselves(est, monkeypatch):
     monkeypatch.setattr(Spy, "calls", 0)
-    spy = Spy()
-    callbacks = [("spy", spy)] if named else [spy]
+    named, nameless = Spy(), Spy()
+    callbacks = [("spy", named), nameless]
     est.set_params(callbacks=callbacks).fit(X, GIVEN)
-    assert Spy.calls == len(spy.seen) >= len(est.history_) > 0
+    assert Spy.calls / 2 == len(named.seen) == len(nameless.seen) >= len(est.history_) > 0
     assert est.callbacks is callbacks
-    assert not [c for _, c in est.net_.callbacks_ if c is spy], "the fitted net lets them go"
+    left = [c for _, c in est.net_.callbacks_ if c is named or c is nameless]
+    assert not left, "the fitted net lets them go"
 
 
 class Interrupting(Callback):
@@ -874,6 +928,7 @@ def test_ctrl_c_ends_the_fit(est, verbose):
     assert global_state() == before
 
 
+@BRIEFLY
 def test_one_progress_bar(est, capfd, monkeypatch):
     monkeypatch.setattr("noisyfit.training._progress._can_redraw", lambda: True)
     monkeypatch.setattr("noisyfit.training._expected_time._WORTH_SAYING", np.inf)  # on any machine
@@ -914,6 +969,7 @@ def test_lines_in_a_log(est, capfd, monkeypatch):
     assert all(stage.optional for stage in others)
 
 
+@BRIEFLY
 def test_silent_by_default(est, capfd):
     est.set_params(verbose=0).fit(X, GIVEN).predict(X)
     assert capfd.readouterr() == ("", "")
@@ -922,6 +978,7 @@ def test_silent_by_default(est, capfd):
 # Copies
 
 
+@BRIEFLY
 def test_pickle_is_small_and_predicts_the_same(est, tmp_path):
     rows = np.concatenate([X, np.random.default_rng(0).normal(size=(len(X), 2000))], axis=1)
     rows = rows.astype(np.float32)
@@ -941,6 +998,7 @@ def test_pickle_is_small_and_predicts_the_same(est, tmp_path):
         assert copy.get_params() == est.get_params()
 
 
+@BRIEFLY
 def test_clone_takes_parameters_only(est):
     est = fit_once(est.set_params(module__hidden=(8,), optimizer__momentum=0.5))
     copy = clone(est)
@@ -961,6 +1019,7 @@ def test_pipeline(est):
     assert layers[0].out_features == 16
 
 
+@BY_READERS
 @pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_grid_search(est, n_jobs):
     grid = [
@@ -973,6 +1032,7 @@ def test_grid_search(est, n_jobs):
     assert most_suspicious(search.best_estimator_) == set(FLIPPED)
 
 
+@BY_READERS
 def test_trusted_is_routed_to_each_fold(est):
     with sklearn.config_context(enable_metadata_routing=True):
         result = cross_validate(
@@ -1047,7 +1107,7 @@ def test_fit_resample_returns_the_kept_rows(est):
     assert 0 < len(rows) < len(X)
 
 
-@BY_READERS
+@BRIEFLY_BY_READERS
 def test_fit_resample_keeps_the_container(est):
     index = [f"row {i}" for i in range(len(X))]
     frame, labels = pd.DataFrame(X, index=index, columns=list("abcd")), pd.Series(GIVEN, index)
@@ -1073,38 +1133,6 @@ def run_python(code, **environment):
         text=True,
         env={**os.environ, **environment},
     )
-
-
-WITHOUT_OPTIONAL_PACKAGES = """
-import sys
-from importlib.util import spec_from_loader
-
-class Broken:
-    def find_spec(self, name, path=None, target=None):
-        if name in ("matplotlib", "pandas"):
-            return spec_from_loader(name, self)
-
-    def create_module(self, spec):
-        raise ModuleNotFoundError(f"No module named {spec.name!r}", name=spec.name)
-
-    def exec_module(self, module):
-        pass
-
-sys.meta_path.insert(0, Broken())
-"""
-FIT = """
-import numpy as np
-X = np.arange(40.0).reshape(20, 2)
-noisyfit.MILDSelector(rounds=1, max_epochs=1).fit(X, X[:, 0] > 20).score_labels(X, X[:, 0] > 9)
-"""
-
-
-@pytest.mark.parametrize(
-    "use", ["", pytest.param(FIT, marks=pytest.mark.slow)], ids=["import", "fit"]
-)
-def test_optional_packages_are_not_needed(use):
-    result = run_python(f"{WITHOUT_OPTIONAL_PACKAGES}\nimport noisyfit\n{use}\nprint('done')")
-    assert (result.returncode, result.stdout) == (0, "done\n"), result.stderr
 
 
 # CUDA

@@ -26,7 +26,8 @@ class DebuggedLabels(NamedTuple):
     >>> X, true = make_blobs(300, centers=3, random_state=0, cluster_std=0.7)
     >>> y = true.copy()
     >>> y[:30] = (true[:30] + 1) % 3
-    >>> labels, replaced = debug_labels(MILDSelector(random_state=0), X, y, share=0.1)
+    >>> est = MILDSelector(max_epochs=10, random_state=0)
+    >>> labels, replaced = debug_labels(est, X, y, share=0.1)
     >>> int(replaced.sum()), bool((labels == true).mean() > (y == true).mean())
     (30, True)
     """
@@ -91,7 +92,7 @@ def debug_labels(
     >>> X, y = load_digits(return_X_y=True)
     >>> given = y.copy()
     >>> given[:100] = (y[:100] + 3) % 10
-    >>> est = DynamicsLSTMDetector(max_epochs=20, random_state=0).fit(X, given)
+    >>> est = DynamicsLSTMDetector(max_epochs=10, random_state=0).fit(X, given)
     >>> labels, replaced = debug_labels(est, X, given, share=0.06)
     >>> int(replaced.sum()), bool((labels != y).sum() < 0.5 * (given != y).sum())
     (107, True)

@@ -56,10 +56,11 @@ def label_report(est: BaseNoisyClassifier | Pipeline, X: Any, y: Any = None) -> 
     >>> from sklearn.datasets import load_digits
     >>> from noisyfit import MILDSelector
     >>> from noisyfit.review import label_report
-    >>> X, y = load_digits(return_X_y=True)
+    >>> X, y = (values[:500] for values in load_digits(return_X_y=True))
     >>> given = y.copy()
-    >>> given[:100] = (y[:100] + 3) % 10
-    >>> report = label_report(MILDSelector(random_state=0).fit(X, given), X, given)
+    >>> given[:50] = (y[:50] + 3) % 10
+    >>> est = MILDSelector(max_epochs=10, random_state=0).fit(X, given)
+    >>> report = label_report(est, X, given)
     >>> first = report.iloc[0]
     >>> bool(first.given != y[first.row]), bool(first.suggested == y[first.row])
     (True, True)

@@ -346,7 +346,7 @@ def digits(seed=0, rate=0.4):
 @pytest.mark.parametrize("division", ["gmm", "dlt"])
 def test_digits_with_four_in_ten_labels_wrong(division):
     X, y, given, X_test, y_test = digits()
-    est = DivideMixClassifier(division=division, max_epochs=25, judge_epochs=0, random_state=0)
+    est = DivideMixClassifier(division=division, max_epochs=15, judge_epochs=0, random_state=0)
     est.fit(X, given)
     wrong = given != y
     assert est.score(X_test, y_test) > 0.95

@@ -385,7 +385,7 @@ def digits(rate=0.4, kind="symmetric", n=900):
 def test_no_memorisation_on_digits():
     features, _, given, wrong, rest, y_rest = digits()
     quality = SelectionQuality(~wrong)
-    est = DLTClassifier(max_epochs=25, callbacks=[quality], random_state=0).fit(features, given)
+    est = DLTClassifier(max_epochs=12, callbacks=[quality], random_state=0).fit(features, given)
     plain = DLTClassifier(
         noise_rate=0.0, warmup_epochs=25, ramp_epochs=0, n_views=1, random_state=0, max_epochs=25
     ).fit(features, given)

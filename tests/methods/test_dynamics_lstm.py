@@ -19,7 +19,7 @@ GIVEN, WRONG = corrupt_labels(TRUE, transition_matrix("symmetric", 10, 0.3), 0)
 
 
 def quick(**params):
-    return DynamicsLSTMDetector(**{"max_epochs": 20, "random_state": 0, **params})
+    return DynamicsLSTMDetector(**{"max_epochs": 10, "random_state": 0, **params})
 
 
 def jittered(x):
@@ -70,7 +70,7 @@ def test_the_detector_matters(blind):
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.333])
 def test_a_share_removes_the_highest_scores(share):
-    est = quick(remove=share, max_epochs=10).fit(X, GIVEN)
+    est = quick(remove=share, max_epochs=3).fit(X, GIVEN)
     kept = est.clean_mask_
     assert kept.sum() == int(len(X) * (1 - share))
     assert est.noise_scores_[kept].max() <= est.noise_scores_[~kept].min(initial=1)
@@ -123,7 +123,7 @@ def test_every_class_keeps_rows():
 def test_other_recordings(recording):
     est = quick(recording=recording).fit(X, GIVEN)
     assert auroc(WRONG, est.noise_scores_) > 0.98
-    assert est.dynamics_.given_prob.shape == (len(X), 20)
+    assert est.dynamics_.given_prob.shape == (len(X), 10)
     assert not np.isnan(est.dynamics_.given_prob).any()
 
 
@@ -162,7 +162,7 @@ def own():
 
 def test_a_detector_from_clean_rows(own):
     assert own.recording == "training"
-    assert own.training_length_ == 20
+    assert own.training_length_ == 10
     assert own.noise_rate_ == pytest.approx(0.3, abs=0.05)
     est = quick(detector=own).fit(X[900:], GIVEN[900:])
     assert est.detector_ is own
@@ -206,9 +206,9 @@ def test_noise_that_cannot_be_made(kwargs, message):
 
 
 def test_fine_tuning_changes_a_copy():
-    shipped, n = DynamicsLSTM.pretrained(), 900
+    shipped, n, epochs = DynamicsLSTM.pretrained(), 900, 5
     before = [p.clone() for p in shipped.module_.parameters()]
-    est = quick(detector=shipped, fine_tune=True, max_epochs=10).fit(X[:n], GIVEN[:n])
+    est = quick(detector=shipped, fine_tune=True, max_epochs=epochs).fit(X[:n], GIVEN[:n])
     assert est.detector_ is not shipped
     for old, now in zip(before, shipped.module_.parameters(), strict=True):
         assert torch.equal(old, now)
@@ -216,10 +216,12 @@ def test_fine_tuning_changes_a_copy():
     # Judged again by the tuned one, whose order the scores have.
     order = np.argsort(est.detector_.predict_proba(est.dynamics_.relative_prob), kind="stable")
     assert (np.diff(est.noise_scores_[order]) >= 0).all()
-    again = quick(detector=shipped, fine_tune=True, max_epochs=10).fit(X[:n], GIVEN[:n])
+    again = quick(detector=shipped, fine_tune=True, max_epochs=epochs).fit(X[:n], GIVEN[:n])
     np.testing.assert_array_equal(est.noise_scores_, again.noise_scores_)
     stages = [epoch["stage"] for epoch in est.history_]
-    assert stages == ["recording"] * 10 + ["fine-tuning"] * 10 + ["retraining"] * 10
+    assert stages == [
+        stage for stage in ("recording", "fine-tuning", "retraining") for _ in range(epochs)
+    ]
 
 
 def test_fine_tuning_leaves_suspicious_rows_out():
@@ -244,7 +246,9 @@ def test_a_detector_of_another_recording_is_warned_about():
 
 
 def test_fit_detector_says_how_the_dynamics_were_recorded():
-    detector = quick(recording="held_out", max_epochs=10).fit_detector(X[:600], TRUE[:600])
+    detector = DynamicsLSTM(max_epochs=1, random_state=0)
+    est = quick(recording="held_out", max_epochs=2)
+    detector = est.fit_detector(X[:600], TRUE[:600], detector=detector)
     assert detector.recording == "held_out"
 
 

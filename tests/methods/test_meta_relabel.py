@@ -112,7 +112,7 @@ def test_both_forms_of_the_gradient_give_the_same_fit(form):
 
 def test_one_trusted_row_a_class():
     rows, y, given, trusted, rest, y_rest = digits(0.4, 1, n=500)
-    est = MetaRelabelClassifier(max_epochs=20, random_state=0).fit(rows, given, trusted=trusted)
+    est = MetaRelabelClassifier(max_epochs=12, random_state=0).fit(rows, given, trusted=trusted)
     assert est.score(rest, y_rest) > 0.7
     assert auroc((given != y)[~trusted], est.noise_scores_[~trusted]) > 0.9
 
@@ -414,7 +414,7 @@ def test_open_set_rows_rank_high():
     trusted = np.zeros(len(y), dtype=bool)
     for c in range(6):
         trusted[np.flatnonzero((y == c) & ~replaced)[:10]] = True
-    est = MetaRelabelClassifier(max_epochs=15, random_state=0).fit(rows, y, trusted=trusted)
+    est = MetaRelabelClassifier(max_epochs=8, random_state=0).fit(rows, y, trusted=trusted)
     assert auroc(replaced[~trusted], est.noise_scores_[~trusted]) > 0.85
 
 

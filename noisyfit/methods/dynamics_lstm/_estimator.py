@@ -241,7 +241,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
     >>> from noisyfit.noise import corrupt_labels, transition_matrix
     >>> X, y = load_digits(return_X_y=True)
     >>> given, wrong = corrupt_labels(y, transition_matrix("symmetric", 10, 0.2), 0)
-    >>> est = DynamicsLSTMDetector(max_epochs=20, random_state=0).fit(X, given)
+    >>> est = DynamicsLSTMDetector(max_epochs=10, random_state=0).fit(X, given)
     >>> bool(est.noise_scores_[wrong].mean() > 0.6 > 0.1 > est.noise_scores_[~wrong].mean())
     True
     """

@@ -306,7 +306,7 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
     >>> given = np.random.default_rng(0).integers(3, size=300)  # two of three labels are wrong
     >>> trusted = np.arange(300) < 15
     >>> given[trusted] = y[trusted]
-    >>> est = MetaRelabelClassifier(max_epochs=20, random_state=0).fit(X, given, trusted=trusted)
+    >>> est = MetaRelabelClassifier(max_epochs=10, random_state=0).fit(X, given, trusted=trusted)
     >>> bool((est.predict(X) == y).mean() > 0.9)
     True
     """

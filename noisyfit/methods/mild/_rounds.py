@@ -19,7 +19,7 @@ class Round(NamedTuple):
     >>> from noisyfit import MILDSelector
     >>> X, y = make_blobs(300, centers=3, random_state=0, cluster_std=0.7)
     >>> y[:30] = (y[:30] + 1) % 3
-    >>> first = MILDSelector(random_state=0).fit(X, y).rounds_[0]
+    >>> first = MILDSelector(max_epochs=10, random_state=0).fit(X, y).rounds_[0]
     >>> first.n_rows, first.n_dropped > 0
     (300, True)
     """

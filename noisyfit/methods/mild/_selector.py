@@ -355,13 +355,13 @@ class MILDSelector(BaseNoisyClassifier):
     >>> X, y = make_blobs(300, centers=3, random_state=0, cluster_std=0.7)
     >>> given = y.copy()
     >>> given[:30] = (y[:30] + 1) % 3
-    >>> est = MILDSelector(random_state=0).fit(X, given)
+    >>> est = MILDSelector(max_epochs=10, random_state=0).fit(X, given)
     >>> bool(est.noise_scores_[:30].min() > est.noise_scores_[30:].mean())
     True
 
     The dropped rows help to predict without their labels:
 
-    >>> est = MILDSelector(semi_supervised="mixmatch", final_epochs=10, random_state=0)
+    >>> est = est.set_params(semi_supervised="mixmatch", final_epochs=10)
     >>> bool((est.fit(X, given).predict(X) == y).mean() > 0.95)
     True
     """
