@@ -454,7 +454,8 @@ def test_data_frame_with_an_odd_index(est, reference):
         est.predict(frame.rename(columns={"a": "z"}))
 
 
-@BRIEFLY_BY_READERS
+# The ensemble compares rows with their neighbors besides.
+@pytest.mark.parametrize("est", slow_but((*READERS, "ConsensusClassifier"), BRIEF), indirect=True)
 @pytest.mark.parametrize("kind", [sparse.csr_matrix, sparse.csr_array, sparse.csc_matrix])
 def test_sparse_rows(est, kind):
     est.set_params(standardize=False)
