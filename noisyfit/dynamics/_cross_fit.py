@@ -311,7 +311,7 @@ class MeanProbability(Callback):
         sizes = y.bincount()
         if (predicted == y).sum() <= sizes.max():
             return False
-        changed = y.bincount(weights=(predicted != before).float())
+        changed = y[predicted != before].bincount(minlength=len(sizes))
         return bool((changed / sizes)[sizes > 0].mean() + 1 / len(y) < _SETTLED)
 
     def _keep_best(self, mean: torch.Tensor) -> None:
