@@ -107,13 +107,17 @@ def led_astray(
     return more if abs(t) > _SURE else 0.0
 
 
-def paired_difference(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
+def paired_difference(
+    first: np.ndarray, second: np.ndarray, lead: float = 0.0
+) -> tuple[float, float]:
     """Return the mean of a paired difference, and its t-value.
 
     Parameters
     ----------
     first, second : ndarray of shape (n_samples,), bool
         Which rows either is right in, or wrong.
+    lead : float, default=0.0
+        The t-value is of what the mean is above it.
 
     Returns
     -------
@@ -123,4 +127,4 @@ def paired_difference(first: np.ndarray, second: np.ndarray) -> tuple[float, flo
     mean, n = float(difference.mean()), len(difference)
     # One more row that differs: else few rows that all differ one way would be beyond doubt.
     error = np.sqrt(float(difference.var()) / n + 1 / n**2)
-    return mean, float(mean / error)
+    return mean, float((mean - lead) / error)

@@ -88,7 +88,8 @@ def reach_verdict(
     loss : {"cross_entropy", "early_learning", "auto"}, default="cross_entropy"
         Their loss. ``"auto"``: early-learning regularization if, over the same folds, its networks
         predict more of the given labels than those of cross-entropy, with a t-value of the paired
-        difference above 2, and are not beaten by these where they predict best.
+        difference above 2, and are not beaten by these where they predict best. If some of these
+        ended early, the difference has to be above the 2 % that they might still have gained.
     most_repeated : int, default=MOST_REPEATED
         Rows with a label up to which the networks are asked twice.
 
@@ -134,18 +135,19 @@ def _best_loss(
         early = loss == "early_learning"
         return _cross_fit(task, trainer, folds, epochs, early).proba, loss, None
     plain = _cross_fit(task, trainer, folds, epochs, early_learning=False)
-    reference = plain.proba_of_all[0]
+    # The networks of cross-entropy that ended early are not to lose by that.
+    reference, lead = plain.proba_of_all[0], plain.may_still_gain
 
     def may_win(proba: np.ndarray, so_far: np.ndarray) -> bool:
         rows = task.judged & so_far
-        return not rows.any() or _gain(proba, reference, task, rows)[1] > 0
+        return not rows.any() or _gain(proba, reference, task, rows, lead)[1] > 0
 
     epochs = _early_learning_epochs(epochs)
     trial = _cross_fit(task, trainer, folds[:1], epochs, early_learning=True, goes_on=may_win)
     if not trial.is_complete:
         return plain.proba, "cross_entropy", None
     tried = trial.proba
-    gain, t = _gain(tried[0], reference, task, task.judged)
+    gain, t = _gain(tried[0], reference, task, task.judged, lead)
     _, t_of_best = _gain(tried[0], plain.proba[0], task, task.judged)
     if t <= _SURE or t_of_best <= _BEATEN:
         return plain.proba, "cross_entropy", gain
@@ -206,11 +208,11 @@ def _stacked(trainer: Trainer) -> bool:
 
 
 def _gain(
-    proba: np.ndarray, other: np.ndarray, task: FitTask, rows: np.ndarray
+    proba: np.ndarray, other: np.ndarray, task: FitTask, rows: np.ndarray, lead: float = 0.0
 ) -> tuple[float, float]:
-    """Return by how much more of the given labels are predicted, and the t-value of it."""
+    """Return by how much more of the given labels are predicted, and its t-value above a lead."""
     right, before = (p[rows].argmax(axis=1) == task.y[rows] for p in (proba, other))
-    return paired_difference(right, before)
+    return paired_difference(right, before, lead)
 
 
 def _deal(task: FitTask, labeled: np.ndarray, rng: np.random.Generator) -> np.ndarray:

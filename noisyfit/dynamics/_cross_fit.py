@@ -61,6 +61,9 @@ class CrossFit:
         The same, averaged to the last epoch that was trained.
     is_stacked : bool
         Whether the networks are computed side by side.
+    may_still_gain : float
+        Share of the labels that the networks might have predicted besides, had none ended early: 0
+        if none did, else the 2 % below which a network has settled.
 
     Raises
     ------
@@ -108,6 +111,7 @@ class CrossFit:
         self._folds = [self._checked(np.asarray(fold)) for fold in folds]
         self._template = make_net([]).module_
         self.is_stacked = can_be_stacked(self._template)
+        self.may_still_gain = 0.0
 
     def _checked(self, fold: np.ndarray) -> np.ndarray:
         n_source = len(self._rows.source)
@@ -227,6 +231,8 @@ class CrossFit:
         )
         net = self._make_net([("mean_probability", mean), *callbacks], **of_loss)
         net.train_stage(self._rows.subset(takes), epochs, stage)
+        if len(net.history) < epochs:
+            self.may_still_gain = _SETTLED
         return mean.result()[0], mean.best()[0]
 
 

@@ -12,6 +12,7 @@ from sklearn.datasets import load_digits, make_classification
 from noisyfit import ConsensusClassifier, DynamicsLSTMDetector, MILDSelector, load
 from noisyfit.base import _judging
 from noisyfit.base._judging import _gain
+from noisyfit.dynamics._cross_fit import MeanProbability
 from noisyfit.noise import corrupt_labels, transition_matrix
 from noisyfit.training import EarlyLearningNet
 
@@ -131,6 +132,27 @@ def test_a_loss_that_does_not_win_is_given_up_after_a_fold(gain, n_trained, monk
     assert trained == [240] * n_trained
 
 
+@pytest.mark.parametrize(("ended_early", "n_trained"), [(False, 5), (True, 1)])
+def test_a_loss_does_not_win_by_what_the_other_was_not_trained(ended_early, n_trained, monkeypatch):
+    """A gain of 1.5 %: networks that ended early might have made it up."""
+    trained, train_stage = [], EarlyLearningNet.train_stage
+
+    def counted(net, rows, *args, **kwargs):
+        trained.append(len(rows))
+        return train_stage(net, rows, *args, **kwargs)
+
+    def gain(first, second, lead=0.0):
+        return 0.015, 1000 * (0.015 - lead)
+
+    monkeypatch.setattr(EarlyLearningNet, "train_stage", counted)
+    monkeypatch.setattr(_judging, "paired_difference", gain)
+    monkeypatch.setattr(MeanProbability, "_has_settled", lambda mean: ended_early)
+    module = torch.nn.Sequential(torch.nn.Linear(10, 3))
+    est = MILDSelector(module, rounds=1, judge_epochs=4, retrain=False, **QUICK).fit(X, Y)
+    assert trained[:5] == [240] * n_trained
+    assert est.loss_ == ("cross_entropy" if ended_early else "early_learning")
+
+
 def test_the_gain_and_its_t_value_by_hand():
     y = np.zeros(8, dtype=np.int64)
     wins = np.array([1, 1, 1, 0, 0, 0, 0, 0])
@@ -141,5 +163,7 @@ def test_the_gain_and_its_t_value_by_hand():
     assert mean == pytest.approx(0.5)
     assert t == pytest.approx(0.5 / np.sqrt(0.25 / 6 + 1 / 36))
     assert _gain(other, first, task, task.judged)[1] == -t
+    lead = _gain(first, other, task, task.judged, 0.25)
+    assert lead == (mean, pytest.approx(t / 2))
     # Of the last six rows one differs.
     assert _gain(first, other, task, np.arange(8) >= 2)[0] == pytest.approx(1 / 6)

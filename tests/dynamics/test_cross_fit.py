@@ -242,7 +242,9 @@ def test_a_network_is_trained_no_further_than_its_verdict_moves(monkeypatch):
 
     def means(kind, **settings):
         seen.clear()
-        CrossFit(maker(kind), rows_of(X, y), [fold], **settings).train(30)
+        run = CrossFit(maker(kind), rows_of(X, y), [fold], **settings)
+        run.train(30)
+        assert run.may_still_gain == (0.02 if kind is OwnMLP and not settings else 0)
         nets = dict.fromkeys(net for net, _ in seen)
         return [np.array([mean for net, mean in seen if net is one]) for one in nets]
 
