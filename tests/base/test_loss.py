@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits, make_classification
 from noisyfit import ConsensusClassifier, DynamicsLSTMDetector, MILDSelector, load
 from noisyfit.base import _judging
 from noisyfit.base._judging import _gain
-from noisyfit.dynamics._cross_fit import MeanProbability
+from noisyfit.dynamics._mean_probability import MeanProbability
 from noisyfit.noise import corrupt_labels, transition_matrix
 from noisyfit.training import EarlyLearningNet
 

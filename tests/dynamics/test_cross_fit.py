@@ -11,7 +11,7 @@ from torch.utils.data import TensorDataset
 
 from noisyfit.data import Rows, SparseSource, StreamSource, TensorSource
 from noisyfit.dynamics import CrossFit
-from noisyfit.dynamics._cross_fit import MeanProbability
+from noisyfit.dynamics._mean_probability import MeanProbability
 from noisyfit.dynamics._panel import PanelNet
 from noisyfit.dynamics._recorded_run import N_FOLDS, deal_folds
 from noisyfit.modules import MLP, StackedMLP
