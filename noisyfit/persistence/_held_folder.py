@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +31,8 @@ def held_folder(folder: str | Path | None) -> Iterator[None]:
     Parameters
     ----------
     folder : str, Path or None
-        Made if it is not there. None: there is no checkpoint.
+        Made if it is not there, and removed if the fit ends in an error before it left a state
+        there, as it does where its input cannot be used. None: there is no checkpoint.
 
     Raises
     ------
@@ -41,6 +43,7 @@ def held_folder(folder: str | Path | None) -> Iterator[None]:
         yield
         return
     path = Path(folder) / _LOCK
+    is_new = not path.parent.exists()
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         held = FileLock(path, timeout=0).acquire()
@@ -57,4 +60,9 @@ def held_folder(folder: str | Path | None) -> Iterator[None]:
         yield
         return
     with held:
-        yield
+        try:
+            yield
+        except BaseException:
+            if is_new and os.listdir(path.parent) == [_LOCK]:
+                shutil.rmtree(path.parent, ignore_errors=True)  # Windows keeps what is open
+            raise

@@ -125,3 +125,23 @@ def test_a_complete_fit_is_read_from_where_nothing_can_be_written(tmp_path, monk
         clone(est).fit(X, Y)
     monkeypatch.setattr("os.access", lambda path, mode: False)
     np.testing.assert_array_equal(clone(est).fit(X, Y).noise_scores_, done.noise_scores_)
+
+
+def test_input_that_cannot_be_used_leaves_no_folder(tmp_path):
+    folder = tmp_path / "fit"
+    est = clone(EST).set_params(checkpoint=folder)
+    with pytest.raises(ValueError, match="NaN"):
+        est.fit(np.full_like(X, np.nan), Y)
+    assert not folder.exists()
+    folder.mkdir()  # one that was there stays
+    with pytest.raises(ValueError, match="NaN"):
+        est.fit(np.full_like(X, np.nan), Y)
+    assert folder.exists()
+
+
+def test_a_fit_that_fails_later_keeps_its_state(tmp_path):
+    folder = tmp_path / "fit"
+    est = clone(EST).set_params(checkpoint=folder, callbacks=[Meanwhile(lambda: 1 / 0)])
+    with pytest.raises(ZeroDivisionError):
+        est.fit(X, Y)
+    assert len(list(folder.iterdir())) > 1
