@@ -60,9 +60,12 @@ from noisyfit.training import (
     map_logits,
     predict_classes,
     predict_logits,
+    rows_bar,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sklearn.utils import Tags
 
 _RENAMED = {"_trusted": "trusted_mask_", "_scaler": "scaler_"}
@@ -291,7 +294,7 @@ class BaseNoisyClassifier(
         assert 0 <= result.noise_rate <= 1, "the noise rate lies in [0, 1]"
         net, predicted = result.net.release(), result.predicted
         if predicted is None:  # before anything is set: it may find that training diverged
-            predicted = predict_classes(net, task.rows)
+            predicted = trainer.predict_classes(net)
         self.classes_ = task.classes
         self.trusted_mask_ = task.trusted
         self.validation_mask_ = task.validation
@@ -347,6 +350,10 @@ class BaseNoisyClassifier(
             # Past _set_fitted, fit and scikit-learn's wrapper of it: the line of the user.
             warnings.warn(found.sentence(), UserWarning, stacklevel=5)
 
+    @property
+    def _predicting_bar(self) -> Callable[[int], Any]:
+        return rows_bar(type(self).__name__, self.verbose, "predicting")
+
     def predict(self, X: Any) -> np.ndarray:
         """Predict the class of each row.
 
@@ -360,7 +367,7 @@ class BaseNoisyClassifier(
         ndarray of shape (n_samples,)
         """
         check_is_fitted(self)
-        return self.classes_[predict_classes(self.net_, self.as_rows(X))]
+        return self.classes_[predict_classes(self.net_, self.as_rows(X), self._predicting_bar)]
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Predict the probability of each class.
@@ -376,7 +383,7 @@ class BaseNoisyClassifier(
             Columns in the order of ``classes_``.
         """
         check_is_fitted(self)
-        return softmax(predict_logits(self.net_, self.as_rows(X)), axis=1)
+        return softmax(predict_logits(self.net_, self.as_rows(X), self._predicting_bar), axis=1)
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Predict the logarithm of the probability of each class.
@@ -392,7 +399,7 @@ class BaseNoisyClassifier(
             In nats; finite also where the probability would be rounded to 0.
         """
         check_is_fitted(self)
-        return log_softmax(predict_logits(self.net_, self.as_rows(X)), axis=1)
+        return log_softmax(predict_logits(self.net_, self.as_rows(X), self._predicting_bar), axis=1)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the logits of the network, in the form that scikit-learn gives them.
@@ -408,7 +415,7 @@ class BaseNoisyClassifier(
             The largest is that of the predicted class. For two classes: the second less the first.
         """
         check_is_fitted(self)
-        logits = predict_logits(self.net_, self.as_rows(X))
+        logits = predict_logits(self.net_, self.as_rows(X), self._predicting_bar)
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
@@ -469,7 +476,10 @@ class BaseNoisyClassifier(
             raise ValueError(f"X has {len(rows)} rows, but y has {len(given)} labels.")
         rows = rows.with_labels(given)
         p_given = map_logits(
-            self.net_, rows, lambda logits, y: logits.double().softmax(1).gather(1, y.view(-1, 1))
+            self.net_,
+            rows,
+            lambda logits, y: logits.double().softmax(1).gather(1, y.view(-1, 1)),
+            self._predicting_bar,
         ).ravel()
         n_classes = len(self.classes_)
         rate = np.clip(self.noise_rate_, 1e-3, 1 - 1 / n_classes)

@@ -41,7 +41,7 @@ from noisyfit.label_quality import (
     with_loss_gap,
 )
 from noisyfit.persistence import FitCheckpoint
-from noisyfit.training import NoisyNet, reading_bar, resolve_device
+from noisyfit.training import NoisyNet, resolve_device, rows_bar
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -424,7 +424,8 @@ def make_task(
     if isinstance(est.standardize, ImageScaler):
         scaler = users_scaler(est.standardize, X)
     elif est.standardize:
-        scaler = fit_scaler(X, open_bar=reading_bar(type(est).__name__, est.verbose))
+        bar = rows_bar(type(est).__name__, est.verbose, "reading")
+        scaler = fit_scaler(X, open_bar=bar)
     rows = make_rows(X, encoded, resolve_device(est.device), scaler)
     task = FitTask(
         rows=rows if weight is None else rows.with_weights(weight),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from noisyfit.base._judging import plain_settings
 from noisyfit.dynamics import DynamicsRecorder
-from noisyfit.training import Stage, predict_classes
+from noisyfit.training import Stage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,5 +98,5 @@ def train_plainly(
             "noise_rate='auto' needs a row that is neither trusted nor held back to validate "
             "on. Got none: lower validation_fraction, or give the noise rate."
         )
-    plain = None if task.verdict is None else predict_classes(net, task.rows)
+    plain = None if task.verdict is None else trainer.predict_classes(net)
     return PlainRun(gap, dynamics.early_agreement(task.judged), plain, task.judged_share)

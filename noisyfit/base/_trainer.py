@@ -23,11 +23,13 @@ from noisyfit.training import (
     EpochProgress,
     ExpectedTime,
     NoisyNet,
+    predict_classes,
     resolve_precision,
+    rows_bar,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from torch import nn
 
@@ -82,7 +84,6 @@ class Trainer:
 
     >>> import numpy as np
     >>> from noisyfit.base import BaseNoisyClassifier, FitResult, Trainer
-    >>> from noisyfit.training import predict_classes
     >>> class Plain(BaseNoisyClassifier):
     ...     def __init__(self, module=None, *, max_epochs=10, random_state=None):
     ...         super().__init__(module, max_epochs=max_epochs, random_state=random_state)
@@ -90,7 +91,7 @@ class Trainer:
     ...     def _fit(self, task, trainer: Trainer):
     ...         net = trainer.make_net()
     ...         net.train_stage(task.rows, self.max_epochs)
-    ...         wrong = predict_classes(net, task.rows) != task.y
+    ...         wrong = trainer.predict_classes(net) != task.y
     ...         return FitResult(
     ...             net=net,
     ...             noise_scores=wrong.astype(float),
@@ -264,6 +265,25 @@ class Trainer:
     def name(self) -> str:
         """Name of the estimator, with which its progress bars begin."""
         return type(self._est).__name__
+
+    @property
+    def predicting_bar(self) -> Callable[[int], Any]:
+        """What opens a bar over rows that a trained net predicts."""
+        return rows_bar(self.name, self._est.verbose, "predicting")
+
+    def predict_classes(self, net: NoisyNet) -> np.ndarray:
+        """Predict the codes of the classes of all rows, and show how far that has come.
+
+        Parameters
+        ----------
+        net : NoisyNet
+            A trained net.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), int64
+        """
+        return predict_classes(net, self._task.rows, self.predicting_bar)
 
     def progress(self, total: int, *, leave: bool = True) -> EpochProgress:
         """Open a progress bar; close it at the end.

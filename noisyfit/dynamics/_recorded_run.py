@@ -180,7 +180,9 @@ class RecordedRun:
             net.train_stage(self.rows.subset(keep), epochs, name, left_out)
 
     def map_logits(
-        self, function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+        self,
+        function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+        open_bar: Callable[[int], Any] | None = None,
     ) -> np.ndarray:
         """Apply a function to the logits of all rows, by the nets that were recorded.
 
@@ -188,6 +190,8 @@ class RecordedRun:
         ----------
         function : callable
             As for `noisyfit.training.map_logits`.
+        open_bar : callable, default=None
+            As there, for the rows of each net.
 
         Returns
         -------
@@ -195,10 +199,10 @@ class RecordedRun:
             For ``"held_out"`` the logits are out-of-fold: those of the net that left the row out.
         """
         if len(self._nets) == 1:
-            return map_logits(self._nets[0], self.rows, function)
+            return map_logits(self._nets[0], self.rows, function, open_bar)
         judge = np.maximum(self.fold, 0)
         parts = {
-            fold: map_logits(net, self.rows.subset(judge == fold), function)
+            fold: map_logits(net, self.rows.subset(judge == fold), function, open_bar)
             for fold, net in enumerate(self._nets)
             if (judge == fold).any()
         }

@@ -37,7 +37,7 @@ from noisyfit.dynamics import DynamicsRecorder, TrainingDynamics
 from noisyfit.persistence._names import identifier_of
 from noisyfit.persistence._object_tree import Decoder, Encoder
 from noisyfit.persistence._tensor_file import read_tensors, write_tensors
-from noisyfit.training import reading_bar
+from noisyfit.training import rows_bar
 
 FORMAT, VERSION = "noisyfit.checkpoint", 1
 _IDENTITY, _CURRENT, _PREVIOUS = "fit.json", "current.safetensors", "previous.safetensors"
@@ -361,7 +361,7 @@ def identity_of_fit(est: Any, X: Any, y: np.ndarray, beside: dict[str, Any]) -> 
     packages = ("noisyfit", "torch", "numpy")
     return {
         "estimator": _class_name(type(est)),
-        "X": hash_values(X, reading_bar(type(est).__name__, est.verbose)),
+        "X": hash_values(X, rows_bar(type(est).__name__, est.verbose, "reading")),
         "y": hash_values(y),
         **{name: hash_values(None if v is None else np.asarray(v)) for name, v in beside.items()},
         **{f"version of {name}": version(name) for name in packages},

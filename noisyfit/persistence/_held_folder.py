@@ -63,6 +63,6 @@ def held_folder(folder: str | Path | None) -> Iterator[None]:
         try:
             yield
         except BaseException:
-            if is_new and os.listdir(path.parent) == [_LOCK]:
+            if is_new and list(path.parent.iterdir()) == [path]:
                 shutil.rmtree(path.parent, ignore_errors=True)  # Windows keeps what is open
             raise

@@ -35,7 +35,7 @@ from noisyfit.training._mixup import clean_partner, dominant_factor, mixup
 from noisyfit.training._net import NoisyNet
 from noisyfit.training._param_groups import lr_share
 from noisyfit.training._prediction import map_logits, predict_classes, predict_logits
-from noisyfit.training._progress import EpochProgress, progress_bar, reading_bar
+from noisyfit.training._progress import EpochProgress, progress_bar, rows_bar
 from noisyfit.training._schedule import SCHEDULES, StageSchedule, StepSchedule, check_schedule
 from noisyfit.training._semi_supervised import (
     auto_guessed_weight,

@@ -14,7 +14,7 @@ _WARM, _MEASURED = 3, 20
 """Batches before the clock is started, in which caches fill, and batches that are timed at least"""
 _SECONDS = 2.0
 """for as long as this at least."""
-_WORTH_SAYING = 10.0
+WORTH_SAYING = 10.0
 """Seconds; a fit that takes less is over before anybody has read how long it takes."""
 _OFF = 1.3
 """Factor from which on another estimate is said."""
@@ -178,12 +178,12 @@ class ExpectedTime:
             Such as ``"4 min left"``; empty where it is unknown, or less than 10 seconds.
         """
         least, most = self._left(self._done)
-        return f"{in_words(least, most)} left" if most >= _WORTH_SAYING else ""
+        return f"{in_words(least, most)} left" if most >= WORTH_SAYING else ""
 
     def _sentence(self, at: float, n_timed: int) -> str | None:
         gone = time.monotonic() - self._started
         least, most = (gone + left for left in self._left(at))
-        if most < _WORTH_SAYING:
+        if most < WORTH_SAYING:
             return None
         before, self._said = self._said, (least, most)
         if before is None:

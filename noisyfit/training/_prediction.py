@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import closing
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from noisyfit.training._class_softmax import predicted_class
+from noisyfit.training._progress import progress_bar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,9 +19,14 @@ if TYPE_CHECKING:
     from noisyfit.data import Rows
     from noisyfit.training._net import NoisyNet
 
+_NO_BAR = partial(progress_bar, label="", unit="row", disable=True)
+
 
 def map_logits(
-    net: NoisyNet, rows: Rows, function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    net: NoisyNet,
+    rows: Rows,
+    function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    open_bar: Callable[[int], Any] | None = None,
 ) -> np.ndarray:
     """Compute something from logits in evaluation mode, batch by batch.
 
@@ -31,6 +39,9 @@ def map_logits(
     function : callable
         Takes the logits (n, n_classes) and the labels (n,) of a batch, and returns a tensor of
         n rows.
+    open_bar : callable, default=None
+        Takes the number of rows, and returns what has ``update(n_rows)`` and ``close()``. None:
+        nothing is shown.
 
     Returns
     -------
@@ -53,10 +64,12 @@ def map_logits(
     array([1., 1.], dtype=float32)
     """
     y, parts, finite, start = rows.y[rows.index.to(rows.y.device)], [], [], 0
-    for logits in net.forward_iter(rows, training=False, device=net.device):
-        parts.append(function(logits, y[start : start + len(logits)]))
-        finite.append((logits < torch.inf).all())  # false for NaN; -inf may mask a class
-        start += len(logits)
+    with closing((open_bar or _NO_BAR)(len(rows))) as bar:
+        for logits in net.forward_iter(rows, training=False, device=net.device):
+            parts.append(function(logits, y[start : start + len(logits)]))
+            finite.append((logits < torch.inf).all())  # false for NaN; -inf may mask a class
+            start += len(logits)
+            bar.update(len(logits))
     if not torch.stack(finite).all():  # the last step may have done it: no loss tells of that
         raise FloatingPointError(
             f"Training diverged: after epoch {len(net.history)} the network returns logits "
@@ -65,7 +78,9 @@ def map_logits(
     return torch.cat(parts).cpu().numpy()
 
 
-def predict_logits(net: NoisyNet, rows: Rows) -> np.ndarray:
+def predict_logits(
+    net: NoisyNet, rows: Rows, open_bar: Callable[[int], Any] | None = None
+) -> np.ndarray:
     """Compute the logits of rows in evaluation mode.
 
     Parameters
@@ -74,6 +89,8 @@ def predict_logits(net: NoisyNet, rows: Rows) -> np.ndarray:
         A trained net.
     rows : Rows
         Rows in the order of the result.
+    open_bar : callable, default=None
+        As of `map_logits`.
 
     Returns
     -------
@@ -89,10 +106,12 @@ def predict_logits(net: NoisyNet, rows: Rows) -> np.ndarray:
     >>> predict_logits(NoisyNet(torch.nn.PReLU()).initialize(), rows)
     array([[0.5, 2. ]], dtype=float32)
     """
-    return map_logits(net, rows, lambda logits, y: logits)
+    return map_logits(net, rows, lambda logits, y: logits, open_bar)
 
 
-def predict_classes(net: NoisyNet, rows: Rows) -> np.ndarray:
+def predict_classes(
+    net: NoisyNet, rows: Rows, open_bar: Callable[[int], Any] | None = None
+) -> np.ndarray:
     """Predict the codes of the classes of rows.
 
     Parameters
@@ -101,6 +120,8 @@ def predict_classes(net: NoisyNet, rows: Rows) -> np.ndarray:
         A trained net.
     rows : Rows
         Rows in the order of the result.
+    open_bar : callable, default=None
+        As of `map_logits`.
 
     Returns
     -------
@@ -116,4 +137,4 @@ def predict_classes(net: NoisyNet, rows: Rows) -> np.ndarray:
     >>> predict_classes(NoisyNet(torch.nn.PReLU()).initialize(), rows)
     array([1])
     """
-    return map_logits(net, rows, lambda logits, y: predicted_class(logits))
+    return map_logits(net, rows, lambda logits, y: predicted_class(logits), open_bar)

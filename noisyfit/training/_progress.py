@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from noisyfit._ranks import leads
 from noisyfit.data import batch_sizes
-from noisyfit.training._expected_time import ExpectedTime
+from noisyfit.training._expected_time import WORTH_SAYING, ExpectedTime, in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,8 +142,8 @@ class EpochProgress(Callback):
         self.bar_.close()
 
 
-def reading_bar(name: str, verbose: int) -> Callable[[int], Any]:
-    """Return what opens a bar over the rows that a fit reads from the disk before it trains.
+def rows_bar(name: str, verbose: int, doing: str) -> Callable[[int], Any]:
+    """Return what opens a bar over the rows that a fit reads or predicts outside of its epochs.
 
     Parameters
     ----------
@@ -151,6 +151,8 @@ def reading_bar(name: str, verbose: int) -> Callable[[int], Any]:
         Name of the estimator.
     verbose : int
         Its parameter.
+    doing : str
+        What is done with the rows, such as ``"reading"``.
 
     Returns
     -------
@@ -160,7 +162,7 @@ def reading_bar(name: str, verbose: int) -> Callable[[int], Any]:
     disable = verbose != 1 or not leads()
     return partial(
         progress_bar,
-        label=f"{name} reading",
+        label=f"{name} {doing}",
         unit="row",
         disable=disable,
         leave=False,
@@ -208,13 +210,14 @@ class _LogLines:
     def __init__(self, total: int, desc: str, unit: str, delay: float, **kwargs: Any) -> None:
         self._delay = delay
         self.total, self.n, self._label, self._unit = total, 0, desc, unit
-        self._loss = self._left = ""
+        self._loss = ""
+        self._left: str | None = None
         self._started = time.monotonic()
         self._written, self._written_at = 0, self._started
 
     def set_postfix(self, shown: dict[str, str]) -> None:
         self._loss = f", loss={shown['loss']}" if "loss" in shown else ""
-        self._left = f", {shown['fit']}" if "fit" in shown else ""
+        self._left = f", {shown['fit']}" if "fit" in shown else ""  # of the fit, not of the bar
 
     def write(self, told: str, file: Any) -> None:
         print(told, file=file, flush=True)
@@ -237,6 +240,11 @@ class _LogLines:
         if time.monotonic() - self._started < self._delay:
             return
         self._written, self._written_at = self.n, time.monotonic()
-        elapsed = tqdm.format_interval(self._written_at - self._started)
+        seconds = self._written_at - self._started
+        left = self._own_left(seconds) if self._left is None else self._left
         told = f"{self._label}: {self._unit} {self.n}/{self.total}"
-        self.write(f"{told}{self._loss}, {elapsed}{self._left}", sys.stderr)
+        self.write(f"{told}{self._loss}, {tqdm.format_interval(seconds)}{left}", sys.stderr)
+
+    def _own_left(self, seconds: float) -> str:
+        left = seconds * (self.total - self.n) / max(1, self.n)
+        return f", {in_words(left, left)} left" if self.n and left >= WORTH_SAYING else ""

@@ -2,8 +2,10 @@
 
 import sys
 
+import numpy as np
 import pytest
 
+from noisyfit import MILDSelector
 from noisyfit.training import EpochProgress, _progress
 
 
@@ -60,7 +62,7 @@ def test_epochs_of_an_interrupted_fit_are_counted(capsys):
 
 def test_of_short_reading_nothing_is_said(capsys, clock):
     for seconds in (0.1, 1.0):  # a step
-        bar = _progress.reading_bar("fit", verbose=1)(10)
+        bar = _progress.rows_bar("fit", 1, "reading")(10)
         for _ in range(10):
             clock[0] += seconds
             bar.update()
@@ -94,3 +96,30 @@ def test_a_terminal_gets_a_bar_and_a_notebook_keeps_its_own(capsys, monkeypatch)
 def test_no_standard_error_is_no_terminal(monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
     assert not _progress._can_redraw()
+
+
+def test_lines_of_rows_say_how_much_time_is_left(capsys, clock):
+    bar = _progress.rows_bar("fit", 1, "predicting")(1000)
+    for _ in range(10):
+        clock[0] += 12.0
+        bar.update(100)
+    bar.close()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "fit predicting: row 100/1000, 00:12, 2 min left"
+    assert lines[4] == "fit predicting: row 500/1000, 01:00, 60 s left"
+    assert lines[-1] == "fit predicting: row 1000/1000, 02:00"
+
+
+def test_a_long_prediction_shows_how_far_it_is(capsys, monkeypatch):
+    X, y = np.eye(3, dtype=np.float32).repeat(20, axis=0), np.arange(3).repeat(20)
+    est = MILDSelector(rounds=1, max_epochs=2, judge_epochs=0, verbose=1, random_state=0)
+    est.fit(X, y)
+    assert "predicting" not in capsys.readouterr().err, "it takes no time"
+    monkeypatch.setattr(_progress, "_NO_MATTER", -1.0)
+    est.fit(X, y)
+    assert "MILDSelector predicting: row 60/60" in capsys.readouterr().err
+    for predict in (est.predict, est.predict_proba, lambda X: est.score_labels(X, y)):
+        predict(X)
+        assert "MILDSelector predicting: row 60/60" in capsys.readouterr().err
+    est.set_params(verbose=0).predict(X)
+    assert capsys.readouterr().err == ""

@@ -29,7 +29,6 @@ from noisyfit.training import (
     Stage,
     auto_guessed_weight,
     mixmatch_cost,
-    predict_classes,
     threshold_schedule,
     window_length,
 )
@@ -421,7 +420,7 @@ class DivideMixClassifier(BaseNoisyClassifier):
         clean = net.divide().T
         dynamics = recorder.dynamics_
         evidence = 1 - clean.mean(axis=1) - dynamics.mean("given_prob")
-        predicted = predict_classes(net, task.rows)
+        predicted = trainer.predict_classes(net)
         scores = noise_scores(task, ranked_by_both(task, evidence), predicted, noise_rate)
         interval = {"noise_rate_interval_": None if estimate is None else estimate.interval}
         return FitResult(

@@ -27,7 +27,6 @@ from noisyfit.training import (
     Stage,
     auto_guessed_weight,
     mixmatch_cost,
-    predict_classes,
     threshold_schedule,
     window_length,
 )
@@ -421,7 +420,7 @@ class DLTClassifier(BaseNoisyClassifier):
         interval = {"noise_rate_interval_": None if estimate is None else estimate.interval}
         dynamics = recorder.dynamics_
         evidence = -dynamics.mean("given_prob")
-        predicted = predict_classes(net, task.rows)
+        predicted = trainer.predict_classes(net)
         scores = noise_scores(task, ranked_by_both(task, evidence), predicted, noise_rate)
         return FitResult(
             net=net,

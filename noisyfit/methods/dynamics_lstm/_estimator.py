@@ -29,7 +29,7 @@ from noisyfit.dynamics import RECORDINGS, RecordedRun, TrainingDynamics
 from noisyfit.methods.dynamics_lstm._detector import ANY_RECORDING, DynamicsLSTM, check_marks
 from noisyfit.methods.dynamics_lstm._noise_rate import detector_noise_rate
 from noisyfit.noise import corrupt_labels, transition_matrix
-from noisyfit.training import EpochProgress, Stage, predict_classes
+from noisyfit.training import EpochProgress, Stage
 
 if TYPE_CHECKING:
     from noisyfit.base import Verdict
@@ -429,7 +429,7 @@ class DynamicsLSTMDetector(BaseNoisyClassifier):
             bar.stage(f"{type(self).__name__} retraining")
             net = trainer.make_net([("progress", bar)], **settings)
             net.train_stage(task.rows.subset(~drop), self.max_epochs, "retraining", task.held_back)
-        predicted = predict_classes(net, task.rows)
+        predicted = trainer.predict_classes(net)
         return FitResult(
             net=net,
             noise_scores=noise_scores(task, suspicion, predicted, rate),

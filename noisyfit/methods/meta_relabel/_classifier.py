@@ -486,7 +486,7 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         dynamics: TrainingDynamics,
         own: dict[str, Any],
     ) -> FitResult:
-        proba, history = _probabilities(net, task), net.epoch_history()
+        proba, history = _probabilities(net, task, trainer), net.epoch_history()
         rows, predicted = np.arange(task.n_samples), proba.argmax(axis=1)
         guard = compare(task, predicted)
         doubt = None if guard is None or guard.stands else guard.doubt
@@ -500,7 +500,7 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         if doubt is not None:
             warnings.warn(doubt, UserWarning, stacklevel=5)
             net = self._plain(task, trainer, clean)
-            proba = _probabilities(net, task)
+            proba = _probabilities(net, task, trainer)
             predicted, history = proba.argmax(axis=1), [*history, *net.epoch_history()]
         kept = np.where(clean, 1 - scores, 0.0)[:, None]
         proba *= 1 - kept  # in place: it is as large as rows times classes
@@ -644,5 +644,7 @@ def _learned(task: FitTask) -> np.ndarray:
     return others if 2 * others.sum() >= len(others) else np.ones_like(others)
 
 
-def _probabilities(net: NoisyNet, task: FitTask) -> np.ndarray:
-    return map_logits(net, task.rows, lambda logits, y: logits.double().softmax(1))
+def _probabilities(net: NoisyNet, task: FitTask, trainer: Trainer) -> np.ndarray:
+    return map_logits(
+        net, task.rows, lambda logits, y: logits.double().softmax(1), trainer.predicting_bar
+    )

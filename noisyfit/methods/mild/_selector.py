@@ -35,7 +35,7 @@ from noisyfit.methods.mild._metric import selection_metric
 from noisyfit.methods.mild._noise_rate import combine_noise_rates
 from noisyfit.methods.mild._other_metrics import other_metric
 from noisyfit.methods.mild._rounds import Round, Split, reason_to_stop, split, wrong_shares
-from noisyfit.training import Stage, auto_guessed_weight, predict_classes, predicted_class
+from noisyfit.training import Stage, auto_guessed_weight, predicted_class
 
 if TYPE_CHECKING:
     from noisyfit.base import Verdict
@@ -506,20 +506,24 @@ class MILDSelector(BaseNoisyClassifier):
         with closing(progress):
             result = self._train_rounds(task, trainer, progress, loss, self._lengths(loss))
             kept = settled(task, result.noise_scores, result.clean_mask, task.verdict)[1]
-            agreed = None if self.semi_supervised else self._to_be_replaced(task, result, kept)
+            agreed = None
+            if self.semi_supervised is None:
+                agreed = self._to_be_replaced(task, trainer, result, kept)
             result.attributes["_replaced_agreement"] = agreed
             if self.semi_supervised is None and agreed is None:
                 return result
             progress.stage(stages[-1].label)
             return self._train_finally(task, trainer, progress, result, kept)
 
-    def _to_be_replaced(self, task: FitTask, result: FitResult, kept: np.ndarray) -> float | None:
+    def _to_be_replaced(
+        self, task: FitTask, trainer: Trainer, result: FitResult, kept: np.ndarray
+    ) -> float | None:
         """Return the share of the labels that the network agrees with, if a new one is trained."""
         if not self.retrain or (self.retrain == "auto" and task.verdict is None):
             return None  # nothing but the network itself speaks against the labels
         predicted = result.predicted
         if predicted is None:
-            predicted = predict_classes(result.net, task.rows)
+            predicted = trainer.predict_classes(result.net)
         agrees = predicted == task.y
         if self.retrain == "auto" and not learned_by_heart(agrees, ~kept & task.judged):
             return None
@@ -629,7 +633,7 @@ class MILDSelector(BaseNoisyClassifier):
             task.check_trainable(dropped_round == 0)
 
         assert run.net is not None, "by default a run keeps a net that trains on all rows"
-        predicted, margin = run.map_logits(_prediction_and_margin).T
+        predicted, margin = run.map_logits(_prediction_and_margin, trainer.predicting_bar).T
         first = (wrong[0][0], rounds[0].component_weights[1])
         scores, noise_rate, gap = self._scores(
             run, task, evidence, dropped_round, trained, first, predicted, margin
