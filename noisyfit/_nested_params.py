@@ -22,7 +22,6 @@ _SETTLED = {
     "epochs": "the number of epochs is max_epochs=.",
     "learning_rate": "it is lr= here.",
     "learning_rate_init": "it is lr= here.",
-    "n_jobs": "torch.set_num_threads says how many threads a fit takes.",
 }
 """Parameters of skorch and scikit-learn that users try, and what to do instead."""
 

@@ -30,15 +30,16 @@ from sklearn.base import clone
 from sklearn.datasets import make_blobs
 from sklearn.ensemble import BaggingClassifier, StackingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import estimator_checks_generator
 from skorch.callbacks import Callback
 from torch import nn
-from torch.utils.data import Dataset, Subset, TensorDataset
+from torch.utils.data import ConcatDataset, Dataset, Subset, TensorDataset
 
-from noisyfit import ConsensusClassifier, MetaRelabelClassifier
+from noisyfit import ConsensusClassifier, MetaRelabelClassifier, MILDSelector
+from noisyfit.data import SliceableDataset
 from noisyfit.dynamics import TrainingDynamics
 from noisyfit.modules import MLP
 from noisyfit.training import ExpectedTime, NoisyNet
@@ -389,6 +390,35 @@ def test_cross_validation_in_processes_finds_the_same(est):
     np.testing.assert_array_equal(here["test_score"], there["test_score"])
     for one, other in zip(here["estimator"], there["estimator"], strict=True):
         assert_same_fit(one, other)
+
+
+@pytest.mark.parametrize("num_workers", [None, 1])
+def test_processes_of_joblib_stream_a_data_set(num_workers):
+    """In these torch's loader cannot start workers by itself."""
+    data = SliceableDataset(ConcatDataset([TensorDataset(torch.tensor(X, dtype=torch.float32))]))
+    est = MILDSelector(rounds=1, max_epochs=3, judge_epochs=0, random_state=0)
+    est.set_params(iterator_train__num_workers=num_workers)
+    with joblib.parallel_config("loky", inner_max_num_threads=torch.get_num_threads()):
+        there = cross_val_score(est, data, GIVEN, cv=2, n_jobs=2, error_score="raise")
+    np.testing.assert_array_equal(there, cross_val_score(est, data, GIVEN, cv=2))
+
+
+def test_judges_of_several_processes_find_the_same():
+    rng = np.random.default_rng(0)
+    images = (rng.normal(size=(60, 1, 8, 8)) + GIVEN[:60, None, None, None]).astype(np.float32)
+    est = MILDSelector(rounds=1, max_epochs=3, judge_epochs=3, verbose=1, random_state=0)
+    alone = clone(est).fit(images, GIVEN[:60])
+    with joblib.parallel_config("loky", inner_max_num_threads=torch.get_num_threads()):
+        together = clone(est).set_params(n_jobs=2).fit(images, GIVEN[:60])
+    # A process has its share of the threads, which is one.
+    np.testing.assert_allclose(together.noise_scores_, alone.noise_scores_, atol=1e-5)
+    assert together.noise_rate_interval_ == pytest.approx(alone.noise_rate_interval_, abs=1e-6)
+
+
+def test_several_processes_keep_no_state(tmp_path):
+    est = MILDSelector(n_jobs=2, checkpoint=tmp_path / "fit")
+    with pytest.raises(ValueError, match=r"each epoch is kept\. Got n_jobs=2; leave out one"):
+        est.fit(X, GIVEN)
 
 
 # Labels

@@ -8,6 +8,9 @@ alone while the other waits: the same rows, the same batches of 128 rows, random
   a process only waits for the other is not in it.
 - "clock": seconds on the clock alone / with two processes; 2 is ideal. On a machine that others use
   it says as much about them.
+- "logits" and "gradients": share of the clock with two processes in which rank 0 gathers what the
+  network returned, of which records and losses are made, and in which it averages gradients, with
+  the time in which it waits for the other one there.
 
     OMP_NUM_THREADS=1 python examples/benchmarks/scale.py
 """
@@ -48,7 +51,9 @@ def make_net(network: str) -> NoisyNet:
     ).initialize()
 
 
-def measure(ranks: Ranks, network: str, n_batches: int, repeats: int) -> dict[str, list[float]]:
+def measure(
+    ranks: Ranks, exchanged: dict[str, list[float]], network: str, n_batches: int, repeats: int
+) -> dict[str, list[float]]:
     """Train for an epoch alone and together, in turn; seconds of both clocks, on this rank."""
     rng = np.random.default_rng(0)
     n_rows = n_batches * BATCH
@@ -56,6 +61,7 @@ def measure(ranks: Ranks, network: str, n_batches: int, repeats: int) -> dict[st
     rows = make_rows(X, rng.integers(10, size=n_rows), torch.device("cpu"), None)
     alone, together = make_net(network), make_net(network)
     seconds: dict[str, list[float]] = {}
+    clocks = ("processor", "clock", *exchanged)
     for repeat in range(repeats + 1):
         for name in ("alone", "together"):
             ranks.exchange(name)
@@ -66,9 +72,26 @@ def measure(ranks: Ranks, network: str, n_batches: int, repeats: int) -> dict[st
                 with not_shared():
                     alone.train_stage(rows, 1)
             taken = time.process_time() - start[0], time.perf_counter() - start[1]
+            in_calls = [sum(calls) for calls in exchanged.values()]
             if repeat:  # the first one warms up
-                for clock, value in zip(("processor", "clock"), taken, strict=True):
-                    seconds.setdefault(f"{name} {clock}", []).append(value)
+                for what, value in zip(clocks, (*taken, *in_calls), strict=True):
+                    seconds.setdefault(f"{name} {what}", []).append(value)
+            for calls in exchanged.values():
+                calls.clear()
+    return seconds
+
+
+def timed(ranks: Ranks, method: str) -> list[float]:
+    """Have each call of a method timed; returns the list that takes the seconds."""
+    call, seconds = getattr(ranks, method), []
+
+    def timed_call(*args):
+        start = time.perf_counter()
+        found = call(*args)
+        seconds.append(time.perf_counter() - start)
+        return found
+
+    setattr(ranks, method, timed_call)
     return seconds
 
 
@@ -79,17 +102,25 @@ def work(rank: int, address: str, args: argparse.Namespace) -> None:
     lines, data = [], {}
     with shared_fit() as ranks:
         assert ranks is not None
+        exchanged = {
+            "logits": timed(ranks, "gather_values"),
+            "gradients": timed(ranks, "averaged"),
+        }
         for network in args.networks:
-            own = measure(ranks, network, args.batches, args.repeats)
+            own = measure(ranks, exchanged, network, args.batches, args.repeats)
             both: list = [None, None]
             dist.all_gather_object(both, own)
             data[network] = both
             slower = np.max([of_rank["together processor"] for of_rank in both], axis=0)
             processor = np.array(both[0]["alone processor"]) / (2 * slower)
             clock = np.array(both[0]["alone clock"]) / np.array(both[0]["together clock"])
-            lines.append([network, *(quartiles(values) for values in (processor, clock))])
+            shares = [
+                np.array(both[0][f"together {name}"]) / np.array(both[0]["together clock"])
+                for name in exchanged
+            ]
+            lines.append([network, *map(quartiles, (processor, clock, *shares))])
     if rank == 0:
-        table = markdown(["network", "processor", "clock"], lines)
+        table = markdown(["network", "processor", "clock", *exchanged], lines)
         text = f"{args.batches} batches of {BATCH} images 3x32x32 an epoch, {args.repeats} epochs."
         save("scale", f"{text}\n\n{table}", data)
     dist.destroy_process_group()
@@ -104,7 +135,7 @@ def quartiles(values: np.ndarray) -> str:
 def main() -> None:
     """Start two processes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=["ConvNet"])
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--batches", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()

@@ -76,7 +76,7 @@ class BaseNoisyClassifier(
 ):
     """Template of all estimators: a method adds its parameters and `_fit`.
 
-    The 20 parameters that all estimators share are assigned here; a method names them in its own
+    The 21 parameters that all estimators share are assigned here; a method names them in its own
     signature, beside those that only it has, and passes them on. `Trainer` has an example.
 
     Examples
@@ -106,6 +106,11 @@ class BaseNoisyClassifier(
         "precision": [StrOptions({"auto", "float32", "bfloat16", "float16"})],
         "device": [str, torch.device],
         "callbacks": [list, tuple, None],
+        "n_jobs": [
+            Interval(Integral, 1, None, closed="left"),
+            Interval(Integral, None, -1, closed="right"),
+            None,
+        ],
         "record": ["array-like"],
         "record_folder": [str, Path, None],
         "checkpoint": [str, Path, None],
@@ -145,6 +150,7 @@ class BaseNoisyClassifier(
         precision: str = "auto",
         device: str | torch.device = "auto",
         callbacks: list[Any] | None = None,
+        n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
         **net_params: Any,
@@ -167,6 +173,7 @@ class BaseNoisyClassifier(
         self.precision = precision
         self.device = device
         self.callbacks = callbacks
+        self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
         self._net_params = net_params

@@ -249,7 +249,13 @@ def _cross_fit(
         seeded(int(rng.integers(2**31)), task.device),
     ):
         bar.stage(_label(trainer))
-        crossed.train(epochs, callbacks=[("progress", bar)], goes_on=goes_on)
+        crossed.train(
+            epochs,
+            callbacks=[("progress", bar)],
+            goes_on=goes_on,
+            n_jobs=trainer.n_jobs,
+            on_trained=bar.skip,
+        )
     return crossed
 
 

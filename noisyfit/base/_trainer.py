@@ -12,7 +12,7 @@ from skorch.callbacks import EarlyStopping
 
 from noisyfit._nested_params import nested_params
 from noisyfit._random import seeded
-from noisyfit._ranks import leads
+from noisyfit._ranks import leads, sharing
 from noisyfit.augment import weak_view
 from noisyfit.base._callbacks import check_callback, check_schedule_alone
 from noisyfit.dynamics import RecordedRun, view_to_record
@@ -60,6 +60,8 @@ class Trainer:
         Rows in a batch.
     view : callable or None
         Augmentation of plain training.
+    n_jobs : int or None
+        Processes that train the networks of the judges.
     precision : torch.dtype or None
         Autocast type of the forward pass; None: float32.
     row_shape : tuple of int
@@ -117,6 +119,8 @@ class Trainer:
             self.refuse_named_inputs(type(est).__name__)
         named = isinstance(self._example, dict)
         self.row_shape = () if named else tuple(self._example.shape[1:])
+        self.n_jobs: int | None = est.n_jobs
+        _check_jobs(est.n_jobs, est.checkpoint)
         auto_lr = est.auto_lr["table" if task.is_table else "other"]
         self.lr = auto_lr if isinstance(est.lr, str) else est.lr
         self.batch_size = self.batch_size_for(task.n_samples)
@@ -464,6 +468,22 @@ class Trainer:
             folder=self._est.record_folder,
             validation=self._task.held_back,
             groups=self._task.fold_groups if recording == "held_out" else None,
+        )
+
+
+def _check_jobs(n_jobs: int | None, checkpoint: Any) -> None:
+    """Refuse processes where the networks of the judges have to be trained in this one."""
+    if n_jobs in (None, 1):
+        return
+    if checkpoint is not None:
+        raise ValueError(
+            f"With checkpoint={str(checkpoint)!r} the networks of the judges are trained in this "
+            f"process, so that each epoch is kept. Got n_jobs={n_jobs}; leave out one of the two."
+        )
+    if sharing() is not None:
+        raise ValueError(
+            f"The processes that share this fit train every network together. Got n_jobs={n_jobs}; "
+            "leave it out."
         )
 
 

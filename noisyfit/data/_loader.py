@@ -48,7 +48,8 @@ class BatchLoader:
         the plain input.
     num_workers : int or None, default=0
         Processes that read a streamed data set; has no effect on resident rows. None: one a
-        processor, up to four; none for a single batch.
+        processor, up to four; none for a single batch, and none in a process of joblib, beside
+        which others read.
 
     Examples
     --------
@@ -122,6 +123,8 @@ class BatchLoader:
                 batch_sampler=_EpochBatches(self),  # type: ignore[arg-type]  # with seeds
                 num_workers=num_workers,
                 persistent_workers=num_workers > 0,
+                # With joblib's own way to start processes torch's loader fails.
+                multiprocessing_context=_fork() if num_workers and _in_joblib() else None,
                 pin_memory=source.device.type == "cuda",
                 generator=torch.Generator(),  # of seeds of the workers, which nobody uses
             )
@@ -141,9 +144,18 @@ class BatchLoader:
 
     def _auto_workers(self) -> int:
         """Choose the number of processes: none for one batch, or where none may be started."""
-        if len(self) < 2 or multiprocessing.current_process().daemon:
+        if len(self) < 2 or multiprocessing.current_process().daemon or _in_joblib():
             return 0
         return min(_WORKERS, joblib.cpu_count(), len(self))
+
+
+def _in_joblib() -> bool:
+    """Whether this is a process of joblib's default backend."""
+    return multiprocessing.get_start_method(allow_none=True) == "loky"
+
+
+def _fork() -> str:
+    return "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
 
 
 class _EpochBatches:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import torch
+from joblib import Parallel, delayed, effective_n_jobs
 
+from noisyfit._random import derived_seed, seeded
 from noisyfit.dynamics._mean_probability import SETTLED, MeanProbability
 from noisyfit.dynamics._panel import PanelNet
 from noisyfit.dynamics._recorded_run import N_FOLDS
@@ -14,10 +16,20 @@ from noisyfit.modules import StackedMLP, can_be_stacked
 from noisyfit.training import EarlyLearningNet, NoisyNet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from noisyfit.data import Rows
     from noisyfit.modules import MLP
+
+
+class _Part(NamedTuple):
+    """What one of the networks says of the rows that it left out; zeros for all others."""
+
+    of_all: np.ndarray
+    """Mean probabilities over all epochs: (n_source, n_classes)."""
+    to_best: np.ndarray
+    """The same, up to the epoch at which they predict the given labels best."""
+    ended_early: bool
 
 
 class CrossFit:
@@ -70,6 +82,9 @@ class CrossFit:
     are at work; one after the other, those after each epoch. Optimizers that look at a whole matrix
     of weights, which SGD and Adam do not, see those of all networks in one.
 
+    Each of the networks that are trained one after the other has a seed of its own, so that they
+    may as well be trained by several processes.
+
     A row's own label counts among all others where the end of the average is chosen, and nowhere
     else.
 
@@ -103,7 +118,8 @@ class CrossFit:
         self.proba = self.proba_of_all = np.empty(0, dtype=np.float32)
         self._make_net, self._rows, self._early = make_net, rows, early_learning
         self._folds = [self._checked(np.asarray(fold)) for fold in folds]
-        self._template = make_net([]).module_
+        template = make_net([])
+        self._template, self._device = template.module_, template.device
         self.is_stacked = can_be_stacked(self._template)
         self.may_still_gain = 0.0
 
@@ -128,6 +144,8 @@ class CrossFit:
         name: str = "cross-validation",
         callbacks: Sequence = (),
         goes_on: Callable[[np.ndarray, np.ndarray], bool] | None = None,
+        n_jobs: int | None = None,
+        on_trained: Callable[[int], None] = lambda n_epochs: None,
     ) -> None:
         """Train all networks.
 
@@ -143,16 +161,24 @@ class CrossFit:
             Whether to train the other networks, after each but the last of those that are trained
             one after the other: takes the mean probabilities to the last epoch, (n_source,
             n_classes), and which rows were judged so far, (n_source,) bool. None: all are trained.
-
-        Returns
-        -------
-        bool
-            Whether all were trained. Else there are no probabilities.
+        n_jobs : int or None, default=None
+            Processes of joblib, between which the threads of torch are divided, for networks that
+            are trained one after the other otherwise. They are without `callbacks`; what they find
+            is the same, but for rounding if the number of threads differs. None: 1.
+        on_trained : callable, default=nothing
+            Called with the number of epochs, for each network that another process has trained.
         """
         if self.is_stacked:
             self._keep(*self._train_stacked(epochs, name, list(callbacks)))
             return
-        found = self._train_each(epochs, name, list(callbacks), goes_on)
+        n_jobs = effective_n_jobs(1 if n_jobs is None else n_jobs)
+        calls = self._calls(epochs, name)
+        parts: Iterator[_Part]
+        if n_jobs == 1:
+            parts = (self._train_one(list(callbacks), *call) for call in calls)
+        else:
+            parts = self._by_processes(calls, n_jobs, lambda: on_trained(epochs))
+        found = self._gather(parts, goes_on)
         if found is not None:
             self._keep(*found)
 
@@ -186,34 +212,59 @@ class CrossFit:
         net.train_stage(self._rows, epochs, name)
         return mean.result(), mean.best()
 
-    def _train_each(
+    def _nets(self) -> list[tuple[int, int]]:
+        """List the networks by repeat and fold; each judges a row at least."""
+        every = [(r, k) for r in range(len(self._folds)) for k in range(N_FOLDS)]
+        return [(r, k) for r, k in every if len(self._rows.subset(self._judged_by(r, k)))]
+
+    def _judged_by(self, repeat: int, k: int) -> np.ndarray:
+        # The first net, which trains on it, also judges a row that is in no fold.
+        return np.maximum(self._folds[repeat], 0) == k
+
+    def _calls(self, epochs: int, name: str) -> list[tuple]:
+        """Return what `_train_one` takes beside callbacks, for each network."""
+        return [
+            (epochs, f"{name} {r + 1}, fold {k + 1}", r, k, derived_seed(number))
+            for number, (r, k) in enumerate(self._nets())
+        ]
+
+    def _by_processes(
+        self, calls: list, n_jobs: int, on_trained: Callable[[], None]
+    ) -> Iterator[_Part]:
+        """Train as many networks at a time as there are processes, as long as somebody asks."""
+        n_threads = max(1, torch.get_num_threads() // n_jobs)
+        jobs = [delayed(_in_threads)(n_threads, self, *call) for call in calls]
+        for first in range(0, len(jobs), n_jobs):
+            for part in Parallel(n_jobs)(jobs[first : first + n_jobs]):
+                on_trained()
+                yield part
+
+    def _gather(
         self,
-        epochs: int,
-        name: str,
-        callbacks: list,
+        parts: Iterator[_Part],
         goes_on: Callable[[np.ndarray, np.ndarray], bool] | None,
     ) -> tuple[np.ndarray, np.ndarray] | None:
-        repeats = []
-        for r, fold in enumerate(self._folds):
-            # The first net, which trains on it, also judges a row that is in no fold.
-            judge = np.maximum(fold, 0)
-            waiting = [k for k in range(N_FOLDS) if len(self._rows.subset(judge == k))]
-            parts = []
-            while waiting:
-                k = waiting.pop(0)
-                stage = f"{name} {r + 1}, fold {k + 1}"
-                parts.append(self._train_one(epochs, stage, callbacks, fold != k, judge == k))
-                if goes_on is not None and (waiting or r + 1 < len(self._folds)):
-                    so_far = np.isin(judge, waiting, invert=True)
-                    if not goes_on(np.sum([of_all for of_all, _ in parts], axis=0), so_far):
-                        return None
-            repeats.append(np.sum(parts, axis=0))
-        of_all, to_best = np.stack(repeats, axis=1)
-        return of_all, to_best
+        """Add up what the networks say, as long as they are to be asked."""
+        nets = self._nets()
+        found: np.ndarray | None = None
+        for (r, k), part in zip(nets, parts, strict=True):
+            if found is None:
+                found = np.zeros((2, len(self._folds), *part.of_all.shape), dtype=np.float32)
+            found[:, r] += part.of_all, part.to_best
+            if part.ended_early:
+                self.may_still_gain = SETTLED
+            if goes_on is None or (r, k) == nets[-1]:
+                continue
+            so_far = [self._judged_by(*net) for net in nets if net[0] == r and net[1] <= k]
+            if not goes_on(found[0, r].copy(), np.any(so_far, axis=0)):
+                return None
+        assert found is not None, "there is a network"
+        return found[0], found[1]
 
     def _train_one(
-        self, epochs: int, stage: str, callbacks: list, takes: np.ndarray, judges: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+        self, callbacks: list, epochs: int, stage: str, repeat: int, k: int, seed: int
+    ) -> _Part:
+        takes, judges = self._folds[repeat] != k, self._judged_by(repeat, k)
         of_loss: dict[str, Any] = {}
         if self._early:
             of_loss = {"net_class": EarlyLearningNet, "n_source": len(self._rows.source)}
@@ -223,8 +274,20 @@ class CrossFit:
             held_out=self._rows.subset(judges),
             ends_stage=not self._early,
         )
-        net = self._make_net([("mean_probability", mean), *callbacks], **of_loss)
-        net.train_stage(self._rows.subset(takes), epochs, stage)
-        if len(net.history) < epochs:
-            self.may_still_gain = SETTLED
-        return mean.result()[0], mean.best()[0]
+        with seeded(seed, self._device):
+            order = torch.Generator().manual_seed(seed)
+            net = self._make_net(
+                [("mean_probability", mean), *callbacks], iterator_train__generator=order, **of_loss
+            )
+            net.train_stage(self._rows.subset(takes), epochs, stage)
+        return _Part(mean.result()[0], mean.best()[0], ended_early=len(net.history) < epochs)
+
+
+def _in_threads(n_threads: int, crossed: CrossFit, *call: Any) -> _Part:
+    """Train a network in a process of its own, with its share of the threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        return crossed._train_one([], *call)  # noqa: SLF001
+    finally:
+        torch.set_num_threads(before)

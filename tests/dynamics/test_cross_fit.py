@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from joblib import parallel_config
 from scipy import sparse
 from skorch.callbacks import Callback
 from torch import nn
@@ -537,3 +538,34 @@ def test_on_a_cuda_device(where, early_learning):
         for precision in (torch.bfloat16, torch.float16):
             half = cross(torch.device("cuda"), y, kind, precision)
             np.testing.assert_allclose(half, proba, atol=0.1)
+
+
+def test_processes_find_what_one_finds():
+    """Networks of torch itself: other processes cannot import this file."""
+    X, y = problem(40)
+    rows = rows_of(X, y)
+
+    def make_net(callbacks, net_class=NoisyNet, **settings):
+        torch.manual_seed(0)
+        module = nn.Sequential(nn.Linear(4, 3), nn.Dropout(0.3))
+        settings = {"lr": 0.1, "batch_size": 8, "iterator_train__shuffle": True} | settings
+        return net_class(module, callbacks=callbacks, n_classes=3, **settings).initialize()
+
+    alone, together = (CrossFit(make_net, rows, [some_folds(y)[0]]) for _ in range(2))
+    epochs = []
+    torch.manual_seed(1)
+    alone.train(3)
+    torch.manual_seed(1)
+    together.train(3, n_jobs=2, on_trained=epochs.append)
+    np.testing.assert_allclose(together.proba, alone.proba, atol=1e-6)
+    np.testing.assert_allclose(together.proba_of_all, alone.proba_of_all, atol=1e-6)
+    assert epochs == [3] * N_FOLDS
+    stopped, judged = CrossFit(make_net, rows, [some_folds(y)[0]]), []
+    with parallel_config("threading"):
+        stopped.train(
+            3,
+            n_jobs=2,
+            goes_on=lambda proba, so_far: judged.append(so_far.sum()) or len(judged) < 3,
+        )
+    assert not stopped.is_complete
+    assert judged == [8, 16, 24], "the networks of two processes are asked in order"

@@ -172,6 +172,11 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
     callbacks : list of skorch callbacks, default=None
         Used as skorch uses them: the objects themselves, in all stages of the training, of which
         ``net.stage_`` is the name. A `skorch.callbacks.LRScheduler` replaces the built-in schedule.
+    n_jobs : int or None, default=None
+        Processes of joblib that train the networks of `judge_epochs` where these cannot be computed
+        side by side, as those for images; -1: one for each processor. Torch's threads are divided
+        among them. Worth it on a CPU with several; not together with `checkpoint`, nor in a fit
+        that processes share. None: 1.
     random_state : int, RandomState instance or None, default=None
         Makes a fit repeatable; torch's and numpy's global generators are left alone.
     verbose : int, default=0
@@ -385,6 +390,7 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
         precision: str = "auto",
         device: str | torch.device = "auto",
         callbacks: list[Any] | None = None,
+        n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
         **net_params: Any,
@@ -408,6 +414,7 @@ class MetaRelabelClassifier(BaseNoisyClassifier):
             precision=precision,
             device=device,
             callbacks=callbacks,
+            n_jobs=n_jobs,
             random_state=random_state,
             verbose=verbose,
             **net_params,
