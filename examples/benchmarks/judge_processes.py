@@ -1,6 +1,6 @@
 """What `n_jobs` gains: networks of the judges trained by several processes, beside one.
 
-`DynamicsLSTMDetector` on 4,000 handwritten digits (scikit-learn's, enlarged to 28 x 28 and shifted
+`DynamicsLSTMDetector` on 2,000 handwritten digits (scikit-learn's, enlarged to 28 x 28 and shifted
 at random), 20 % symmetric errors, few epochs of its own and ten of the judges. One process has all
 threads of torch; several divide them. In turn, in an order drawn anew each time: the clock of a fit
 with one process / with several, and the largest difference of a noise score. The processes of
@@ -24,7 +24,7 @@ from timing import ratio, side_by_side
 from noisyfit import DynamicsLSTMDetector
 from noisyfit.noise import corrupt_labels, transition_matrix
 
-N_ROWS, EPOCHS, JUDGE_EPOCHS = 4_000, 4, 10
+N_ROWS, EPOCHS, JUDGE_EPOCHS = 2_000, 4, 10
 
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
