@@ -2,10 +2,13 @@
 
 import os
 import signal
+import tempfile
 import time
 import warnings
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +23,7 @@ from torch.utils.data import Dataset
 
 from noisyfit import DLTClassifier, DynamicsLSTMDetector, MetaRelabelClassifier, MILDSelector
 from noisyfit import _ranks as ranks_module
-from noisyfit.data import parquet_dataset
+from noisyfit.data import _stored, parquet_dataset
 from noisyfit.dynamics._container import QUANTITIES
 from noisyfit.persistence import held_folder
 
@@ -129,7 +132,37 @@ def images_of_methods():
     }
 
 
-def all_fits(folder=None):
+@contextmanager
+def stored_rows():
+    """Give the table by name where it stays on the disk, in files of this process alone."""
+    X, y = table()
+    at_once = _stored._READ_AT_ONCE
+    _stored._READ_AT_ONCE = 0  # so small an array would be read as a whole
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder)
+            np.save(path / "rows.npy", X)
+            columns = pa.table({f"x{j}": column for j, column in enumerate(X.T)} | {"y": y})
+            pq.write_table(columns, path / "rows.parquet", row_group_size=16)
+            window = 2 * 32 * X[0].nbytes  # of two row groups, in half the buffer
+            found = {
+                "mapped": np.load(path / "rows.npy", mmap_mode="r"),
+                "Parquet": parquet_dataset(path / "rows.parquet", label="y", buffer_bytes=window),
+            }
+            assert found["Parquet"].window_rows < N_ROWS
+            assert all(_stored.stored_table(rows) is not None for rows in found.values())
+            yield found
+    finally:
+        _stored._READ_AT_ONCE = at_once
+
+
+STORED = {
+    "MILD": MILDSelector(rounds=1, judge_epochs=2, **SHORT),
+    "DLT": DLTClassifier(noise_rate=0.2, judge_epochs=2, **SHORT),
+}
+
+
+def all_fits():
     """Fit everything that has to come out as in one process; the number of ranks is no matter."""
     found = {name: fitted(est, *table()) for name, est in tables_of_all_methods().items()}
     weights = np.linspace(0.5, 1.5, N_ROWS)
@@ -138,6 +171,10 @@ def all_fits(folder=None):
     for name, est in images_of_methods().items():
         found[name] = fitted(est, *images())
         found[name]["most"] = est.net_.module_.most
+    with stored_rows() as stored:
+        for kind, rows in stored.items():
+            for name, est in STORED.items():
+                found[f"{name} {kind}"] = fitted(clone(est), rows, table()[1])
     streamed = Streamed(*images())
     est = MILDSelector(rounds=1, recording="evaluation", **(ON_IMAGES | {"judge_epochs": 0}))
     est.set_params(iterator_train__num_workers=0)
@@ -240,7 +277,8 @@ def in_one():
     return all_fits()
 
 
-EQUAL = [*tables_of_all_methods(), "weighted", *images_of_methods(), "streamed"]
+OF_FILES = [f"{name} {kind}" for kind in ("mapped", "Parquet") for name in STORED]
+EQUAL = [*tables_of_all_methods(), "weighted", *images_of_methods(), *OF_FILES, "streamed"]
 
 
 def assert_equal(one, of_ranks):

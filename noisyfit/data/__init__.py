@@ -18,6 +18,7 @@ from noisyfit.data._checks import (
 from noisyfit.data._columns import is_missing
 from noisyfit.data._dataset_items import dataset_targets, first_input
 from noisyfit.data._hf_rows import HFRows
+from noisyfit.data._identifying import identifying_parts
 from noisyfit.data._image_scaling import ImageScaler
 from noisyfit.data._inputs import any_input, map_inputs
 from noisyfit.data._labels import gap_rows, plain_labels
@@ -41,7 +42,7 @@ from noisyfit.data._sources import (
     View,
     as_tensor,
 )
-from noisyfit.data._stored import StoredSource, identifying_parts, stored_table
+from noisyfit.data._stored import StoredSource
 from noisyfit.data._telling_columns import TellingColumns, telling_columns
 
 __all__ = [

@@ -57,6 +57,9 @@ class HFRows(Dataset):
     In Hugging Face's data sets -1 often means that there is no label: drop such rows by
     ``dataset.filter`` before the fit.
 
+    ``checkpoint=`` knows the rows again by the values of the column `input`, whatever
+    `transform` makes of them; where the data set has a transform, by those of all its columns.
+
     Images are ``uint8``, channels first, whatever the format of the data set. All have to be of one
     size: bring them to it by `transform`.
 

@@ -24,6 +24,11 @@ _HF_STREAM = (
     "input=..., label=...)."
 )
 
+_SHARDS = (
+    "datasets.load_dataset('webdataset', data_files=..., split='train'), wrapped in "
+    "noisyfit.data.HFRows(..., input='png', label='cls')"
+)
+
 _LOADER = (
     "X is a DataLoader. Pass its data set, X.dataset; noisyfit makes the batches itself "
     "(batch_size=..., iterator_train__num_workers=...)."
@@ -126,11 +131,17 @@ def _path(X: Any) -> str:
     return (
         f"X must be rows, not a path. Got {str(X)!r}. For a folder of images with a subfolder "
         "for each class pass torchvision.datasets.ImageFolder(path, transform=...), for Parquet "
-        "files noisyfit.data.parquet_dataset(path, columns, label)."
+        f"files noisyfit.data.parquet_dataset(path, columns, label), for tar shards {_SHARDS}."
     )
 
 
 def _stream(X: Any) -> str:
+    if type(X).__module__.split(".")[0] == "webdataset":
+        return (
+            f"X is a {type(X).__name__}, an IterableDataset, whose rows have no number, and "
+            "noisyfit asks for rows by their number, in a new order each epoch. The same tar "
+            f"shards as a data set that gives them by number: {_SHARDS}."
+        )
     return (
         f"X is a {type(X).__name__}, an IterableDataset, whose rows have no number. {_MAP_STYLE}. "
         "What fits into memory: torch.utils.data.StackDataset(inputs, labels), of two lists."

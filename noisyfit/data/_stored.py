@@ -142,15 +142,25 @@ def stored_table(X: Any) -> StoredTable | None:
     return None
 
 
+class ReadInBlocks(Protocol):
+    """Rows on the disk, of any kind."""
+
+    def __len__(self) -> int: ...
+
+    def blocks(self) -> Iterator[Any]:
+        """Read all rows in blocks."""
+        ...
+
+
 @contextmanager
 def shown_blocks(
-    table: StoredTable, times: int, open_bar: OpenBar | None
-) -> Iterator[Callable[[], Iterator[np.ndarray]]]:
+    table: ReadInBlocks, times: int, open_bar: OpenBar | None
+) -> Iterator[Callable[[], Iterator[Any]]]:
     """Give what reads all rows in blocks, as `StoredTable.blocks`, and shows how far it has come.
 
     Parameters
     ----------
-    table : StoredTable
+    table : ReadInBlocks
         The rows.
     times : int
         How often all rows will be read.
@@ -167,36 +177,12 @@ def shown_blocks(
         return
     with closing(open_bar(times * len(table))) as bar:
 
-        def blocks() -> Iterator[np.ndarray]:
+        def blocks() -> Iterator[Any]:
             for block in table.blocks():
                 yield block
                 bar.update(len(block))
 
         yield blocks
-
-
-def identifying_parts(table: StoredTable, open_bar: OpenBar | None = None) -> Iterator[np.ndarray]:
-    """Yield all that a fit of stored rows depends on: how they are shuffled, and their values.
-
-    Parameters
-    ----------
-    table : StoredTable
-        The rows, which are read once.
-    open_bar : callable or None, default=None
-        As for `shown_blocks`.
-
-    Yields
-    ------
-    ndarray
-    """
-    sizes = table.shard_rows
-    if sizes is not None:  # of a larger window there is but one
-        yield sizes
-        yield np.asarray(min(table.window_rows, int(sizes.sum())))
-    if isinstance(table, SomeRows):  # blocks are not in their order
-        yield table.rows
-    with shown_blocks(table, 1, open_bar) as blocks:
-        yield from blocks()
 
 
 def column_names(X: Any) -> list[str] | None:

@@ -32,7 +32,7 @@ from noisyfit._random import (
     states_beside_torch,
 )
 from noisyfit._ranks import leads, sharing
-from noisyfit.data import ImageScaler, identifying_parts, row_shape, stored_table
+from noisyfit.data import ImageScaler, identifying_parts, row_shape
 from noisyfit.dynamics import DynamicsRecorder, TrainingDynamics
 from noisyfit.persistence._names import identifier_of
 from noisyfit.persistence._object_tree import Decoder, Encoder
@@ -400,7 +400,7 @@ def _class_name(cls: type) -> str:
 
 
 def hash_values(value: Any, open_bar: Callable[[int], Any] | None = None) -> str:
-    """Hash rows or labels; of Parquet files the rows, which are read once more.
+    """Hash rows or labels; of Parquet files and of Hugging Face the rows, which are read once more.
 
     Of other data sets it is the length and the shape of a row alone: a transform with chance in it
     gives another input whenever a row is read.
@@ -410,7 +410,7 @@ def hash_values(value: Any, open_bar: Callable[[int], Any] | None = None) -> str
     value : array-like, CSR matrix, list of arrays, torch Dataset or None
         What to hash, its types and shapes included.
     open_bar : callable, default=None
-        Shows how far Parquet files are read, see `noisyfit.data.fit_scaler`.
+        Shows how far rows on the disk are read, see `noisyfit.data.fit_scaler`.
 
     Returns
     -------
@@ -419,9 +419,9 @@ def hash_values(value: Any, open_bar: Callable[[int], Any] | None = None) -> str
     """
     digest = hashlib.sha256()
     if isinstance(value, Dataset):
-        table = stored_table(value)
-        size = [len(value), *row_shape(value)]  # type: ignore[arg-type]
-        value = np.asarray(size) if table is None else identifying_parts(table, open_bar)
+        parts = identifying_parts(value, open_bar)
+        size = (len(value), *row_shape(value)) if parts is None else ()  # type: ignore[arg-type]
+        value = np.asarray(size) if parts is None else parts
     if sparse.issparse(value):
         value = [value.data, value.indices, value.indptr, np.asarray(value.shape)]
     for array in value if isinstance(value, list | Iterator) else [np.asarray(value)]:

@@ -67,6 +67,7 @@ class Halves(SliceDataset):
 
 PASSED = [
     ("photos/", "path", r"not a path\. Got 'photos/'.*ImageFolder\(path"),
+    ("shard-000.tar", "path", r"for tar shards datasets\.load_dataset\('webdataset'.*HFRows\("),
     (pathlib.Path("photos"), "path", "ImageFolder"),
     (DataLoader(TENSORS), "DataLoader", r"Pass its data set, X\.dataset"),
     (Stream(), "IterableDataset", "X is a Stream, an IterableDataset.*__getitem__"),
@@ -118,9 +119,10 @@ def test_every_line_of_the_table_is_tested():
 def test_streams_of_webdataset_are_refused():
     webdataset = pytest.importorskip("webdataset")
     stream = webdataset.WebDataset("none.tar", shardshuffle=False)
-    with pytest.raises(TypeError, match="X is a WebDataset, an IterableDataset"):
+    instead = r".*load_dataset\('webdataset', data_files=.*HFRows\("
+    with pytest.raises(TypeError, match=f"X is a WebDataset, an IterableDataset{instead}"):
         refuse_unusable(stream)
-    with pytest.raises(TypeError, match="X is a WebLoader, an IterableDataset"):
+    with pytest.raises(TypeError, match=f"X is a WebLoader, an IterableDataset{instead}"):
         refuse_unusable(webdataset.WebLoader(stream))
 
 
