@@ -46,6 +46,6 @@ def test_parameters_that_differ_begin_alike(name, pattern):
 
 def test_every_common_parameter_is_one_of_each_estimator():
     common = BaseNoisyClassifier._get_param_names()
-    assert len(common) == 20
+    assert len(common) == 21
     for estimator in ESTIMATORS:
         assert set(common) <= set(estimator._get_param_names())
