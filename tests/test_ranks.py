@@ -18,6 +18,7 @@ import torch
 from _estimators import CHECKED, QUICKER, SEMI_SUPERVISED, name_of
 from _processes import in_processes
 from sklearn.base import clone
+from sklearn.datasets import load_digits
 from skorch.callbacks import Callback
 from torch.utils.data import Dataset
 
@@ -25,6 +26,8 @@ from noisyfit import DLTClassifier, DynamicsLSTMDetector, MetaRelabelClassifier,
 from noisyfit import _ranks as ranks_module
 from noisyfit.data import _stored, parquet_dataset
 from noisyfit.dynamics._container import QUANTITIES
+from noisyfit.metrics import auroc
+from noisyfit.noise import corrupt_labels, transition_matrix
 from noisyfit.persistence import held_folder
 
 N_ROWS = 101  # seven batches of 16 rows, the last of which has 5: nothing divides evenly
@@ -260,6 +263,22 @@ def in_three(rank, folder):
     return found
 
 
+def digits():
+    """Return handwritten digits of which a fifth has a wrong label, and which."""
+    X, y = load_digits(return_X_y=True)
+    given, wrong = corrupt_labels(y, transition_matrix("symmetric", 10, 0.2), random_state=0)
+    return (16 * X).clip(max=255).astype(np.uint8).reshape(-1, 1, 8, 8), given, wrong
+
+
+def auroc_on_digits(rank, method, settings):
+    """Fit the default network, with batch normalization and random views."""
+    X, given, wrong = digits()
+    est = method(max_epochs=12, judge_epochs=4, random_state=0, **settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return auroc(wrong, est.fit(X, given).noise_scores_)
+
+
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
@@ -327,6 +346,25 @@ def test_normalization_and_dropout_leave_the_ranks_equal(two, name):
         np.testing.assert_array_equal(first[name][part], second[name][part], err_msg=part)
     for of_first, of_second in zip(first[name]["buffers"], second[name]["buffers"], strict=True):
         np.testing.assert_array_equal(of_first, of_second)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [
+        (MILDSelector, {"rounds": 1}),
+        (DynamicsLSTMDetector, {}),
+        (DLTClassifier, {"noise_rate": 0.2}),
+        (MetaRelabelClassifier, {"warmup_epochs": 4}),
+    ],
+)
+def test_normalization_and_views_find_the_wrong_labels_as_well(method, settings, tmp_path):
+    alone = auroc_on_digits(0, method, settings)
+    first, second = in_processes(auroc_on_digits, 2, tmp_path, method, settings)
+    print(f"{method.__name__}: AUROC {alone:.4f} by one process, {first:.4f} by two")
+    assert first == second
+    assert alone > 0.9
+    assert abs(first - alone) <= 0.005
 
 
 def test_the_ranks_agree_on_a_seed(two):
