@@ -204,7 +204,7 @@ def test_another_fit_is_refused_by_name(change, message, tmp_path, monkeypatch):
     fit = {"X": X, "y": Y} | {k: change.pop(k) for k in ("X", "y", "trusted") if k in change}
     if "version" in change:
         fake = change.pop("version")
-        monkeypatch.setattr("noisyfit.persistence._checkpoint.version", lambda name: fake)
+        monkeypatch.setattr("noisyfit.persistence._fit_identity.version", lambda name: fake)
     cls = change.pop("est", MILDSelector)
     own = {"rounds": 1} if cls is MILDSelector else {}
     with pytest.raises(ValueError, match=message):
