@@ -1,6 +1,7 @@
 """MILD's metric, its rounds, thresholds and stopping rule, against the paper and by hand."""
 
 from itertools import pairwise
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from noisyfit.base import FitTask
 from noisyfit.dynamics import TrainingDynamics, given_label_statistics
 from noisyfit.methods.mild import selection_metric
 from noisyfit.methods.mild._rounds import Split, reason_to_stop
+from noisyfit.methods.mild._selection import Selection
 from noisyfit.methods.mild._selector import MAX_AUTO_ROUNDS
 from noisyfit.noise import corrupt_labels, transition_matrix
 from noisyfit.training import NoisyNet
@@ -129,7 +131,8 @@ def select(C, y=None, trusted=None, **params):
         min_share_of_class=est.min_share_of_class,
     )
     margin = np.random.default_rng(1).normal(size=n)
-    found, drop = est._select(np.asarray(C, float), margin, task, np.arange(n))
+    selection = Selection(est._selection_settings(), task, run=None)
+    found, drop = selection.split_rows(np.asarray(C, float), margin, np.arange(n))
     return found.mixture, found.summary, drop
 
 
@@ -618,7 +621,8 @@ def test_learned_means_wrong_in_less_than_a_quarter_of_the_epochs(lam, mean, lea
     found, recent = Split(None, summary, None, None), TrainingDynamics(1, ["correct"])
     for _ in range(20):
         recent.append(correct=np.ones(1))
-    _, wrong_share = MILDSelector(lam=lam)._wrong_shares(found, recent, None)
+    selection = Selection(MILDSelector(lam=lam)._selection_settings(), Mock(n_samples=2), run=None)
+    _, wrong_share = selection._wrong_shares(found, recent, None)
     reason = reason_to_stop(summary, wrong_share, learned=True)
     assert reason.startswith("the noisy component was learned") == bool(learned)
     assert bool(reason) == bool(learned)
@@ -627,7 +631,7 @@ def test_learned_means_wrong_in_less_than_a_quarter_of_the_epochs(lam, mean, lea
 def test_auto_stops_at_the_last_round(monkeypatch):
     monkeypatch.setattr("noisyfit.methods.mild._selector.MAX_AUTO_ROUNDS", 2)
     monkeypatch.setattr(
-        "noisyfit.methods.mild._selector.reason_to_stop", lambda *args, **kwargs: ""
+        "noisyfit.methods.mild._selection.reason_to_stop", lambda *args, **kwargs: ""
     )
     est = quick(rounds="auto", max_epochs=2).fit(X, GIVEN)
     assert (est.n_rounds_, est.termination_) == (2, "all rounds were trained")

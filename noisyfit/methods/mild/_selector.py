@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
 
 from noisyfit._sklearn import Interval, StrOptions
 from noisyfit.base import (
@@ -17,12 +16,9 @@ from noisyfit.base import (
     FitTask,
     Trainer,
     chosen_recording,
-    noise_scores,
-    ranked_by_both,
     settled,
 )
-from noisyfit.dynamics import RECORDINGS, RecordedRun, TrainingDynamics, given_label_statistics
-from noisyfit.label_quality import break_ties
+from noisyfit.dynamics import RECORDINGS, RecordedRun, given_label_statistics
 from noisyfit.methods.mild._final_nets import FinalSettings
 from noisyfit.methods.mild._final_training import (
     check_final_training,
@@ -31,16 +27,12 @@ from noisyfit.methods.mild._final_training import (
     retrain,
     train_finally,
 )
-from noisyfit.methods.mild._metric import selection_metric
-from noisyfit.methods.mild._noise_rate import combine_noise_rates
-from noisyfit.methods.mild._other_metrics import other_metric
-from noisyfit.methods.mild._rounds import Round, Split, reason_to_stop, split, wrong_shares
+from noisyfit.methods.mild._selection import Selection, SelectionSettings
 from noisyfit.training import Stage, auto_guessed_weight, predicted_class
 
 if TYPE_CHECKING:
     from noisyfit.base import Verdict
-    from noisyfit.label_quality import NoiseRateEstimate
-    from noisyfit.mixture import WeibullMixture
+    from noisyfit.methods.mild._rounds import Round
     from noisyfit.training import EpochProgress, NoisyNet
 
 MAX_AUTO_ROUNDS = 10
@@ -607,62 +599,39 @@ class MILDSelector(BaseNoisyClassifier):
         loss: str,
         lengths: list[int],
     ) -> FitResult:
-        n_rounds = len(lengths)
+        n_rounds, reason = len(lengths), ""
         needed = ["correct", "margin"]
         if task.verdict is not None or self.metric == "small_loss":
             needed.append("loss")
         quantities = tuple(dict.fromkeys([*self.record, *needed]))
-        dropped_round = np.zeros(task.n_samples, dtype=np.int64)
-        evidence = np.zeros(task.n_samples)
-        rounds: list[Round] = []
-        trained: list[int] = []
-        mixtures: list[WeibullMixture | None] = []
-        wrong: list[tuple[float, float]] = []
-        settings = trainer.net_of(loss)
-        run = trainer.make_run(self._mode, quantities, progress, **settings)
+        run = trainer.make_run(self._mode, quantities, progress, **trainer.net_of(loss))
+        selection = Selection(self._selection_settings(), task, run)
         for number, epochs in enumerate(lengths, start=1):
             progress.stage(self._round_label(number, n_rounds))
             start = run.dynamics.n_epochs
-            epochs = run.train_stage(dropped_round == 0, epochs, f"round {number}")
-            trained.append(epochs)
-            rows = np.flatnonzero(dropped_round == 0)
-            recent = run.dynamics.epochs(start=start)
-            mixture, summary, shares, drop = self._end_round(run, recent, rows, task, evidence)
-            mixtures.append(mixture)
-            rounds.append(summary)
-            wrong.append(shares)
-            accuracy = np.nanmean(recent.epochs(start=epochs - 1).correct)
-            learned = accuracy > np.bincount(task.y[rows]).max() / len(rows)
-            reason = reason_to_stop(summary, shares[1], learned)
+            trained = run.train_stage(selection.kept, epochs, f"round {number}")
+            reason = selection.end_round(start, trained)
             if number == n_rounds or (reason and self.rounds == "auto"):
                 break
-            dropped_round[rows[drop]] = number
-            task.check_trainable(dropped_round == 0)
+            selection.drop()
 
         assert run.net is not None, "by default a run keeps a net that trains on all rows"
         predicted, margin = run.map_logits(_prediction_and_margin, trainer.predicting_bar).T
-        first = (wrong[0][0], rounds[0].component_weights[1])
-        scores, noise_rate, gap = self._scores(
-            run, task, evidence, dropped_round, trained, first, predicted, margin
-        )
-        suspicious = (scores[rows] > 0.5) & learned
-        late = rows[task.dropped_rows(suspicious, scores[rows], rows)]
-        dropped_round[late] = len(rounds)
-        rounds[-1] = rounds[-1]._replace(n_dropped=len(late))
+        scores, noise_rate, gap = selection.scores(predicted, margin)
+        selection.drop_late(scores)
+        first_round = run.dynamics.epochs(stop=selection.lengths[0])
         return FitResult(
             net=run.net,
             noise_scores=scores,
-            clean_mask=self._clean(dropped_round == 0, scores, task),
+            clean_mask=self._clean(selection.kept, scores, task),
             noise_rate=noise_rate,
             dynamics=run.dynamics.select(tuple(self.record)),
-            history=_history(run.history(), trained),
+            history=_history(run.history(), selection.lengths),
             attributes={
-                "dropped_round_": dropped_round,
-                **chosen_recording(
-                    task, self.recording, self._mode, run.dynamics.epochs(stop=trained[0])
-                ),
-                "rounds_": rounds,
-                "mixtures_": mixtures,
+                "dropped_round_": selection.dropped_round,
+                **chosen_recording(task, self.recording, self._mode, first_round),
+                "rounds_": selection.rounds,
+                "mixtures_": selection.mixtures,
                 "termination_": (self.rounds == "auto" and (reason or _of_one_round(loss)))
                 or "all rounds were trained",
             },
@@ -671,114 +640,13 @@ class MILDSelector(BaseNoisyClassifier):
             loss_gap=gap,
         )
 
-    def _end_round(
-        self,
-        run: RecordedRun,
-        recent: TrainingDynamics,
-        rows: np.ndarray,
-        task: FitTask,
-        evidence: np.ndarray,
-    ) -> tuple[WeibullMixture | None, Round, tuple[float, float], np.ndarray]:
-        """Add to the evidence, and return what the round found and which of its rows to drop."""
-        C = self._metric(run, recent, rows, task)
-        evidence[rows] += self._evidence(C, recent.n_epochs)
-        found, drop = self._select(C, recent.mean("margin")[rows], task, rows)
-        return found.mixture, found.summary, self._wrong_shares(found, recent, rows), drop
-
-    def _metric(
-        self, run: RecordedRun, recent: TrainingDynamics, rows: np.ndarray, task: FitTask
-    ) -> np.ndarray:
-        if self.metric != "mild":
-            return other_metric(self.metric, run, recent, rows, task)
-        if not self.full:  # C needs the count of correct epochs alone, Eq. 3
-            ones = recent.mean("correct")[rows] * recent.n_epochs
-            return recent.n_epochs - (1 + self.lam) * np.rint(ones)
-        return selection_metric(recent.correct[rows], lam=self.lam, full=True)
-
-    def _evidence(self, C: np.ndarray, epochs: int) -> np.ndarray:
-        """Return what a round says of its rows in epochs: C, or another metric by its rank."""
-        if self.metric == "mild":
-            return C
-        return epochs * ((2 * rankdata(C) - 1) / len(C) - 1)
-
-    def _select(
-        self, C: np.ndarray, margin: np.ndarray, task: FitTask, rows: np.ndarray
-    ) -> tuple[Split, np.ndarray]:
-        own, ranked = self.metric == "mild", break_ties(C, -margin)
-        # Four epochs, Eq. 3; of another metric a gap has to be half the range wide, no more.
-        gap, zero_value = (4 * (1 + self.lam), 0.1) if own else (0.0, None)
-        found = split(C, ranked, self.threshold, min_gap=gap, zero_value=zero_value)
-        drop = task.dropped_rows(found.beyond, ranked, rows)
-        summary = found.summary._replace(n_dropped=int(drop.sum()))
-        return found._replace(summary=summary), drop
-
-    def _wrong_shares(
-        self, found: Split, recent: TrainingDynamics, rows: np.ndarray
-    ) -> tuple[float, float]:
-        """Return the shares of the epochs in which rows of the two components were wrong."""
-        if self.metric != "mild":
-            return wrong_shares(found, 1 - recent.mean("correct")[rows])
-        epochs, (clean, noisy) = recent.n_epochs, found.summary.component_means
-        clean, noisy = ((C / epochs + self.lam) / (1 + self.lam) for C in (clean, noisy))  # Eq. 3
-        return clean, noisy
+    def _selection_settings(self) -> SelectionSettings:
+        return SelectionSettings(self.metric, self.lam, self.full, self.threshold, self.recording)
 
     @staticmethod
     def _clean(kept: np.ndarray, scores: np.ndarray, task: FitTask) -> np.ndarray:
         # Rounds drop what is hard to learn. With a verdict a label is not rejected for that alone.
         return kept if task.verdict is None else kept | (scores <= 0.5)
-
-    def _scores(
-        self,
-        run: RecordedRun,
-        task: FitTask,
-        evidence: np.ndarray,
-        dropped_round: np.ndarray,
-        lengths: list[int],
-        first: tuple[float, float],
-        predicted: np.ndarray,
-        final_margin: np.ndarray,
-    ) -> tuple[np.ndarray, float, NoiseRateEstimate | None]:
-        wrong, judged = predicted != task.y, task.judged
-        if not judged.any():
-            return np.zeros(task.n_samples), 0.0, None
-        rate, gap = float(wrong[judged].mean()), None
-        hardness, noisy_weight = first
-        if np.isfinite(hardness):  # else the metric shows no two groups
-            rate = combine_noise_rates(rate, noisy_weight, hardness)
-        if task.verdict is not None:
-            first_round = run.dynamics.epochs(stop=lengths[0])
-            gap = None if self._mode == "held_out" else task.loss_gap(first_round)
-            rate = task.rate_among_judged(task.noise_rate(rate, gap))
-        total = self._add_up(run, judged, evidence, dropped_round, lengths, wrong, final_margin)
-        if self.recording == "auto":
-            total = ranked_by_both(task, total)
-        scores = noise_scores(task, total, predicted, task.judged_share * rate)
-        noise_rate = float(scores.mean()) if task.verdict is None else task.judged_share * rate
-        return scores, noise_rate, gap
-
-    def _add_up(
-        self,
-        run: RecordedRun,
-        judged: np.ndarray,
-        evidence: np.ndarray,
-        dropped_round: np.ndarray,
-        lengths: list[int],
-        wrong: np.ndarray,
-        final_margin: np.ndarray,
-    ) -> np.ndarray:
-        """Add the final verdict to the evidence, in place, and break its ties by the margin."""
-        trained = np.cumsum(lengths, dtype=np.int32)[dropped_round - 1]
-        missed = sum(lengths) - trained
-        evidence += missed * np.where(wrong, 1.0, -self.lam)
-        # The final verdict counts as one more epoch: recorded margins are float16 and can tie.
-        margin = run.dynamics.mean("margin")
-        margin *= trained
-        margin += (missed + 1) * final_margin
-        np.negative(margin, out=margin)
-        del trained, missed
-        which = slice(None) if judged.all() else judged  # which copies nothing
-        evidence[which] = break_ties(evidence[which], margin[which])
-        return evidence
 
 
 def _prediction_and_margin(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
