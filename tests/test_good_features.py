@@ -106,16 +106,23 @@ def test_two_classes_have_no_pair(script):
 
 
 def test_the_best_is_bold_and_the_time_counts_in_plain_trainings(script):
-    common = {"data": "trec", "labels": "clean", "seed": 0, "wrong": 0.0}
+    common = {"data": "trec", "labels": "clean", "seed": 0, "wrong": 0.0, "gained": 0.0}
+    after = {"audited_rate": 0.01, "audited_low": 0.001, "audited_high": 0.03}
     records = [
         common | {"method": script.PLAIN, "seconds": 2.0, "accuracy": 0.7},
         common | {"method": script.PEER, "seconds": 5.0, "accuracy": 0.8, "noise_rate": 0.1},
         common
         | {"method": "MILDSelector", "seconds": 8.0, "accuracy": 0.6, "noise_rate": 0.04}
-        | {"low": 0.0, "high": 0.2},
+        | {"low": 0.0, "high": 0.2, **after},
     ]
-    records = script.with_times(records)
+    records = script.derived(records)
     last = script.table(records, "noise_rate").splitlines()[-1]
-    assert last == "| trec | clean | 0.0% | 0.100 | **0.040** (0.00 to 0.20) |"
+    assert last == "| trec | clean | 1 | 0.0% | 0.100 | **0.040** (0.00 to 0.20) |"
     assert script.table(records, "time").splitlines()[-1].endswith("| 1.0 | 2.5 | 4.0 |")
     assert "| **0.800** |" in script.table(records, "accuracy")
+    lines = [line.split(" | ") for line in script.overview(records).splitlines()]
+    cells = {line[3]: line[7] for line in lines if line[:2] == ["| texts", "clean"]}
+    assert cells["interval, mean width"] == "0.200"
+    assert cells["interval begins below .005, share of fits"] == "1.000"
+    assert cells["audit: error of the rate, mean size"] == "0.010"
+    assert cells["audit: interval holds the rate, share of fits"] == "0.000"

@@ -20,7 +20,8 @@ people have answered: one of them ("annotator"), or the most of three ("majority
 Corrected labels are `corrected_labels_`; of cleanlab those that it flags become the class that is
 most probable out of fold. The review: the 200 rows with the highest scores are looked at. The
 audit: 200 rows that `noisyfit.audit.sample` draws by the scores are verified instead, and what
-follows from them is applied; it is measured on the rows that were not drawn.
+follows from them is applied; it is measured on the rows that were not drawn, among which fewer have
+high scores, so that its F1 is not to be compared with that of all rows.
 
 Accuracy is that of the last epoch. Time is the processor's, without what turns texts and tables
 into numbers, in plain trainings of the same labels.
@@ -87,13 +88,13 @@ FIGURES = {
     "AUROC of the scores": "auroc",
     "Average precision of the scores": "average_precision",
     "F1 of the flagged rows": "mask_f1",
-    "F1 of the flagged rows, after the audit": "audited_f1",
+    "F1 of the flagged rows after the audit, of the rows that were not drawn": "audited_f1",
     "Share of the 200 rows with the highest scores that is wrong": "first_wrong",
     "Share of the rows that is flagged": "flagged",
     "Estimated noise rate, and interval": "noise_rate",
     "Noise rate of the audit, and interval": "audited_rate",
     "Right labels gained by correction, points": "gained",
-    "Right labels gained by correction after the audit, points": "audited_gained",
+    "Right labels gained by correction after the audit, of the rows not drawn": "audited_gained",
     "Accuracy on test rows": "accuracy",
     "Accuracy on test rows of the usual model trained on all labels": "accuracy_on_all",
     "Processor time in plain trainings": "time",
@@ -273,10 +274,27 @@ def after_audit(est, y, given, seed: int) -> dict[str, float]:
 # Tables
 
 
-def with_times(records: list[dict]) -> list[dict]:
-    """Add the time in plain trainings of the same labels."""
+def derived(records: list[dict]) -> list[dict]:
+    """Add what follows: time in plain trainings of the same labels, errors, what intervals hold."""
     base = {_key(r): r["seconds"] for r in records if r["method"] == PLAIN}
-    return [{**r, "time": r["seconds"] / base[_key(r)]} for r in records if _key(r) in base]
+    found = []
+    for r in records:
+        if _key(r) not in base:
+            continue
+        more = {"time": r["seconds"] / base[_key(r)]}
+        if "noise_rate" in r:
+            more["noise_rate_error"] = abs(r["noise_rate"] - r["wrong"])
+        if "low" in r:
+            low, high = r["audited_low"], r["audited_high"]
+            more |= {
+                "width": r["high"] - r["low"],
+                "from_zero": r["low"] < 0.005,
+                "no_gain": abs(r["gained"]) < 0.05,
+                "audited_error": abs(r["audited_rate"] - r["wrong"]),
+                "audited_holds": low - 1e-9 <= r["wrong"] <= high + 1e-9,
+            }
+        found.append(r | more)
+    return found
 
 
 def table(records: list[dict], figure: str) -> str:
@@ -291,47 +309,58 @@ def table(records: list[dict], figure: str) -> str:
             wrong = f"{np.mean([r['wrong'] for r in here]):.1%}"
             best = _best(found, figure)
             cells = [_shown(some, figure, bold=m in best) for m, some in found.items()]
-            lines.append([*setting, wrong, *cells])
-    return markdown(["data", "labels", "wrong", *methods], lines)
+            lines.append([*setting, len({r["seed"] for r in here}), wrong, *cells])
+    return markdown(["data", "labels", "seeds", "wrong", *methods], lines)
+
+
+OVERVIEW = {
+    "AUROC": "auroc",
+    "average precision": "average_precision",
+    "wrong of the first 200": "first_wrong",
+    "F1": "mask_f1",
+    "share flagged": "flagged",
+    "error of the rate, mean size": "noise_rate_error",
+    "interval holds the rate, share of fits": "holds",
+    "interval, mean width": "width",
+    "interval begins below .005, share of fits": "from_zero",
+    "fits without a doubt, share": "believed",
+    "right labels gained, points": "gained",
+    "nothing gained, share of fits": "no_gain",
+    "audit: error of the rate, mean size": "audited_error",
+    "audit: interval holds the rate, share of fits": "audited_holds",
+    "audit: right labels gained among rows not drawn, points": "audited_gained",
+    "test accuracy": "accuracy",
+    "test accuracy of the usual model on all labels": "accuracy_on_all",
+    "time in plain trainings, median": "time",
+}
 
 
 def overview(records: list[dict]) -> str:
-    """Average over the data sets: texts and tables, by the kind of their labels."""
-    lines = []
+    """Average over data sets and seeds: texts and tables by the kind of their labels, and all."""
+    groups = {}
     for kind, sources in (("texts", list(CLASSES)), ("tables", TABLES)):
         for labels in dict.fromkeys(labels for source in sources for labels in labels_of(source)):
             here = [r for r in records if r["data"] in sources and r["labels"] == labels]
-            for title, figure in (
-                ("AUROC", "auroc"),
-                ("average precision", "average_precision"),
-                ("wrong of the first 200", "first_wrong"),
-                ("F1", "mask_f1"),
-                ("F1 after the audit", "audited_f1"),
-                ("share flagged", "flagged"),
-                ("error of the rate, mean size", "noise_rate_error"),
-                ("interval holds the rate, share of runs", "holds"),
-                ("runs without a doubt, share", "believed"),
-                ("right labels gained, points", "gained"),
-                ("the same after the audit", "audited_gained"),
-                ("test accuracy", "accuracy"),
-                ("test accuracy of the usual model on all labels", "accuracy_on_all"),
-                ("time in plain trainings", "time"),
-            ):
-                cells = [_mean(here, method, figure) for method in METHODS]
-                if any(cell != "-" for cell in cells):
-                    n = len({r["data"] for r in here})
-                    lines.append([kind, labels, n, title, *cells])
-    return markdown(["", "labels", "data sets", "figure", *METHODS], lines)
+            groups[kind, labels] = here
+    groups["all", "not clean"] = [r for r in records if r["labels"] != CLEAN]
+    groups["all", "all"] = records
+    lines = []
+    for group, here in groups.items():
+        n = len({_key(r) for r in here})
+        for title, figure in OVERVIEW.items():
+            cells = [_mean(here, method, figure) for method in METHODS]
+            if any(cell != "-" for cell in cells):
+                lines.append([*group, n, title, *cells])
+    return markdown(["", "labels", "runs", "figure", *METHODS], lines)
 
 
 def _mean(records: list[dict], method: str, figure: str) -> str:
-    here = [r for r in records if r["method"] == method]
-    if figure == "noise_rate_error":
-        values = [abs(r["noise_rate"] - r["wrong"]) for r in here if "noise_rate" in r]
-    else:
-        values = [r[figure] for r in here if figure in r]
-    form = "+.1f" if figure.endswith("gained") else ".3f"
-    return f"{np.mean(values):{form}}" if values else "-"
+    values = [r[figure] for r in records if r["method"] == method and figure in r]
+    if not values:
+        return "-"
+    if figure == "time":
+        return f"{np.median(values):.1f}"
+    return f"{np.mean(values):{'+.1f' if figure.endswith('gained') else '.3f'}}"
 
 
 def _settings() -> list[tuple[str, str]]:
@@ -390,9 +419,9 @@ def main() -> None:
             if source in args.sources and (source, labels, seed, method) not in done
         ]
         run_all(one_run, todo, NAME, args.jobs)
-    records = with_times(finished(NAME))
+    records = derived(finished(NAME))
     seeds = sorted({r["seed"] for r in records})
-    parts = [f"Means over the data sets.\n\n{overview(records)}"]
+    parts = [f"Means over data sets and seeds.\n\n{overview(records)}"]
     parts += [f"{title}.\n\n{table(records, figure)}" for title, figure in FIGURES.items()]
     text = f"Up to {N_TRAIN:,} training rows, default settings, seeds {seeds}."
     save(NAME, "\n\n".join([text, *parts]), {"seeds": seeds})
