@@ -255,15 +255,20 @@ def _crowd(spec: Spec, rng: np.random.Generator, data: str) -> Problem:
     X, X_test, answers_of, y, y_of_test = _crowd_sentences(data)
     of_half = np.arange(len(X)) % 2 == (spec.half == "confirm")
     rows = rng.permutation(np.flatnonzero(of_half))[:2_000]
-    given = np.empty(len(rows), dtype=np.int64)
-    for i, row in enumerate(rows):
-        answers = rng.permutation(answers_of[row][answers_of[row] >= 0])
-        answers = answers[: 1 if spec.noise == "annotator" else 3]
-        given[i] = np.bincount(answers).argmax() if len(answers) else -1
+    given = crowd_labels(answers_of[rows], 1 if spec.noise == "annotator" else 3, rng)
     has = given >= 0
     true = y[rows]
     half_test = np.flatnonzero(np.arange(len(X_test)) % 2 == (spec.half == "confirm"))[:N_TEST]
     return Problem(X[rows[has]], given[has], true[has], X_test[half_test], y_of_test[half_test])
+
+
+def crowd_labels(answers_of: np.ndarray, n_annotators: int, rng: np.random.Generator) -> np.ndarray:
+    """Return what most of some annotators of each row say, drawn; -1 where nobody has answered."""
+    given = np.empty(len(answers_of), dtype=np.int64)
+    for i, answers in enumerate(answers_of):
+        drawn = rng.permutation(answers[answers >= 0])[:n_annotators]
+        given[i] = np.bincount(drawn).argmax() if len(drawn) else -1
+    return given
 
 
 @cache
