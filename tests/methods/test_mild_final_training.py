@@ -1,5 +1,7 @@
 """The last training of MILD: its two steps by hand, and that the selection stays what it is."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -459,6 +461,21 @@ def test_the_new_network_has_seen_the_kept_rows_alone():
 def test_otherwise_the_network_of_the_last_round_stays(params):
     est, *_ = memorised(**params)
     assert {epoch["round"] for epoch in est.history_} == {1}
+
+
+def test_a_summary_names_kept_rows_that_the_network_has_not_learned_from():
+    line = r"Of the kept rows (\d+) \((\S+) %\) were left out by the rounds"
+    rng = np.random.default_rng(0)
+    y = np.arange(400) % 2
+    X = rng.normal(size=(400, 3)) + 0.8 * y[:, None]  # hard rows, and no wrong label
+    settings = {"rounds": 2, "max_epochs": 10, "judge_epochs": 10, "threshold": 0.8}
+    est = MILDSelector(random_state=0, **settings).fit(X, y)
+    taken_back = (est.dropped_round_ > 0) & est.clean_mask_
+    assert taken_back.sum() > 40
+    told = re.search(line, est.summary())
+    assert told.groups() == (str(taken_back.sum()), f"{100 * taken_back.mean():.1f}")
+    anew = MILDSelector(random_state=0, retrain=True, **settings).fit(X, y)
+    assert not re.search(line, anew.summary())
 
 
 def test_retraining_as_asked_for_goes_through_a_file_and_ends_early(tmp_path):

@@ -25,8 +25,8 @@ _CONTRASTIVE_COST = 4.0
 """Time of an epoch with the contrastive loss in that of plain training, by measurement."""
 _BY_HEART = 0.4
 """Share of the rejected labels above which a network that predicts them has learned by heart."""
-_FEW = 0.01
-"""Share of the rows up to which it is not worth a training that they are predicted."""
+FEW = 0.01
+"""Share of the rows up to which it is not worth a training, or a word, what becomes of them."""
 
 
 def check_final_training(kind: str, task: FitTask, trainer: Trainer) -> None:
@@ -150,7 +150,7 @@ def learned_by_heart(agrees: np.ndarray, rejected: np.ndarray) -> bool:
     >>> learned_by_heart(agrees, rejected), learned_by_heart(~agrees, rejected)
     (False, True)
     """
-    return bool(rejected.mean() > _FEW and agrees[rejected].mean() > _BY_HEART)
+    return bool(rejected.mean() > FEW and agrees[rejected].mean() > _BY_HEART)
 
 
 def retrain(

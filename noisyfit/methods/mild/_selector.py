@@ -21,6 +21,7 @@ from noisyfit.base import (
 from noisyfit.dynamics import RECORDINGS, RecordedRun, given_label_statistics
 from noisyfit.methods.mild._final_nets import FinalSettings
 from noisyfit.methods.mild._final_training import (
+    FEW,
     check_final_training,
     final_cost,
     learned_by_heart,
@@ -386,6 +387,7 @@ class MILDSelector(BaseNoisyClassifier):
         "lambda_ramp_epochs": [Interval(Integral, 0, None, closed="left")],
     }
     rounds_: list[Round]
+    dropped_round_: np.ndarray
     optimizer_defaults: ClassVar[dict[str, Any]] = {"momentum": 0.9, "weight_decay": 5e-3}
 
     def __init__(
@@ -527,6 +529,13 @@ class MILDSelector(BaseNoisyClassifier):
         if self.retrain == "auto" and not learned_by_heart(agrees, ~kept & task.judged):
             return None
         return float(agrees[task.judged].mean())
+
+    def _n_not_learned(self) -> int:
+        trained_anew = (
+            self.__dict__.get("_replaced_agreement") is not None or self.semi_supervised is not None
+        )
+        n_rows = int(((self.dropped_round_ > 0) & self.clean_mask_).sum())
+        return n_rows if n_rows > FEW * len(self.clean_mask_) and not trained_anew else 0
 
     def _lengths(self, loss: str) -> list[int]:
         """Return the epochs of each round."""
