@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
@@ -233,7 +234,7 @@ class CrossFit:
     ) -> Iterator[_Part]:
         """Train as many networks at a time as there are processes, as long as somebody asks."""
         n_threads = max(1, torch.get_num_threads() // n_jobs)
-        jobs = [delayed(_in_threads)(n_threads, self, *call) for call in calls]
+        jobs = [delayed(_in_process)(n_threads, os.getpid(), self, *call) for call in calls]
         for first in range(0, len(jobs), n_jobs):
             for part in Parallel(n_jobs)(jobs[first : first + n_jobs]):
                 on_trained()
@@ -283,9 +284,11 @@ class CrossFit:
         return _Part(mean.result()[0], mean.best()[0], ended_early=len(net.history) < epochs)
 
 
-def _in_threads(n_threads: int, crossed: CrossFit, *call: Any) -> _Part:
+def _in_process(n_threads: int, parent: int, crossed: CrossFit, *call: Any) -> _Part:
     """Train a network in a process of its own, with its share of the threads."""
     before = torch.get_num_threads()
+    if os.getpid() == parent:  # a backend of threads, which share the setting and take turns
+        n_threads = before
     torch.set_num_threads(n_threads)
     try:
         return crossed._train_one([], *call)  # noqa: SLF001
