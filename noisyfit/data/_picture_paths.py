@@ -1,4 +1,4 @@
-"""Rows that are single values, in a list or a column, and whether these are paths of pictures."""
+"""Rows that are single values, in a list or a column, and whether these are paths of files."""
 
 from __future__ import annotations
 
@@ -64,8 +64,25 @@ def are_picture_paths(X: Any) -> bool:
     >>> are_picture_paths(["a/1.JPG", "b/2.png"]), are_picture_paths(["see 1.jpg", "no picture"])
     (True, False)
     """
+    return are_paths(X, _SUFFIXES)
+
+
+def are_paths(X: Any, suffixes: tuple[str, ...]) -> bool:
+    """Tell by the ends of their names whether rows are paths of files of some kind.
+
+    Parameters
+    ----------
+    X : object
+        What the user passed as rows.
+    suffixes : tuple of str
+        Ends of the names, in small letters.
+
+    Returns
+    -------
+    bool
+    """
     values = listed(X)
     return bool(values) and all(
-        isinstance(value, (str, os.PathLike)) and os.fspath(value).lower().endswith(_SUFFIXES)
+        isinstance(value, (str, os.PathLike)) and os.fspath(value).lower().endswith(suffixes)
         for value in values  # type: ignore[union-attr]
     )

@@ -11,7 +11,7 @@ from skorch.helper import SliceDataset
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 from noisyfit.data._columns import is_lazy
-from noisyfit.data._picture_paths import are_picture_paths
+from noisyfit.data._picture_paths import are_paths, are_picture_paths
 
 _MAP_STYLE = (
     "noisyfit asks for rows by their number, in a new order each epoch: pass a map-style torch "
@@ -49,6 +49,11 @@ _PICTURE_PATHS = (
     "pass a torch Dataset that reads them, such as torchvision's ImageFolder(folder, "
     "transform=...)."
 )
+_PARQUET_PATHS = (
+    "X holds paths of Parquet files, which have many rows each. Pass "
+    "noisyfit.data.parquet_dataset(X, columns, label)."
+)
+_TAR_PATHS = f"X holds paths of tar files, which have many rows each. Pass {_SHARDS}."
 _ROWS_AND_LABELS = "X is a tuple of rows and labels. Pass them apart: fit(X[0], X[1])."
 
 
@@ -243,6 +248,12 @@ TABLE: dict[str, Refusal] = {
     "dict": Refusal(lambda X: isinstance(X, Mapping) and not sparse.issparse(X), _dict),
     "PIL images": Refusal(lambda X: hasattr(_first(X), "getbands"), _PIL_IMAGES, ValueError),
     "paths of pictures": Refusal(are_picture_paths, _PICTURE_PATHS, ValueError),
+    "paths of Parquet files": Refusal(
+        lambda X: are_paths(X, (".parquet", ".pq")), _PARQUET_PATHS, ValueError
+    ),
+    "paths of tar files": Refusal(
+        lambda X: are_paths(X, (".tar", ".tar.gz", ".tgz")), _TAR_PATHS, ValueError
+    ),
     "dicts": Refusal(lambda X: isinstance(_first(X), Mapping), _dicts),
     "pairs": Refusal(lambda X: _is_pair(_first(X)), _pairs),
 }

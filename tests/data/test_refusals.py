@@ -93,6 +93,8 @@ PASSED = [
     ([pathlib.Path("a/1.jpeg")] * 6, "paths of pictures", "features.ImageFeatures"),
     (np.array(["a/1.jpg"] * 6), "paths of pictures", "features.ImageFeatures"),
     (pd.Series(["a/1.jpg"] * 6), "paths of pictures", "pass the whole pipeline"),
+    (["a/1.parquet"] * 6, "paths of Parquet files", r"parquet_dataset\(X, columns, label\)"),
+    ([pathlib.Path("a/1.tar")] * 6, "paths of tar files", r"load_dataset\('webdataset'"),
     ({"age": ROWS[:, 0], "size": ROWS[:, 1]}, "dict", r"keys \['age', 'size'\].*DataFrame"),
     ([{"age": 3}] * 6, "dicts", "list of dicts.*DictVectorizer"),
     (SliceDataset(TENSORS, idx=1), "SliceDataset of something else", "gives part 1 of each item"),
