@@ -392,7 +392,7 @@ def test_cross_validation_in_processes_finds_the_same(est):
         assert_same_fit(one, other)
 
 
-@pytest.mark.parametrize("num_workers", [None, 1])
+@pytest.mark.parametrize("num_workers", [pytest.param(None, marks=pytest.mark.slow), 1])
 def test_processes_of_joblib_stream_a_data_set(num_workers):
     """In these torch's loader cannot start workers by itself."""
     data = SliceableDataset(ConcatDataset([TensorDataset(torch.tensor(X, dtype=torch.float32))]))
@@ -962,7 +962,7 @@ def test_ctrl_c_ends_the_fit(est, verbose):
 @BRIEFLY
 def test_one_progress_bar(est, capfd, monkeypatch):
     monkeypatch.setattr("noisyfit.training._progress._can_redraw", lambda: True)
-    monkeypatch.setattr("noisyfit.training._expected_time._WORTH_SAYING", np.inf)  # on any machine
+    monkeypatch.setattr("noisyfit.training._expected_time.WORTH_SAYING", np.inf)  # on any machine
     est.set_params(verbose=1).fit(X, GIVEN)
     out, err = capfd.readouterr()
     assert out == ""
@@ -986,7 +986,7 @@ def test_lines_in_a_log(est, capfd, monkeypatch):
             super().begin(label, epochs)
 
     monkeypatch.setattr("noisyfit.base._trainer.ExpectedTime", Expected)
-    monkeypatch.setattr("noisyfit.training._expected_time._WORTH_SAYING", np.inf)  # on any machine
+    monkeypatch.setattr("noisyfit.training._expected_time.WORTH_SAYING", np.inf)  # on any machine
     est.set_params(verbose=1).fit(X, GIVEN)
     out, err = capfd.readouterr()
     assert out == ""

@@ -540,8 +540,8 @@ def test_on_a_cuda_device(where, early_learning):
             np.testing.assert_allclose(half, proba, atol=0.1)
 
 
-def test_processes_find_what_one_finds():
-    """Networks of torch itself: other processes cannot import this file."""
+def test_jobs_find_what_one_finds():
+    """In threads, which need no start; tests/test_common.py has processes."""
     X, y = problem(40)
     rows = rows_of(X, y)
 
@@ -556,7 +556,8 @@ def test_processes_find_what_one_finds():
     torch.manual_seed(1)
     alone.train(3)
     torch.manual_seed(1)
-    together.train(3, n_jobs=2, on_trained=epochs.append)
+    with parallel_config("threading"):
+        together.train(3, n_jobs=2, on_trained=epochs.append)
     np.testing.assert_allclose(together.proba, alone.proba, atol=1e-6)
     np.testing.assert_allclose(together.proba_of_all, alone.proba_of_all, atol=1e-6)
     assert epochs == [3] * N_FOLDS
