@@ -12,7 +12,6 @@ from noisyfit.label_quality._class_counts import count_by_class
 from noisyfit.label_quality._held_out import (
     HeldOutNoiseRate,
     held_out_noise_rate,
-    margins,
     trust_in_gap,
     with_loss_gap,
 )
@@ -22,6 +21,7 @@ from noisyfit.label_quality._noise_rate import (
     loss_gap_noise_rate,
 )
 from noisyfit.label_quality._planted import planted_length
+from noisyfit.label_quality._rate_estimates import margins
 from noisyfit.label_quality._review_length import expected_errors_found, review_length
 from noisyfit.label_quality._selection import MIN_SHARE_OF_CLASS, spare_last_rows
 from noisyfit.label_quality._summary import doubts_about, summarize

@@ -10,20 +10,23 @@ from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.optimize import nnls
-from scipy.stats import rankdata
+
+from noisyfit.label_quality._rate_estimates import (
+    confident_joint,
+    evenly_spread,
+    planted_labels,
+    selective_classification,
+    surest_rows,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from noisyfit.label_quality._noise_rate import NoiseRateEstimate
 
-_SMOOTH = 1e-4
-_DRAWS = 3
 _TOLD = 2.33
 """Standard deviations by which the given labels must be likelier than permuted ones: chance alone
 gets that far once in a hundred."""
-_ROUNDING = 1e-6
 
 
 class HeldOutNoiseRate(NamedTuple):
@@ -145,11 +148,12 @@ def held_out_noise_rate(
     contradicted = float((P.argmax(axis=1) != y).mean())
     pairs = list(combinations(repeats.argmax(axis=2), 2))
     instability = float(np.mean([first != second for first, second in pairs])) if pairs else np.nan
+    surest = surest_rows(P, y)
     estimates = (
-        _confident_contradictions(P, y),
-        _selective_classification(P, y),
-        _confident_joint(P, y),
-        _planted(P, y, rng),
+        float((P[surest].argmax(axis=1) != y[surest]).mean()),
+        selective_classification(P, y),
+        confident_joint(P, y),
+        planted_labels(P, y, rng),
     )
     if not _told(P, y):
         return HeldOutNoiseRate(
@@ -160,6 +164,7 @@ def held_out_noise_rate(
     low = ordered[0] / 2 if np.isnan(instability) else ordered[0] - instability / 2
     low = min(low, 2 * estimates[0] - contradicted)
     low -= 1.64 * np.sqrt(max(rate * (1 - rate), 1 / n_samples) / n_samples)
+    low = min(rate, max(low, evenly_spread(P, y, surest)))
     high = contradicted + 1.64 * np.sqrt(contradicted * (1 - contradicted) / n_samples)
     interval = (float(max(0.0, low)), float(min(1.0, max(rate, high))))
     return HeldOutNoiseRate(rate, interval, estimates, contradicted, instability, told=True)
@@ -256,26 +261,6 @@ def _checked(proba: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     return P, y.astype(np.int64)
 
 
-def margins(P: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return log-probabilities of labels less those of the likeliest other class.
-
-    Parameters
-    ----------
-    P : ndarray of shape (n_samples, n_classes)
-        Probabilities.
-    y : ndarray of shape (n_samples,), int64
-        Labels.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,), in nats
-    """
-    log, rows = np.log(P + _SMOOTH), np.arange(len(y))
-    given = log[rows, y]
-    log[rows, y] = -np.inf
-    return given - log.max(axis=1)
-
-
 def _told(P: np.ndarray, y: np.ndarray) -> bool:
     """Say whether given labels are likelier than permuted ones, beyond chance.
 
@@ -296,77 +281,3 @@ def _told(P: np.ndarray, y: np.ndarray) -> bool:
     gain = P[np.arange(n_samples), y].mean() - expected
     # Rounding leaves a trace of probabilities that are equal in all rows.
     return bool(gain > max(_TOLD * np.sqrt(variance), 1e-12))
-
-
-def _confident_contradictions(P: np.ndarray, y: np.ndarray) -> float:
-    predicted, confidence = P.argmax(axis=1), P.max(axis=1)
-    rank = np.empty(len(y))
-    for c in np.unique(predicted):
-        rows = np.flatnonzero(predicted == c)
-        rank[rows] = (rankdata(-confidence[rows]) - 0.5) / len(rows)
-    order = np.argsort(rank)
-    k = _cuts(rank[order], min(len(y), int(max(50, len(y) / 50))))
-    share = np.cumsum((predicted != y)[order])[k - 1] / k
-    bound = share + np.sqrt(np.maximum(share * (1 - share), 1 / k) / k)
-    return float(share[np.argmin(bound)])
-
-
-def _cuts(ordered: np.ndarray, least: int) -> np.ndarray:
-    """Return how many of the first rows may be taken: equal ones all or none, however they lie."""
-    k = np.flatnonzero(np.append(np.diff(ordered) != 0, True)) + 1
-    return k[k >= least]
-
-
-def _selective_classification(P: np.ndarray, y: np.ndarray) -> float:
-    n_samples, n_classes = P.shape
-    sizes = np.bincount(y, minlength=n_classes)
-    # A class without a label would have a column like the shares themselves, and so explain all.
-    present = np.flatnonzero(sizes)
-    T = np.zeros((n_classes, len(present)))
-    for column, j in enumerate(present):
-        order = np.argsort(-P[:, j])
-        given = y[order]
-        k = _cuts(
-            P[order, j], int(np.clip(min(max(n_samples / 200, 10), sizes[j] / 3), 1, n_samples))
-        )
-        share = np.cumsum(given == j)[k - 1] / k
-        bound = share - np.sqrt(np.maximum(share * (1 - share), 1 / (4 * k)) / k)
-        best = k[np.argmax(bound)]
-        T[:, column] = np.bincount(given[:best], minlength=n_classes) / best
-    # The last equation says that the shares of the true classes sum to 1.
-    shares, _ = nnls(
-        np.vstack([T, np.full((1, len(present)), 100.0)]), np.append(sizes / n_samples, 100.0)
-    )
-    return float(np.clip(1 - shares @ T[present, np.arange(len(present))], 0, 1))
-
-
-def _confident_joint(P: np.ndarray, y: np.ndarray) -> float:
-    n_classes = P.shape[1]
-    sizes = np.bincount(y, minlength=n_classes)
-    sums = np.bincount(y, P[np.arange(len(y)), y], minlength=n_classes)
-    tau = np.where(sizes > 0, sums / np.maximum(sizes, 1), np.inf)
-    above = tau - _ROUNDING <= P  # the mean of equal numbers may round up
-    confident = np.where(above, P, -1.0).argmax(axis=1)
-    return float((above.any(axis=1) & (confident != y) & (P.argmax(axis=1) != y)).mean())
-
-
-def _planted(P: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> float:
-    n_samples, n_classes = P.shape
-    if n_classes == 1:
-        return 0.0
-    planted = np.concatenate(
-        [
-            -margins(P, (y + rng.integers(1, n_classes, n_samples)) % n_classes)
-            for _ in range(_DRAWS)
-        ]
-    )
-    given = np.sort(-margins(P, y))
-    at = np.append(-np.inf, given)  # shares that are as suspicious as each of these, or more
-    of_given = 1 - np.searchsorted(given, at) / n_samples
-    of_planted = 1 - np.searchsorted(np.sort(planted), at) / len(planted)
-    chance = 1.01 * np.sqrt(np.log(2 / 0.1) / (2 * n_samples))  # Dvoretzky, Kiefer, Wolfowitz
-    seen = of_planted > 0
-    best = np.argmin((of_given[seen] + chance) / of_planted[seen])
-    kappa = of_given[seen][best] / of_planted[seen][best]
-    # A planted label is right by chance where the given one was wrong.
-    return float(min(1.0, kappa / (1 + kappa / (n_classes - 1))))

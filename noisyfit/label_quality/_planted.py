@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from noisyfit.label_quality._held_out import margins
+from noisyfit.label_quality._rate_estimates import margins
 
 _DRAWS = 20_000
 

@@ -11,7 +11,7 @@ from noisyfit.label_quality import (
     held_out_noise_rate,
     with_loss_gap,
 )
-from noisyfit.label_quality._held_out import margins
+from noisyfit.label_quality._rate_estimates import margins
 
 A, B, C, D = range(4)
 
