@@ -90,8 +90,9 @@ def evenly_spread(P: np.ndarray, y: np.ndarray, surest: np.ndarray) -> float:
     contradicted = P.argmax(axis=1) != y
     if m == 0 or contradicted.mean() > 0.5:
         return 0.0
-    n_less_likely = (P[np.arange(len(y)), y][:, None] - P > _ROUNDING).sum(axis=1)
-    share = float((contradicted & (n_less_likely < m)).mean())
+    # Of equal ones, such as zeros, nobody knows which are the least likely: they count as likely.
+    n_no_likelier = (P[np.arange(len(y)), y][:, None] >= P).sum(axis=1) - 1
+    share = float((contradicted & (n_no_likelier < m)).mean())
     share -= _ONE_SIDED * np.sqrt(max(share * (1 - share), 1 / len(y)) / len(y))
     return max(0.0, share * (P.shape[1] - 1) / m)
 

@@ -11,7 +11,8 @@ from noisyfit.label_quality import (
     held_out_noise_rate,
     with_loss_gap,
 )
-from noisyfit.label_quality._rate_estimates import margins
+from noisyfit.label_quality._rate_estimates import evenly_spread, margins, surest_rows
+from noisyfit.noise import corrupt_labels, transition_matrix
 
 A, B, C, D = range(4)
 
@@ -275,3 +276,44 @@ def test_losses_in_sample_choose_among_the_estimates_and_count_alone_if_they_are
         assert (combined - 0.2) * (rate - 0.2) >= 0
     else:
         assert min(rate, 0.15) < combined < max(rate, 0.22)
+
+
+SURE = np.array([0.9, 0.04, 0.03, 0.02, 0.01])
+
+
+def errors_among_sure_rows(n_of_class, proba=SURE):
+    """Return a hundred rows that are surely of class 0, of which some have other labels."""
+    P, y = np.tile(proba, (100, 1)), np.zeros(100, dtype=np.int64)
+    y[: sum(n_of_class)] = np.repeat(np.arange(1, len(proba)), n_of_class)
+    return evenly_spread(P, y, np.arange(100))
+
+
+def test_errors_spread_over_all_classes_are_counted_by_the_least_likely_ones():
+    # m = 2 of 4 classes, the last two, have 6 of 12.
+    assert errors_among_sure_rows([3, 3, 3, 3]) == pytest.approx(
+        2 * (0.06 - 1.64 * np.sqrt(0.06 * 0.94 / 100))
+    )
+    assert errors_among_sure_rows([12, 12, 0, 0]) == 0, "overlap with similar classes"
+    assert errors_among_sure_rows([0, 0, 13, 13]) > errors_among_sure_rows([6, 6, 7, 7])
+    assert errors_among_sure_rows([15, 15, 15, 15]) == 0, "nobody is sure of anything"
+    assert errors_among_sure_rows([12], proba=np.array([0.9, 0.1])) == 0, "no class is far away"
+    zeros = np.array([1.0, 0.0, 0.0, 0.0, 0.0])
+    assert errors_among_sure_rows([0, 0, 6, 6], proba=zeros) == 0, "equal ones count as likely"
+
+
+def test_the_interval_begins_near_errors_that_no_overlap_explains():
+    rng = np.random.default_rng(0)
+    true, spread = rng.integers(6, size=6000), np.abs(np.subtract.outer(np.arange(6), np.arange(6)))
+    likeness = -1.2 * np.minimum(spread, 6 - spread)[true]
+    P = np.exp(likeness + 0.5 * rng.normal(size=(6000, 6)))
+    P /= P.sum(axis=1, keepdims=True)
+    clean = np.array([rng.choice(6, p=p) for p in P])  # overlap: labels as the probabilities say
+    found = {"none": evenly_spread(P, clean, surest_rows(P, clean))}
+    for kind in ("symmetric", "pair"):
+        noise = transition_matrix(kind, 6, 0.2)
+        given, seen = corrupt_labels(clean, noise, random_state=0).labels, P @ noise
+        found[kind] = evenly_spread(seen, given, surest_rows(seen, given))
+        assert held_out_noise_rate(seen, given).interval[0] >= found[kind]
+    assert found["none"] < 0.005
+    assert found["pair"] < 0.005
+    assert 0.07 < found["symmetric"] < 0.2
