@@ -256,9 +256,11 @@ def overview(records: list[dict], half: str) -> str:
             f"{np.mean([-r['harm'] for r in runs]):+.1f}",
             f"{np.mean([r['ece'] for r in runs]):.3f}",
             f"{np.mean((review > 0.8) & (review < 1.5)):.0%}",
-            f"{np.mean([b for _, b, _ in gaps]):.3f}",
-            f"{sum(b - a for a, b, _ in gaps) / sum(c - a for a, _, c in gaps):.2f}",
-            f"{np.median(times):.1f}",
+            f"{np.mean([b for _, b, _ in gaps]):.3f}" if gaps else "",
+            f"{sum(b - a for a, b, _ in gaps) / sum(c - a for a, _, c in gaps):.2f}"
+            if gaps
+            else "",
+            f"{np.median(times):.1f}" if times else "",
         ]
     names = [
         "runs",
