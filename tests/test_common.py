@@ -392,7 +392,7 @@ def test_cross_validation_in_processes_finds_the_same(est):
         assert_same_fit(one, other)
 
 
-@pytest.mark.parametrize("num_workers", [pytest.param(None, marks=pytest.mark.slow), 1])
+@pytest.mark.parametrize("num_workers", [None, pytest.param(1, marks=pytest.mark.slow)])
 def test_processes_of_joblib_stream_a_data_set(num_workers):
     """In these torch's loader cannot start workers by itself."""
     data = SliceableDataset(ConcatDataset([TensorDataset(torch.tensor(X, dtype=torch.float32))]))
