@@ -12,7 +12,7 @@ from noisyfit._random import seeded
 from noisyfit.base._guard import paired_difference
 from noisyfit.base._pooling import pooled
 from noisyfit.dynamics import N_FOLDS, CrossFit, deal_folds
-from noisyfit.label_quality import HeldOutNoiseRate, held_out_noise_rate
+from noisyfit.label_quality import HeldOutNoiseRate, held_out_noise_rate, unpredicted_classes
 from noisyfit.modules import can_be_stacked
 from noisyfit.training import Stage
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 MOST_EPOCHS, MOST_REPEATED = 30, 5_000
 """Epochs of the judges, and rows up to which they are asked twice."""
-_UNPREDICTED = 1 / 3
-"""A class is rare or hard if fewer rows are predicted as it than this share of its labels."""
 _SURE, _BEATEN = 2.0, -1.0
 """t-values: early-learning regularization has to be above the first against cross-entropy to the
 last epoch, and above the second against cross-entropy to its best one."""
@@ -299,9 +297,7 @@ def make_verdict(task: FitTask, repeats: np.ndarray, folds: list[np.ndarray]) ->
     proba = repeats.mean(axis=0)
     predicted = proba.argmax(axis=1)
     found = held_out_noise_rate(repeats[:, judged], task.y[judged])
-    sizes = np.bincount(task.y[judged], minlength=task.n_classes)
-    n_predicted = np.bincount(predicted[judged], minlength=task.n_classes)
-    unpredicted = n_predicted < _UNPREDICTED * sizes
+    unpredicted = unpredicted_classes(predicted[judged], task.y[judged], task.n_classes)
     return Verdict(
         proba=proba,
         contradicted=(predicted != task.y) & ~task.unlabeled,

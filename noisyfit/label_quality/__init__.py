@@ -21,7 +21,7 @@ from noisyfit.label_quality._noise_rate import (
     loss_gap_noise_rate,
 )
 from noisyfit.label_quality._planted import planted_length
-from noisyfit.label_quality._rate_estimates import margins
+from noisyfit.label_quality._rate_estimates import margins, unpredicted_classes
 from noisyfit.label_quality._review_length import expected_errors_found, review_length
 from noisyfit.label_quality._selection import MIN_SHARE_OF_CLASS, spare_last_rows
 from noisyfit.label_quality._summary import doubts_about, summarize

@@ -9,6 +9,8 @@ from scipy.stats import rankdata
 _SMOOTH = 1e-4
 _DRAWS = 3
 _ROUNDING = 1e-6
+_UNPREDICTED = 1 / 3
+"""A class is rare or hard if fewer rows are predicted as it than this share of its labels."""
 _ONE_SIDED = 1.64
 """Standard errors of a bound that holds in 95 %."""
 
@@ -31,6 +33,24 @@ def margins(P: np.ndarray, y: np.ndarray) -> np.ndarray:
     given = log[rows, y]
     log[rows, y] = -np.inf
     return given - log.max(axis=1)
+
+
+def unpredicted_classes(predicted: np.ndarray, y: np.ndarray, n_classes: int) -> np.ndarray:
+    """Mark the classes that hardly any row is predicted as, which are rare or hard.
+
+    Parameters
+    ----------
+    predicted, y : ndarray of shape (n_samples,), int64
+        Most probable classes, and given labels.
+    n_classes : int
+        Number of classes.
+
+    Returns
+    -------
+    ndarray of shape (n_classes,), bool
+    """
+    sizes, n_predicted = (np.bincount(codes, minlength=n_classes) for codes in (y, predicted))
+    return n_predicted < _UNPREDICTED * sizes
 
 
 def surest_rows(P: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -83,16 +103,19 @@ def evenly_spread(P: np.ndarray, y: np.ndarray, surest: np.ndarray) -> float:
     the C - 1 other classes fall as often upon the m = (C - 1) // 2 least likely ones of a row as
     upon any others, so that these have the proportion m / (C - 1) of them. It is counted among the
     surest rows, where overlap reaches least, less 1.64 standard errors. Of errors that go to
-    similar classes alone it sees nothing.
+    similar classes alone it sees nothing. Labels of a class that hardly any row is predicted as do
+    not count: what nobody has learned is unlikely wherever it is right.
     """
     m = (P.shape[1] - 1) // 2
-    P, y = P[surest], y[surest]
-    contradicted = P.argmax(axis=1) != y
+    predicted = P.argmax(axis=1)
+    known = ~unpredicted_classes(predicted, y, P.shape[1])
+    P, y, predicted = P[surest], y[surest], predicted[surest]
+    contradicted = predicted != y
     if m == 0 or contradicted.mean() > 0.5:
         return 0.0
     # Of equal ones, such as zeros, nobody knows which are the least likely: they count as likely.
     n_no_likelier = (P[np.arange(len(y)), y][:, None] >= P).sum(axis=1) - 1
-    share = float((contradicted & (n_no_likelier < m)).mean())
+    share = float((contradicted & known[y] & (n_no_likelier < m)).mean())
     share -= _ONE_SIDED * np.sqrt(max(share * (1 - share), 1 / len(y)) / len(y))
     return max(0.0, share * (P.shape[1] - 1) / m)
 
@@ -104,6 +127,7 @@ def _cuts(ordered: np.ndarray, least: int) -> np.ndarray:
 
 
 def selective_classification(P: np.ndarray, y: np.ndarray) -> float:
+    """Return b of `held_out_noise_rate`."""
     n_samples, n_classes = P.shape
     sizes = np.bincount(y, minlength=n_classes)
     # A class without a label would have a column like the shares themselves, and so explain all.
@@ -127,6 +151,7 @@ def selective_classification(P: np.ndarray, y: np.ndarray) -> float:
 
 
 def confident_joint(P: np.ndarray, y: np.ndarray) -> float:
+    """Return c of `held_out_noise_rate`."""
     n_classes = P.shape[1]
     sizes = np.bincount(y, minlength=n_classes)
     sums = np.bincount(y, P[np.arange(len(y)), y], minlength=n_classes)
@@ -137,6 +162,7 @@ def confident_joint(P: np.ndarray, y: np.ndarray) -> float:
 
 
 def planted_labels(P: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> float:
+    """Return d of `held_out_noise_rate`."""
     n_samples, n_classes = P.shape
     if n_classes == 1:
         return 0.0

@@ -281,11 +281,13 @@ def test_losses_in_sample_choose_among_the_estimates_and_count_alone_if_they_are
 SURE = np.array([0.9, 0.04, 0.03, 0.02, 0.01])
 
 
-def errors_among_sure_rows(n_of_class, proba=SURE):
+def errors_among_sure_rows(n_of_class, proba=SURE, n_others=20):
     """Return a hundred rows that are surely of class 0, of which some have other labels."""
     P, y = np.tile(proba, (100, 1)), np.zeros(100, dtype=np.int64)
     y[: sum(n_of_class)] = np.repeat(np.arange(1, len(proba)), n_of_class)
-    return evenly_spread(P, y, np.arange(100))
+    others = np.eye(len(proba)).repeat(n_others, axis=0)  # all right
+    labels = np.concatenate([y, np.arange(len(proba)).repeat(n_others)])
+    return evenly_spread(np.concatenate([P, others]), labels, np.arange(100))
 
 
 def test_errors_spread_over_all_classes_are_counted_by_the_least_likely_ones():
@@ -297,6 +299,8 @@ def test_errors_spread_over_all_classes_are_counted_by_the_least_likely_ones():
     assert errors_among_sure_rows([0, 0, 13, 13]) > errors_among_sure_rows([6, 6, 7, 7])
     assert errors_among_sure_rows([15, 15, 15, 15]) == 0, "nobody is sure of anything"
     assert errors_among_sure_rows([12], proba=np.array([0.9, 0.1])) == 0, "no class is far away"
+    unlearned = errors_among_sure_rows([3, 3, 3, 3], n_others=0)
+    assert unlearned == 0, "right labels of a class that nobody has learned are unlikely, too"
     zeros = np.array([1.0, 0.0, 0.0, 0.0, 0.0])
     assert errors_among_sure_rows([0, 0, 6, 6], proba=zeros) == 0, "equal ones count as likely"
 
