@@ -23,8 +23,8 @@ trainings of the same setting and seed.
     python -m pip install -e ".[bench,images]"
     python examples/benchmarks/cifar10n_features.py --data DIR
 
---rows 20000 takes the first so many training pictures, which a slow machine bears (with --size 96),
-and another file of results.
+--size 224 is what the network was trained on; --rows 20000 takes the first so many training
+pictures, which a slow machine bears (with --size 96). Both go to other files of results.
 
 DIR is read as in `paper_tables/cifar.py`. Finished runs go to results/cifar10n_features.jsonl at
 once, and a run that is called again skips them; --table only prints what is there.
@@ -63,7 +63,7 @@ from noisyfit.metrics import detection_report, mask_f1
 sys.path.append(str(Path(__file__).parents[1] / "paper_tables"))
 from cifar import given_labels, images, source
 
-NAME, ALL_ROWS = "cifar10n_features", 50_000
+NAME, ALL_ROWS, SIZE = "cifar10n_features", 50_000, 128
 SETTINGS = ["cifar10n-aggre", "cifar10n-random1", "cifar10n-worst"]
 SETTINGS += [f"symmetric-{rate}" for rate in (0.2, 0.4, 0.8)]
 PLAIN, PEER = "plain training", "cleanlab"
@@ -249,7 +249,7 @@ def main() -> None:
     )
     parser.add_argument("--data", metavar="DIR")
     parser.add_argument("--cache", default="features", help="folder that keeps the features")
-    parser.add_argument("--size", type=int, default=128, help="pixels that pictures get")
+    parser.add_argument("--size", type=int, default=SIZE, help="pixels that pictures get")
     parser.add_argument("--rows", type=int, default=ALL_ROWS, metavar="N", help="training rows")
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=SETTINGS)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
@@ -258,7 +258,8 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="only print what is there")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    name = NAME if args.rows == ALL_ROWS else f"{NAME}_{args.rows}"
+    name = NAME + ("" if args.rows == ALL_ROWS else f"_{args.rows}")
+    name += "" if args.rows != ALL_ROWS or args.size == SIZE else f"_{args.size}px"
     if not args.table:
         if args.data is None:
             parser.error("Pass --data DIR, or --table.")

@@ -20,7 +20,7 @@ from noisyfit.modules import MLP, CIFARResNet34, ConvNet, PreActResNet18
 from noisyfit.training import NoisyNet, resolve_precision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 LR, MOMENTUM, WEIGHT_DECAY = 0.01, 0.9, 5e-4
 RECORDED = ("correct", "margin")
@@ -31,6 +31,14 @@ CASES = {
     "ConvNet, width 32": (partial(ConvNet, 3, 10), IMAGE, (1280, 50_000), 15),
     "PreActResNet18": (partial(PreActResNet18, 10), IMAGE, (256, 50_000), 7),
 }
+COLUMNS = [
+    ("engine", "loop"),
+    ("engine", "loop with fused SGD"),
+    ("recording", "loop"),
+    ("recording", "engine"),
+    ("torch.compile", "engine"),
+    ("stock skorch", "engine"),
+]
 
 
 def draw_rows(shape: tuple[int, ...], n_rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -117,9 +125,10 @@ def stock_skorch(module, X: np.ndarray, y: np.ndarray, device) -> Callable[[], N
     return lambda: net.partial_fit(X, y, epochs=1)
 
 
-def engine(device_name: str, scale: float) -> tuple[str, dict]:
+def engine(device_name: str, scale: float, left_out: Sequence[str] = ()) -> tuple[str, dict]:
     """Epochs of batches of 128, against a hand-written loop and stock skorch."""
     device = torch.device(device_name)
+    columns = [c for c in COLUMNS if not set(c) & set(left_out)]
     table, figures = [], {}
     for case, (make, shape, sizes, repeats) in CASES.items():
         n_rows = sizes[device.type == "cuda"]
@@ -133,29 +142,19 @@ def engine(device_name: str, scale: float) -> tuple[str, dict]:
         variants = {
             "engine": lambda net=plain, rows=rows: net.partial_fit(rows, None, epochs=1),
             "recording": lambda net=recording, rows=rows: net.partial_fit(rows, None, epochs=1),
-            "compiled": lambda net=compiled, rows=rows: net.partial_fit(rows, None, epochs=1),
+            "torch.compile": lambda net=compiled, rows=rows: net.partial_fit(rows, None, epochs=1),
             "loop": HandWrittenLoop(make(), X, y, device),
-            "loop, fused": HandWrittenLoop(make(), X, y, device, fused=True),
-            "skorch": stock_skorch(make(), X, y, device),
+            "loop with fused SGD": HandWrittenLoop(make(), X, y, device, fused=True),
+            "stock skorch": stock_skorch(make(), X, y, device),
         }
+        variants = {name: run for name, run in variants.items() if name not in left_out}
         s = figures[case] = side_by_side(
             variants, max(3, round(scale * repeats)), partial(clock, device)
         )
-        table.append(
-            [
-                f"{case}, {n_rows:,} rows",
-                ratio(s, "engine", "loop"),
-                ratio(s, "engine", "loop, fused"),
-                ratio(s, "recording", "loop"),
-                ratio(s, "recording", "engine"),
-                ratio(s, "compiled", "engine"),
-                ratio(s, "skorch", "engine"),
-            ]
-        )
+        table.append([f"{case}, {n_rows:,} rows", *(ratio(s, *pair) for pair in columns)])
         if device.type == "cuda":
             table[-1].append(f"{np.median(s['engine']):.2f}")
-    head = ["network", "engine / loop", "engine / loop with fused SGD", "recording / loop"]
-    head += ["recording / engine", "torch.compile / engine", "stock skorch / engine"]
+    head = ["network", *(" / ".join(pair) for pair in columns)]
     head += ["engine, s an epoch"] if device.type == "cuda" else []
     precision = resolve_precision("auto", device, is_image=True)
     text = f"Batches of 128 on {device.type}, SGD with momentum and weight decay, no augmentation; "
