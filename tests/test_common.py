@@ -1158,8 +1158,10 @@ def test_fit_resample_keeps_the_container(est):
 
 
 def run_python(code, **environment):
+    # skorch imports torch_geometric, where it is installed, which still calls this.
+    ignored = "ignore:`torch.jit.script` is deprecated:DeprecationWarning"
     return subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
+        [sys.executable, "-W", "error", "-W", ignored, "-c", code],
         capture_output=True,
         text=True,
         env={**os.environ, **environment},

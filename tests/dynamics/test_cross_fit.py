@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from _cuda import BatchesWithoutWaiting, report_waiting
 from joblib import parallel_config
 from scipy import sparse
 from skorch.callbacks import Callback
@@ -506,13 +507,6 @@ def test_on_a_cuda_device(where, early_learning):
     folds = some_folds(y)
     flipped = np.where(np.arange(60) == 17, (y + 1) % 3, y)
 
-    class NoSync(Callback):
-        def on_batch_begin(self, net, **kwargs):
-            torch.cuda.set_sync_debug_mode("error")
-
-        def on_batch_end(self, net, **kwargs):
-            torch.cuda.set_sync_debug_mode("default")
-
     def cross(device, labels, kind=MLP, precision=None, callbacks=()):
         rows = Rows(source[where](X, device), torch.from_numpy(labels)).with_weights(weight)
         make_net = maker(kind)
@@ -526,11 +520,11 @@ def test_on_a_cuda_device(where, early_learning):
         try:
             run.train(4, callbacks=callbacks)
         finally:
-            torch.cuda.set_sync_debug_mode("default")
+            report_waiting("default")
         return run.proba
 
     for kind in (MLP, OwnMLP):
-        proba = cross(torch.device("cuda"), y, kind, callbacks=[NoSync()])
+        proba = cross(torch.device("cuda"), y, kind, callbacks=[BatchesWithoutWaiting()])
         np.testing.assert_allclose(proba, cross(CPU, y, kind), atol=0.02)
         judged = cross(torch.device("cuda"), flipped, kind)
         np.testing.assert_array_equal(judged[:, 17], proba[:, 17])
@@ -538,6 +532,30 @@ def test_on_a_cuda_device(where, early_learning):
         for precision in (torch.bfloat16, torch.float16):
             half = cross(torch.device("cuda"), y, kind, precision)
             np.testing.assert_allclose(half, proba, atol=0.1)
+
+
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("kind", [MLP, OwnMLP])
+@pytest.mark.parametrize("early_learning", [False, True])
+def test_half_precision_leaves_no_step_out(kind, early_learning, precision):
+    """Scaled gradients that overflow at first would cost each network its first steps."""
+    X, y = problem()
+    weight = np.random.default_rng(1).uniform(0.2, 1.8, 60)
+    folds, make_net = some_folds(y), maker(kind)
+
+    def judged(precision):
+        rows = Rows(TensorSource(X, CPU), torch.from_numpy(y)).with_weights(weight)
+        rows = rows.subset(np.arange(60) % 9 != 1)
+        run = CrossFit(
+            lambda *args, **settings: make_net(*args, precision=precision, **settings),
+            rows,
+            folds,
+            early_learning=early_learning,
+        )
+        run.train(4)
+        return run.proba
+
+    np.testing.assert_allclose(judged(precision), judged(None), atol=0.02)
 
 
 def test_jobs_find_what_one_finds():

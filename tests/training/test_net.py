@@ -8,6 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from _cuda import BatchesWithoutWaiting, report_waiting
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import nn
@@ -649,23 +650,16 @@ def test_no_batch_waits_for_the_cuda_device():
     X, y = problem(200, (3, 6, 6))
     rows = Rows(TensorSource(X, torch.device("cuda")), torch.tensor(y))
 
-    class NoSync(Callback):
-        def on_batch_begin(self, net, **kwargs):
-            torch.cuda.set_sync_debug_mode("error")
-
-        def on_batch_end(self, net, **kwargs):
-            torch.cuda.set_sync_debug_mode("default")
-
     net = noisy_net(
         small_conv_net(),
         device="cuda",
         precision=torch.bfloat16,
-        callbacks=[DynamicsRecorder(200), NoSync()],
+        callbacks=[DynamicsRecorder(200), BatchesWithoutWaiting()],
     )
     try:
         net.train_stage(rows, 2)
     finally:
-        torch.cuda.set_sync_debug_mode("default")
+        report_waiting("default")
     assert predict_logits(net, rows).shape == (200, 3)
 
 
