@@ -9,6 +9,7 @@ from noisyfit.label_quality._calibration import (
     with_length,
 )
 from noisyfit.label_quality._class_counts import count_by_class
+from noisyfit.label_quality._doubts import doubts_about
 from noisyfit.label_quality._held_out import (
     HeldOutNoiseRate,
     held_out_noise_rate,
@@ -24,7 +25,7 @@ from noisyfit.label_quality._planted import planted_length
 from noisyfit.label_quality._rate_estimates import margins, unpredicted_classes
 from noisyfit.label_quality._review_length import expected_errors_found, review_length
 from noisyfit.label_quality._selection import MIN_SHARE_OF_CLASS, spare_last_rows
-from noisyfit.label_quality._summary import doubts_about, summarize
+from noisyfit.label_quality._summary import summarize
 from noisyfit.label_quality._transition_matrix import (
     estimate_transition_matrix,
     frequent_confusions,

@@ -1,4 +1,4 @@
-"""What a fit has to say of the labels, in words, and what its numbers cannot know."""
+"""What a fit has to say of the labels, in words."""
 
 from __future__ import annotations
 
@@ -7,28 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from noisyfit.label_quality._class_counts import describe_classes
+from noisyfit.label_quality._doubts import percent
 from noisyfit.label_quality._review_length import review_length
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from noisyfit.label_quality._held_out import HeldOutNoiseRate
-
-_MOST, _TIMES = 0.5, 3.0
-"""A class is rejected if more than this share of its labels are, and more than so many times that
-of all labels."""
-_EVEN = 0.8
-"""Largest share of a label up to which it says something that the network names others early on."""
-_UNLEARNED = 0.1
-"""Share of the labels that the network contradicted early and repeats at the end."""
-_BY_HEART = 0.2
-"""Share of the labels that a network agrees with only if it trains on the rows."""
-_ASTRAY = 0.05
-"""Share of the surest rows that the network, but not plain training, predicts otherwise."""
-_WIDE, _N_VERIFIED = 0.1, 40
-"""Width of the interval of the noise rate from which on it is doubted, and the number of random
-rows that tell its ends apart: at this width there are four wrong ones more at one than at the
-other."""
 
 _UNCHECKED = (
     "Unchecked: no network judged rows that it did not train on. Hard rows may count as wrong."
@@ -132,10 +115,10 @@ def summarize(
       dog -> cat: 30.0 % of the rows that are dog
     """
     n_rows, n_wrong = len(noise_scores), noise_rate * len(noise_scores)
-    about = f"about {round(n_wrong):,} ({_percent(noise_rate)})"
+    about = f"about {round(n_wrong):,} ({percent(noise_rate)})"
     if interval is not None:
         low, high = (f"{round(share * n_rows):,}" for share in interval)
-        about += f", between {low} and {high} ({' and '.join(map(_percent, interval))})"
+        about += f", between {low} and {high} ({' and '.join(map(percent, interval))})"
     lines = [
         f"{name} on {n_rows:,} labels of {len(classes)} classes",
         *(_verdict(doubts, noise_rate, interval) if doubts or not audit else ()),
@@ -151,14 +134,14 @@ def summarize(
             f"which {by_score:,} are above one half."
         )
     if n_rejected and n_replaced == 0:
-        at_low = "" if interval is None else f", at the lower end of {_percent(interval[0])}"
+        at_low = "" if interval is None else f", at the lower end of {percent(interval[0])}"
         lines.append(
             f"None of the rejected labels was replaced{at_low}: they may be hard rows, not wrong "
             "ones. predicted_labels_ has what the network says."
         )
     if n_not_learned:
         lines.append(
-            f"Of the kept rows {n_not_learned:,} ({_percent(n_not_learned / n_rows)}) were left "
+            f"Of the kept rows {n_not_learned:,} ({percent(n_not_learned / n_rows)}) were left "
             "out by the rounds: the network that predicts has not learned from them. retrain=True "
             "trains one that has; which of the two predicts better differs from data to data."
         )
@@ -185,7 +168,7 @@ def _verdict(
     doubts: Sequence[str], noise_rate: float, interval: tuple[float, float] | None
 ) -> list[str]:
     if not doubts and interval is not None and interval[0] == 0 < noise_rate < interval[1] / 2:
-        most = _percent(interval[1])
+        most = percent(interval[1])
         return [f"Believe that few labels are wrong, at most {most}. How many is not known."]
     if not doubts and interval is None:
         return [_UNCHECKED]
@@ -211,144 +194,6 @@ def _what_to_review(
     if confusions:
         lines.append("Most frequent confusions (true class -> given label):")
     for true, label, share in confusions:
-        of = f"{_percent(share)} of the rows that are {classes[true]}"
+        of = f"{percent(share)} of the rows that are {classes[true]}"
         lines.append(f"  {classes[true]} -> {classes[label]}: {of}")
     return lines
-
-
-def doubts_about(
-    classes: np.ndarray,
-    given: np.ndarray,
-    contradicted: np.ndarray,
-    rejected: np.ndarray,
-    noise_rate: float,
-    early_agreement: float | None,
-    interval: tuple[float, float] | None = None,
-    held_out: HeldOutNoiseRate | None = None,
-    hard: Sequence[int] | np.ndarray = (),
-    astray: float | None = None,
-    lost_to_plain: str | None = None,
-    *,
-    audited: bool = False,
-    replaced: float | None = None,
-) -> list[str]:
-    """Find out what speaks against the numbers of a fit.
-
-    Parameters
-    ----------
-    classes : ndarray of shape (n_classes,)
-        Names of the classes.
-    given : ndarray of shape (n_samples,), int64
-        Given labels, encoded.
-    contradicted : ndarray of shape (n_samples,), bool
-        Rows for which the network predicts another class.
-    rejected : ndarray of shape (n_samples,), bool
-        Rows whose label was rejected.
-    noise_rate : float
-        Estimated proportion of wrong labels.
-    early_agreement : float or None
-        Proportion of the labels that the network agreed with in its second epoch, when it had seen
-        each row once; None if nobody knows.
-    interval : tuple of two floats or None, default=None
-        Lowest and highest proportion of wrong labels that the estimate leaves possible.
-    held_out : HeldOutNoiseRate or None, default=None
-        What networks say of rows that they did not train on; None: nobody asked.
-    hard : sequence of int, default=()
-        Classes that these networks predict hardly any row as.
-    astray : float or None, default=None
-        By how much more of the rows that these networks are surest of the network predicts
-        otherwise than plain training does; None: nobody knows.
-    lost_to_plain : str or None, default=None
-        What is said where plain training is better; None: it is not, or nobody knows.
-    audited : bool, default=False
-        Whether rate and interval come from verified labels, which settle what else would be doubted
-        of them.
-    replaced : float or None, default=None
-        Proportion of the labels that a network agreed with which was replaced by one that learned
-        from the kept rows; None: none was.
-
-    Returns
-    -------
-    list of str
-        Sentences.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> rare = np.array([0] * 97 + [1] * 3)
-    >>> doubts_about(np.array(["cat", "dog"]), rare, rare == 1, rare == 1, 0.03, None)
-    ['Of the 3 labels dog, 3 were rejected: a rare or hard class looks like that, too.']
-    """
-    sizes = np.bincount(given, minlength=len(classes))
-    n_rejected = np.bincount(given[rejected], minlength=len(classes))
-    share = n_rejected / np.maximum(sizes, 1)
-    doubts = [
-        f"Of the {sizes[c]:,} labels {classes[c]!s:.40}, {n_rejected[c]:,} were "
-        "rejected: a rare or hard class looks like that, too."
-        for c in np.flatnonzero((share > _MOST) & (share > _TIMES * rejected.mean()))
-    ]
-    doubts += [
-        f"Hardly any row is predicted to be {classes[c]!s:.40} by networks that did not train on "
-        f"it: a rare or hard class. Its {sizes[c]:,} labels were kept as they are."
-        for c in hard
-    ]
-    if held_out is not None and not held_out.told and not audited:
-        return [
-            (
-                "Nothing can be told: networks predict the labels of rows that they did not train "
-                "on no better than those of any other row. X may tell nothing about y. No label "
-                "was rejected or replaced."
-            ),
-            *doubts,
-        ]
-    n_rows, most, at_last = len(given), sizes.max() / len(given), float(contradicted.mean())
-    if lost_to_plain is not None:
-        doubts.append(lost_to_plain)
-    if astray is not None and astray > _ASTRAY:
-        doubts.append(
-            "Of the rows that networks which did not train on them are surest of, this network "
-            f"predicts {100 * astray:.1f} points more otherwise than plain training does, which "
-            "may be better here: compare MILDSelector(rounds=1) on verified rows, or give "
-            "validation_fraction to have them compared."
-        )
-    if audited:
-        return doubts
-    if at_last - noise_rate > _UNLEARNED:
-        doubts.append(
-            f"The network contradicts {_percent(at_last)} of the labels, many more than are "
-            "estimated to be wrong."
-        )
-    if interval is not None and interval[1] - interval[0] > _WIDE:
-        low, high = interval
-        n_verified = min(_N_VERIFIED, n_rows)
-        doubts.append(
-            f"The estimate is uncertain: between {_percent(low)} and {_percent(high)} of the "
-            f"labels are wrong. Verify {n_verified} random rows: at the low end about "
-            f"{low * n_verified:.0f} of them are wrong, at the high end {high * n_verified:.0f}."
-        )
-    agreed = 1 - at_last if replaced is None else replaced
-    if held_out is not None and agreed - (1 - held_out.contradicted) > _BY_HEART:
-        last = "" if replaced is None else " of the rounds, since replaced,"
-        doubts.append(
-            f"The network{last} agrees with {_percent(agreed)} of the labels, networks that did "
-            f"not train on the rows with {_percent(1 - held_out.contradicted)}: it has learned "
-            "labels by heart. Near copies of rows, or columns that number them, do that."
-        )
-    if held_out is not None or early_agreement is None:
-        return doubts
-    if most <= _EVEN and early_agreement <= most + 3 * np.sqrt(most * (1 - most) / n_rows):
-        doubts.append(
-            "At first the network was right no more often than by naming the most frequent label: "
-            "X may tell nothing about y, and then no label can be judged."
-        )
-    elif early_agreement > 1 / len(classes) and 1 - early_agreement - at_last > _UNLEARNED:
-        doubts.append(
-            f"At first the network contradicted {_percent(1 - early_agreement)} of the labels, at "
-            f"last {_percent(at_last)}: it has learned hard rows since, or wrong labels by heart. "
-            "recording='held_out' of MILDSelector or DynamicsLSTMDetector tells them apart."
-        )
-    return doubts
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
