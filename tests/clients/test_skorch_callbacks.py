@@ -14,7 +14,7 @@ from skorch import callbacks
 from torch import nn
 from torch.optim import lr_scheduler
 
-from noisyfit import DLTClassifier
+from noisyfit import DivideMixClassifier, DLTClassifier
 
 pytestmark = [
     pytest.mark.slow,
@@ -33,6 +33,25 @@ def validated(est, *own, **params):
 
 def column(est, name):
     return [epoch[name] for epoch in est.history_]
+
+
+def layers(module):
+    """Return the layers of the network, of DivideMix's two those of the first."""
+    return getattr(module, "networks", [module])[0]
+
+
+def first_weight(net):
+    return layers(net.module_)[0].weight.detach().clone()
+
+
+def of_first(est):
+    """Return the name of that weight in a file."""
+    return "networks.0.0.weight" if isinstance(est, DivideMixClassifier) else "0.weight"
+
+
+def named(pattern):
+    """Match parameters in every stage, DivideMix's two networks and the one that it begins with."""
+    return [pattern, f"networks.*.{pattern}"]
 
 
 class Watch(callbacks.Callback):
@@ -90,8 +109,8 @@ def test_checkpoint_loads_the_best(est, tmp_path):
     keep = callbacks.Checkpoint(
         dirname=tmp_path, monitor=lambda net: len(net.history) == 2, load_best=True
     )
-    kept = Watch("on_epoch_end", lambda net: net.module_.state_dict()["0.weight"].clone())
-    ends = Watch("on_train_end", lambda net: net.module_.state_dict()["0.weight"].clone())
+    kept = Watch("on_epoch_end", first_weight)
+    ends = Watch("on_train_end", first_weight)
     est = fitted(est, ("kept", kept), keep, ("ends", ends), module=network())
     assert len(est.history_) >= 4
     assert any(torch.equal(weight, ends.seen[0]) for weight in kept.seen[:2])
@@ -101,23 +120,25 @@ def test_checkpoint_loads_the_best(est, tmp_path):
 def test_train_end_checkpoint(est, tmp_path):
     """`TrainEndCheckpoint`: the file has the weights at the end of the last stage."""
     keep = callbacks.TrainEndCheckpoint(dirname=tmp_path)
-    ends = Watch("on_train_end", lambda net: net.module_.state_dict()["0.weight"].clone())
+    ends = Watch("on_train_end", first_weight)
     fitted(est, ends, keep, module=network())
     state = torch.load(tmp_path / "train_end_params.pt", weights_only=True)
-    torch.testing.assert_close(state["0.weight"], ends.seen[-1], rtol=0, atol=0)
+    torch.testing.assert_close(state[of_first(est)], ends.seen[-1], rtol=0, atol=0)
 
 
 @every_estimator
 def test_load_init_state(est, tmp_path):
     """`LoadInitState(Checkpoint(...))`: the first stage starts with the weights of another fit."""
+    if isinstance(est, DivideMixClassifier):  # its two networks, without the one that estimates
+        est = clone(est).set_params(noise_rate=0.2)
     fitted(est, callbacks.Checkpoint(dirname=tmp_path, monitor=None), module=network())
     state = torch.load(tmp_path / "params.pt", weights_only=True)
     again = callbacks.LoadInitState(callbacks.Checkpoint(dirname=tmp_path, monitor=None))
-    begins = Watch("on_epoch_begin", lambda net: net.module_.state_dict()["0.weight"].clone())
+    begins = Watch("on_epoch_begin", first_weight)
     est = fitted(est, again, begins, module=network())
     assert est.history_[0]["epoch"] == 1
     assert all(epoch["lr"] > 0 for epoch in est.history_)
-    torch.testing.assert_close(begins.seen[0], state["0.weight"], rtol=0, atol=0)
+    torch.testing.assert_close(begins.seen[0], state[of_first(est)], rtol=0, atol=0)
 
 
 @every_estimator
@@ -199,7 +220,7 @@ def network():
 def test_freezer(est):
     """`Freezer("0.*")`: the first layer keeps its weights, the last one learns."""
     module = network()
-    frozen = fitted(est, callbacks.Freezer("0.*"), module=module).net_.module_
+    frozen = layers(fitted(est, callbacks.Freezer(named("0.*")), module=module).net_.module_)
     torch.testing.assert_close(frozen[0].weight, module[0].weight, rtol=0, atol=0)
     assert not torch.equal(frozen[2].weight, module[2].weight)
 
@@ -207,11 +228,11 @@ def test_freezer(est):
 @every_estimator
 def test_unfreezer(est):
     """`Freezer`, and `Unfreezer(at=3)` from the third epoch on."""
-    layers = Watch("on_epoch_end", lambda net: net.module_[0].weight.detach().clone())
-    pair = (callbacks.Freezer("0.*", at=1), callbacks.Unfreezer("0.*", at=3))
-    fitted(est, *pair, layers, module=network())
-    torch.testing.assert_close(layers.seen[0], layers.seen[1], rtol=0, atol=0)
-    assert not torch.equal(layers.seen[-2], layers.seen[-1])
+    weights, pattern = Watch("on_epoch_end", first_weight), named("0.*")
+    pair = (callbacks.Freezer(pattern, at=1), callbacks.Unfreezer(pattern, at=3))
+    fitted(est, *pair, weights, module=network())
+    torch.testing.assert_close(weights.seen[0], weights.seen[1], rtol=0, atol=0)
+    assert not torch.equal(weights.seen[-2], weights.seen[-1])
 
 
 @every_estimator
@@ -221,9 +242,12 @@ def test_initializer(est):
     def zero(parameter):
         nn.init.zeros_(parameter.data)
 
+    def last_bias(net):
+        return layers(net.module_)[2].bias
+
     for kind in (callbacks.Initializer, callbacks.ParamMapper):
-        begins = Watch("on_epoch_begin", lambda net: net.module_[2].bias.abs().sum().item())
-        fitted(est, kind("2.*", fn=zero, at=1), begins, module=network())
+        begins = Watch("on_epoch_begin", lambda net: last_bias(net).abs().sum().item())
+        fitted(est, kind(named("2.*"), fn=zero, at=1), begins, module=network())
         assert begins.seen[0] == 0
         assert begins.seen[1] > 0
 
