@@ -11,6 +11,7 @@ FIRST = [
     "image_features",
     "review",
     "audit",
+    "own_model",
     "which_method",
 ]
 
