@@ -194,8 +194,8 @@ def progress_bar(
     -------
     tqdm or an object with what noisyfit uses of it
     """
-    kind = tqdm if disable or _can_redraw() else _LogLines
-    return kind(total=total, desc=label, unit=unit, disable=disable, leave=leave, delay=delay)
+    kind = _Silence if disable else tqdm if _can_redraw() else _LogLines
+    return kind(total=total, desc=label, unit=unit, leave=leave, delay=delay)
 
 
 def _can_redraw() -> bool:
@@ -248,3 +248,17 @@ class _LogLines:
     def _own_left(self, seconds: float) -> str:
         left = seconds * (self.total - self.n) / max(1, self.n)
         return f", {in_words(left, left)} left" if self.n and left >= WORTH_SAYING else ""
+
+
+class _Silence(_LogLines):
+    """Nothing, with what noisyfit uses of a bar.
+
+    A disabled bar of tqdm takes its lock all the same, which forked processes share: one that is
+    killed while it holds the lock would let every later fit of the others wait for ever.
+    """
+
+    def write(self, told: str, file: Any) -> None:
+        pass
+
+    def _write(self) -> None:
+        pass

@@ -1,9 +1,11 @@
 """Progress: a bar where it can be redrawn, lines of a log where not."""
 
 import sys
+import threading
 
 import numpy as np
 import pytest
+from tqdm.auto import tqdm
 
 from noisyfit import MILDSelector
 from noisyfit.training import EpochProgress, _progress
@@ -77,6 +79,21 @@ def test_nothing_is_said_where_it_is_disabled(capsys):
     run(progress, 3)
     progress.close()
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_silent_fit_does_not_wait_for_the_lock_of_tqdm():
+    """Forked processes share it: one that was killed while it held the lock never lets it go."""
+    X, y = np.eye(3, dtype=np.float32).repeat(20, axis=0), np.arange(3).repeat(20)
+    est = MILDSelector(rounds=1, max_epochs=2, judge_epochs=2, random_state=0)
+    fitted = threading.Event()
+
+    def fit():
+        est.fit(X, y).predict(X)
+        fitted.set()
+
+    with tqdm.get_lock():
+        threading.Thread(target=fit, daemon=True).start()
+        assert fitted.wait(60)
 
 
 def test_a_terminal_gets_a_bar_and_a_notebook_keeps_its_own(capsys, monkeypatch):
