@@ -520,11 +520,25 @@ class BaseNoisyClassifier(
         TypeError
             Before the training, if rows of `X` or `y` cannot be picked out, such as of a dask
             array.
+
+        Warns
+        -----
+        UserWarning
+            If nothing can be told of the labels, so that all rows are returned.
         """
         check_selectable(X, "X")
         check_selectable(y, "y")
         self.fit(X, y, **fit_params)
         kept = self.sample_indices_
+        found = self.__dict__.get("held_out_noise_rate_")
+        if found is not None and not found.told:  # in a pipeline nobody reads the summary
+            warnings.warn(
+                f"All {len(kept):,} rows with a label were kept, since nothing can be told of "
+                "their labels: networks predict those of rows that they did not train on no "
+                "better than by chance. summary() says more.",
+                UserWarning,
+                stacklevel=2,
+            )
         return select_rows(X, kept), None if y is None else select_rows(y, kept, "y")
 
     def save(self, path: str | Path) -> None:

@@ -89,6 +89,15 @@ def test_b09_where_nothing_can_be_told_nothing_is_changed(kind, told):
     assert est.noise_rate_interval_[1] > 0.5
 
 
+def test_rows_are_not_handed_on_in_silence_where_nothing_can_be_told():
+    """In a pipeline nobody reads the summary."""
+    _, y = easy(300)
+    X = np.random.default_rng(0).normal(size=(300, 6))
+    with pytest.warns(UserWarning, match="All 300 rows with a label were kept, since nothing can"):
+        kept, _ = MILDSelector(random_state=0, max_epochs=8).fit_resample(X, y)
+    assert len(kept) == 300
+
+
 def test_near_copies_are_judged_together():
     rng = np.random.default_rng(0)
     X, y = easy(200)
