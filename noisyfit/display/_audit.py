@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from sklearn.isotonic import IsotonicRegression
 
 from noisyfit.audit import Audit
 from noisyfit.display._base import KEPT, LINE, REJECTED, Display
@@ -163,13 +164,19 @@ def _join_unseen(audit: Audit, bins: np.ndarray) -> np.ndarray:
 
 
 def _recalibrated(audit: Audit) -> tuple[np.ndarray, np.ndarray]:
-    """Return scores of rows that nobody verified, ascending, and what becomes of them."""
+    """Return scores of rows that nobody verified, ascending, and what becomes of them.
+
+    Where that depends on the class, too, the line that rises with the score and is nearest to all.
+    """
     before, after = audit.scores, audit.recalibrated_scores()
     unseen = ~np.isnan(before)
     unseen[audit.rows] = False  # these have what was found, which says nothing of other rows
+    if not unseen.any():
+        return np.empty(0), np.empty(0)
     x, first = np.unique(before[unseen], return_index=True)
-    picked = np.unique(np.linspace(0, max(len(x) - 1, 0), _MOST_POINTS).astype(int))[: len(x)]
-    return x[picked], after[unseen][first][picked]
+    rising = IsotonicRegression().fit_transform(before[unseen], after[unseen])
+    picked = np.unique(np.linspace(0, len(x) - 1, _MOST_POINTS).astype(int))
+    return x[picked], rising[first][picked]
 
 
 _ARRAYS = {"review": _review, "reliability": _reliability}

@@ -8,6 +8,7 @@ import pytest
 from scipy.special import expit, logit
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from test_audit import TRUTH
@@ -43,6 +44,67 @@ def test_the_map_is_the_penalised_logistic_regression():
     # scikit-learn leaves the intercept alone, for which the penalty here is next to nothing.
     expected = free.predict_proba(U[unseen])[:, 1]
     np.testing.assert_allclose(audit.recalibrated_scores()[unseen], expected, atol=2e-3)
+
+
+def uneven(n=2_000, n_classes=4, of_first=0.9, seed=0):
+    """Return given labels, which are wrong, and scores; of the first class most are."""
+    rng = np.random.default_rng(seed)
+    given = rng.integers(n_classes, size=n)
+    wrong = rng.random(n) < np.where(given == 0, of_first, 0.1)
+    return given, wrong, np.clip(rng.beta(2, 5, n) + 0.2 * wrong, 0, 1)
+
+
+def test_a_class_has_an_effect_of_its_own_by_the_penalised_logistic_regression():
+    given, wrong, scores = uneven()
+    scores = expit(0.3 * logit(scores))
+    drawn = sample(scores, 400, random_state=0)
+    audit = Audit(scores, given, wrong[drawn.rows], drawn)
+    design, unseen = audit._design, np.setdiff1d(np.arange(len(given)), drawn.rows)
+    features = np.stack([logit(np.clip(scores, 1e-4, 1 - 1e-4)), scores], axis=1)
+    weights = design.weights / design.weights.mean()
+    centre = np.average(features[design.rows], axis=0, weights=weights)
+    spread = np.sqrt(np.average((features[design.rows] - centre) ** 2, axis=0, weights=weights))
+    # A column in other units has another penalty: 3 for a class, .1 for a score.
+    U = np.c_[(features - centre) / spread, np.sqrt(0.1 / 3) * np.eye(4)[given]]
+    free = LogisticRegression(C=10, tol=1e-8, max_iter=5000)
+    free.fit(U[design.rows], design.wrong, sample_weight=weights)
+    assert (free.coef_[0, :2] >= 0).all(), "else the bounds would matter"
+    better = audit.recalibrated_scores()
+    np.testing.assert_allclose(better[unseen], free.predict_proba(U[unseen])[:, 1], atol=5e-3)
+    for c in range(4):
+        of_class = unseen[given[unseen] == c]
+        order = of_class[np.argsort(scores[of_class])]
+        assert (np.diff(better[order]) >= 0).all(), "the order of a class stays"
+
+
+def test_verified_rows_tell_classes_apart_where_scores_tell_nothing():
+    """A class of 2 % to which a fifth of the rows is assigned by mistake: all scores are 0."""
+    rng = np.random.default_rng(0)
+    right = (rng.random(3_000) < 0.02).astype(int)
+    given = np.where(rng.random(3_000) < 0.2, 1 - right, right)
+    scores = np.zeros(3_000)
+    drawn = sample(scores, 200, random_state=0)
+    audit = Audit(scores, given, right[drawn.rows], drawn)
+    better, unseen = audit.recalibrated_scores(), np.setdiff1d(np.arange(3_000), drawn.rows)
+    means = [better[unseen][given[unseen] == c].mean() for c in (0, 1)]
+    assert means[0] < 0.1
+    assert means[1] > 0.6
+    error = audit.calibration_error()
+    assert error.after < 0.1
+
+
+def test_classes_that_tell_nothing_cost_next_to_nothing():
+    losses = []
+    for seed in range(20):
+        given, wrong, scores = uneven(of_first=0.1, seed=seed)
+        drawn = sample(scores, 200, random_state=seed)
+        unseen = np.setdiff1d(np.arange(len(given)), drawn.rows)
+        audits = (Audit(scores, y, wrong[drawn.rows], drawn) for y in (None, given))
+        alone, better = (audit.recalibrated_scores()[unseen] for audit in audits)
+        losses.append([log_loss(wrong[unseen], p) for p in (alone, better)])
+    alone, better = np.mean(losses, axis=0)
+    assert better < 1.01 * alone
+    assert np.equal(*np.transpose(losses)).sum() >= 8, "mostly they are left out"
 
 
 @pytest.mark.parametrize("change", ["too sure", "too unsure", "too high", "turned round"])
