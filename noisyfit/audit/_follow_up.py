@@ -13,7 +13,12 @@ from noisyfit.audit._certificate import found_share
 from noisyfit.audit._intervals import as_estimate, unseen_errors
 from noisyfit.audit._population import check_same, read_population
 from noisyfit.audit._rates import Rates
-from noisyfit.audit._recalibration import CalibrationError, calibration_error, recalibrate
+from noisyfit.audit._recalibration import (
+    CalibrationError,
+    calibration_error,
+    recalibrate,
+    recalibrated_out_of_fold,
+)
 from noisyfit.label_quality import MIN_SHARE_OF_CLASS, spare_last_rows
 
 if TYPE_CHECKING:
@@ -184,29 +189,36 @@ class FollowUp(Rates):
             len(self._design.scores),
             self.confidence,
             self.noise_rate,
-            *self._of_rejected(rejected[population.candidates]),
+            *self._of_rejected(rejected, est),
         )
         return with_last_step(passed, audited)
 
-    def _of_rejected(self, rejected: np.ndarray) -> tuple[Estimate, Estimate]:
+    def _of_rejected(self, rejected: np.ndarray, est: Any) -> tuple[Estimate, Estimate]:
         """Estimate precision and recall of labels that are rejected, the verified ones as known."""
-        design = self._design
+        design, inside = self._design, self._population.candidates
         # Of verified rows no right one is rejected, which says nothing of others: in the sample
-        # those stand for the rejected that their score rejects.
+        # those stand for the rejected that would be, had nobody verified them. Not by a map that
+        # was fitted to them, which would find more wrong ones among them than among others; but by
+        # its order, in which the rows of a class are spared.
+        as_unseen = self._population.scores.copy()
+        as_unseen[inside] = recalibrate(design, self._codes, exact=False)
+        spared = (as_unseen > 0.5) & ~self._by_score(as_unseen, est, np.zeros(len(inside), bool))
+        rejected = rejected[inside]
         domain = rejected.copy()
-        domain[design.rows] = recalibrate(design, self._codes, exact=False)[design.rows] > 0.5
+        out_of_fold = recalibrated_out_of_fold(design, self._codes)
+        domain[design.rows] = (out_of_fold > 0.5) & ~spared[inside][design.rows]
         both = design.of_groups(domain.astype(np.int64), 2)
-        outside, inside = both.of_one(0), both.of_one(1)
+        others, those = both.of_one(0), both.of_one(1)
         known, n_known = design.wrong[rejected[design.rows]].sum(), rejected[design.rows].sum()
-        n_rejected = (inside.size - inside.n)[0] + n_known
+        n_rejected = (those.size - those.n)[0] + n_known
         precision = [
             (number[0] + known) / n_rejected if n_rejected else np.nan
-            for number in unseen_errors(inside, self._tail)
+            for number in unseen_errors(those, self._tail)
         ]
-        moved = known - inside.wrong  # rejected by what was found, and not by the score
-        low, high = found_share(inside, outside, self._tail, moved)
-        found = (inside.size * inside.share + moved)[0]
-        total = (inside.size * inside.share + outside.size * outside.share)[0]
+        moved = known - those.wrong  # rejected by what was found, and not by the score
+        low, high = found_share(those, others, self._tail, moved)
+        found = (those.size * those.share + moved)[0]
+        total = (those.size * those.share + others.size * others.share)[0]
         recall = as_estimate(found / total if total > 0 else np.nan, low[0], high[0])
         if not n_rejected:
             return as_estimate(np.nan, 0, 1), recall
@@ -214,23 +226,28 @@ class FollowUp(Rates):
 
     def _rejected(self, scores: np.ndarray, est: Any) -> np.ndarray:
         """Return the labels that are more likely wrong than not, but the last of a class."""
+        verified_right = np.zeros(len(scores), dtype=bool)
+        verified_right[self._verified.rows] = self._verified.wrong <= 0.5
+        rejected = self._by_score(scores, est, verified_right)
+        rejected[self._verified.rows] = self._verified.wrong > 0.5
+        return rejected
+
+    def _by_score(self, scores: np.ndarray, est: Any, is_right: np.ndarray) -> np.ndarray:
+        """Reject by the scores alone what no class has to keep."""
         population = self._population
         assert population.codes is not None, "an estimator knows its labels"
         labeled = np.flatnonzero(population.codes >= 0)
         given = population.codes[labeled]
         rejected = population.candidates & (scores > 0.5)
-        verified = np.zeros(len(scores), dtype=bool)
-        verified[self._verified.rows] = self._verified.wrong <= 0.5
         rejected[labeled] = spare_last_rows(
             rejected[labeled],
             scores[labeled],
             given,
             np.bincount(given),
-            verified[labeled],
+            is_right[labeled],
             getattr(est, "min_share_of_class", MIN_SHARE_OF_CLASS),
         )
         hard = getattr(est, "_unpredicted", None)
-        if hard is not None:  # what the judges cannot tell, a map for all classes cannot either
+        if hard is not None:  # such a class is kept whole, whatever its scores
             rejected[hard] = False
-        rejected[self._verified.rows] = self._verified.wrong > 0.5
         return rejected

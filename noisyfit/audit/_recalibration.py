@@ -8,6 +8,8 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
+from noisyfit.audit._design import FEWEST_OF_A_KIND
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -70,6 +72,25 @@ def recalibrate(design: Design, codes: np.ndarray | None, *, exact: bool = True)
     return scores
 
 
+def recalibrated_out_of_fold(design: Design, codes: np.ndarray | None) -> np.ndarray:
+    """Turn the scores of verified rows into probabilities, each by a map that has not seen it.
+
+    Parameters
+    ----------
+    design, codes
+        As of `recalibrate`.
+
+    Returns
+    -------
+    ndarray of shape (n,), in [0, 1]
+    """
+    probabilities = np.empty(len(design.rows))
+    for others, these in _folds(design, np.arange(len(design.rows))):
+        of_others = _of_use(design, codes, others)
+        probabilities[these] = _fitted(design, of_others, others, design.rows[these])
+    return probabilities
+
+
 def calibration_error(design: Design, codes: np.ndarray | None) -> CalibrationError:
     """Estimate the expected calibration error before and after.
 
@@ -82,11 +103,7 @@ def calibration_error(design: Design, codes: np.ndarray | None) -> CalibrationEr
     -------
     CalibrationError
     """
-    before = design.scores[design.rows]
-    after = np.empty(len(before))
-    for others, these in _folds(design, np.arange(len(before))):
-        of_others = _of_use(design, codes, others)
-        after[these] = _fitted(design, of_others, others, design.rows[these])
+    before, after = design.scores[design.rows], recalibrated_out_of_fold(design, codes)
     weights, z = design.weights, design.wrong
     bins = _bins(after)
     spread = np.bincount(bins, weights=weights**2 * after * (1 - after), minlength=_BINS)
@@ -98,8 +115,10 @@ def _folds(design: Design, chosen: np.ndarray) -> Iterator[tuple[np.ndarray, np.
     """Deal verified rows to folds; yields those of all others, and those of each."""
     n_folds = min(_FOLDS, len(chosen))
     fold = np.empty(len(chosen), dtype=np.int64)
-    # Rows of a stratum in turn, so that each fold has some of each.
-    order = np.argsort(design.strata[design.rows[chosen]], kind="stable")
+    # Rows of a stratum in turn, so that each fold has some of each; not in their own order, in
+    # which classes may follow each other.
+    mixed = np.random.default_rng(0).permutation(len(chosen))
+    order = mixed[np.argsort(design.strata[design.rows[chosen[mixed]]], kind="stable")]
     fold[order] = np.arange(len(chosen)) % n_folds
     for k in range(n_folds):
         yield chosen[fold != k], chosen[fold == k]
@@ -110,7 +129,8 @@ def _of_use(design: Design, codes: np.ndarray | None, chosen: np.ndarray) -> np.
 
     By the likelihood with the weights of the sample, by more than its standard error.
     """
-    if codes is None:
+    n_wrong = design.wrong[chosen].sum()
+    if codes is None or min(n_wrong, len(chosen) - n_wrong) < FEWEST_OF_A_KIND:
         return None
     likelier = []
     for others, these in _folds(design, chosen):
@@ -120,7 +140,8 @@ def _of_use(design: Design, codes: np.ndarray | None, chosen: np.ndarray) -> np.
         )
         z, odds = design.wrong[these], (1 - with_class) / (1 - alone)
         gain = z * np.log(with_class / alone) + (1 - z) * np.log(odds)
-        likelier.append(design.weights[these] * gain)
+        known = np.isin(codes[design.rows[these]], codes[design.rows[others]])
+        likelier.append(design.weights[these] * gain * known)
     gains = np.concatenate(likelier)
     return codes if gains.sum() > np.sqrt(len(gains)) * gains.std() else None
 

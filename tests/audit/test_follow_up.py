@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -91,6 +92,38 @@ def test_verified_rows_tell_classes_apart_where_scores_tell_nothing():
     assert means[1] > 0.6
     error = audit.calibration_error()
     assert error.after < 0.1
+
+
+@pytest.mark.parametrize("unpredicted", [False, True])
+def test_what_is_said_of_the_rejected_holds_where_classes_count(unpredicted):
+    """Verified rows of a class that is kept in part, or whole, stand for such rows."""
+    held = []
+    for seed in range(40):
+        given, wrong, scores = uneven(3_000, seed=seed)
+        scores = np.where(given == 0, 0.2 * scores, scores)
+        hard = given == 0 if unpredicted else None
+        est = SimpleNamespace(min_share_of_class=0.1, _unpredicted=hard)
+        drawn = sample(scores, 300, random_state=seed)
+        audit = Audit(scores, given, wrong[drawn.rows], drawn)
+        rejected = audit._rejected(audit.recalibrated_scores(), est)
+        precision, recall = audit._of_rejected(rejected, est)
+        right = wrong[rejected].mean(), wrong[rejected].sum() / wrong.sum()
+        held += [[e.low <= t <= e.high for e, t in zip((precision, recall), right, strict=True)]]
+    assert (np.mean(held, axis=0) >= 0.9).all()
+
+
+@pytest.mark.parametrize("n", [2, 3, 12])
+def test_few_verified_rows_of_known_labels(n):
+    y = np.array(list("ab") * 10)
+    audit = Audit(np.linspace(0, 1, 20), y, np.arange(n) % 2 == 1, rows=np.arange(n))
+    assert np.isfinite(audit.recalibrated_scores()).all()
+    assert np.isfinite(audit.calibration_error()).all()
+
+
+def test_classes_in_turn_are_not_dealt_to_folds_of_their_own():
+    y = np.tile(list("abcde"), 100)
+    audit = Audit(np.full(500, 0.3), y, y == "a", rows=np.arange(500))
+    assert audit.calibration_error().after < 0.08
 
 
 def test_classes_that_tell_nothing_cost_next_to_nothing():
