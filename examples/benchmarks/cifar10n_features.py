@@ -36,6 +36,7 @@ import argparse
 import itertools
 import sys
 import time
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -275,6 +276,8 @@ def main() -> None:
         "CIFAR-10 ({pictures}), {rows:,} training rows, features of EfficientNet-Lite0 at {size} "
         "pixels, default settings.".format(**{"rows": ALL_ROWS} | records[0])
     )
+    for machine, n in Counter(r["machine"] for r in records if "machine" in r).items():
+        text += f" {n} of the runs on {machine}, by hand in the same way."
     save(name, "\n\n".join([text, *parts]), {"seeds": args.seeds})
 
 
