@@ -185,13 +185,13 @@ def after_audit(est, better, y, wrong, judged) -> dict[str, float]:
 
 
 def with_times(records: list[dict]) -> list[dict]:
-    """Add the time in plain trainings of the same labels."""
-    base = {(r["setting"], r["seed"]): r["seconds"] for r in records if r["method"] == PLAIN}
-    return [
-        {**r, "time": r["seconds"] / base[r["setting"], r["seed"]]}
-        for r in records
-        if (r["setting"], r["seed"]) in base
-    ]
+    """Add the time in plain trainings of the same labels, where one ran on the same machine."""
+
+    def key(r: dict) -> tuple:
+        return r["setting"], r["seed"], r.get("machine")
+
+    base = {key(r): r["seconds"] for r in records if r["method"] == PLAIN}
+    return [r | ({"time": r["seconds"] / base[key(r)]} if key(r) in base else {}) for r in records]
 
 
 def table(records: list[dict], figure: str) -> str:

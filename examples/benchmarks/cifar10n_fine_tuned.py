@@ -4,7 +4,7 @@ The 50,000 training pictures go in as they are, 32 x 32 pixels of `uint8`; label
 `cifar10n_features.py`. Two networks:
 
 - EfficientNet-Lite0 with its ImageNet weights, all of it trained further on pictures that its
-  first layer enlarges to 96 pixels; 6 epochs, 3 of them for each of the ten judges, batches of 256,
+  first layer enlarges to 96 pixels; 6 epochs, 3 for each judge, batches of 256,
   a rate of .01 and .05 for the new last layer. Chosen before the first run, none other was tried.
 - the network that a fit has by default, with all default settings.
 

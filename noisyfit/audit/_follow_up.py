@@ -50,9 +50,8 @@ class FollowUp(Rates):
         sampling weights, and coefficients that are not negative. Where it predicts verified rows
         out of fold better, with an effect of each given class besides, which is held back by a
         penalty: labels of one class may be wrong nearly all, which scores need not tell. Isotonic
-        regression was tried, in
-        a script that is not kept, on 26 sets of scores to choose by: it was worse with 60 and with
-        200 verified rows, and no better with 500.
+        regression was tried, in a script that is not kept, on 26 sets of scores to choose by: it
+        was worse with 60 and with 200 verified rows, and no better with 500.
 
         Examples
         --------
@@ -68,8 +67,17 @@ class FollowUp(Rates):
         >>> bool(abs(better.mean() - is_wrong.mean()) < 0.05)
         True
         """
+        return self._with_what_was_found(self._as_if_unseen())
+
+    def _as_if_unseen(self) -> np.ndarray:
+        """Return the recalibrated scores, of verified rows by their score as of all others."""
         scores = self._population.scores.copy()
         scores[self._population.candidates] = recalibrate(self._design, self._codes)
+        return scores
+
+    def _with_what_was_found(self, scores: np.ndarray) -> np.ndarray:
+        scores = scores.copy()
+        scores[self._verified.rows] = self._design.wrong
         return scores
 
     def calibration_error(self) -> CalibrationError:
@@ -177,7 +185,8 @@ class FollowUp(Rates):
         theirs, population = read_population(est, None), self._population
         check_same(population, theirs, type(est).__name__)
         labeled = est.labeled_mask_
-        audited, scores = copy(est), self.recalibrated_scores()
+        audited, as_unseen = copy(est), self._as_if_unseen()
+        scores = self._with_what_was_found(as_unseen)
         rejected = self._rejected(scores, est)
         audited.noise_scores_, audited.clean_mask_ = scores, labeled & ~rejected
         share = population.candidates.sum() / labeled.sum()
@@ -189,19 +198,19 @@ class FollowUp(Rates):
             len(self._design.scores),
             self.confidence,
             self.noise_rate,
-            *self._of_rejected(rejected, est),
+            *self._of_rejected(rejected, as_unseen, est),
         )
         return with_last_step(passed, audited)
 
-    def _of_rejected(self, rejected: np.ndarray, est: Any) -> tuple[Estimate, Estimate]:
+    def _of_rejected(
+        self, rejected: np.ndarray, as_unseen: np.ndarray, est: Any
+    ) -> tuple[Estimate, Estimate]:
         """Estimate precision and recall of labels that are rejected, the verified ones as known."""
         design, inside = self._design, self._population.candidates
         # Of verified rows no right one is rejected, which says nothing of others: in the sample
         # those stand for the rejected that would be, had nobody verified them. Not by a map that
         # was fitted to them, which would find more wrong ones among them than among others; but by
         # its order, in which the rows of a class are spared.
-        as_unseen = self._population.scores.copy()
-        as_unseen[inside] = recalibrate(design, self._codes, exact=False)
         spared = (as_unseen > 0.5) & ~self._by_score(as_unseen, est, np.zeros(len(inside), bool))
         rejected = rejected[inside]
         domain = rejected.copy()

@@ -49,8 +49,8 @@ class CalibrationError(NamedTuple):
     """What would be expected if the recalibrated scores were right: few rows leave some."""
 
 
-def recalibrate(design: Design, codes: np.ndarray | None, *, exact: bool = True) -> np.ndarray:
-    """Turn the scores of all rows into probabilities.
+def recalibrate(design: Design, codes: np.ndarray | None) -> np.ndarray:
+    """Turn the scores of all rows into probabilities, of verified rows as if they were not.
 
     Parameters
     ----------
@@ -58,18 +58,13 @@ def recalibrate(design: Design, codes: np.ndarray | None, *, exact: bool = True)
         The verified rows, and all others.
     codes : ndarray of shape (n_rows,), int, or None
         Given labels; None: nobody knows them.
-    exact : bool, default=True
-        Whether verified rows get what was found, and not what their score says.
 
     Returns
     -------
     ndarray of shape (n_rows,), in [0, 1]
     """
     every = np.arange(len(design.rows))
-    scores = _fitted(design, _of_use(design, codes, every), every, np.arange(len(design.scores)))
-    if exact:
-        scores[design.rows] = design.wrong
-    return scores
+    return _fitted(design, _of_use(design, codes, every), every, np.arange(len(design.scores)))
 
 
 def recalibrated_out_of_fold(design: Design, codes: np.ndarray | None) -> np.ndarray:
@@ -135,13 +130,13 @@ def _of_use(design: Design, codes: np.ndarray | None, chosen: np.ndarray) -> np.
     likelier = []
     for others, these in _folds(design, chosen):
         alone, with_class = (
-            np.clip(_fitted(design, known, others, design.rows[these]), _NEAREST, 1 - _NEAREST)
-            for known in (None, codes)
+            np.clip(_fitted(design, given, others, design.rows[these]), _NEAREST, 1 - _NEAREST)
+            for given in (None, codes)
         )
         z, odds = design.wrong[these], (1 - with_class) / (1 - alone)
         gain = z * np.log(with_class / alone) + (1 - z) * np.log(odds)
-        known = np.isin(codes[design.rows[these]], codes[design.rows[others]])
-        likelier.append(design.weights[these] * gain * known)
+        is_class_known = np.isin(codes[design.rows[these]], codes[design.rows[others]])
+        likelier.append(design.weights[these] * gain * is_class_known)
     gains = np.concatenate(likelier)
     return codes if gains.sum() > np.sqrt(len(gains)) * gains.std() else None
 

@@ -129,7 +129,7 @@ def _hardly_seen(
 ) -> list[str]:
     return [
         f"Hardly any row is predicted to be {classes[c]!s:.40} by networks that did not train on "
-        f"it: a rare or hard class, or one most of whose labels are wrong. Its "
+        "it: a rare or hard class, or one most of whose labels are wrong. Its "
         f"{(given == c).sum():,} labels were kept as they are: verify some of them."
         for c in hard
     ]

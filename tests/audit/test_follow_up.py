@@ -106,7 +106,7 @@ def test_what_is_said_of_the_rejected_holds_where_classes_count(unpredicted):
         drawn = sample(scores, 300, random_state=seed)
         audit = Audit(scores, given, wrong[drawn.rows], drawn)
         rejected = audit._rejected(audit.recalibrated_scores(), est)
-        precision, recall = audit._of_rejected(rejected, est)
+        precision, recall = audit._of_rejected(rejected, audit._as_if_unseen(), est)
         right = wrong[rejected].mean(), wrong[rejected].sum() / wrong.sum()
         held += [[e.low <= t <= e.high for e, t in zip((precision, recall), right, strict=True)]]
     assert (np.mean(held, axis=0) >= 0.9).all()
